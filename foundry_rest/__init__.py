@@ -1,0 +1,153 @@
+"""foundry_rest: a synchronous client for Microsoft Foundry Local.
+
+Public is what this module names, plus the modules ``errors``, ``events``, ``runtime`` and ``testing``.
+Names are imported when first used, so that a command such as ``foundry-rest --help`` does not pay for
+requests.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from foundry_rest.client import FoundryAPIClient
+    from foundry_rest.config import Config, Timeouts, from_env
+    from foundry_rest.errors import (
+        AuthenticationError,
+        BadRequest,
+        Cancelled,
+        CircuitOpen,
+        ConfigError,
+        ContextLengthExceeded,
+        DeadlineExceeded,
+        FoundryError,
+        InferenceFailed,
+        InvalidReply,
+        LoadFailed,
+        ModelNotCached,
+        ModelNotFound,
+        ModelNotLoaded,
+        NotFound,
+        ServerError,
+        ServiceError,
+        ServiceNotFound,
+        ServiceTimeout,
+        ServiceUnreachable,
+        StreamInterrupted,
+        TooManyRequests,
+        TransportError,
+        UnsupportedByService,
+        UnsupportedParameter,
+    )
+    from foundry_rest.observe.log import configure_logging
+    from foundry_rest.resilience.retry import RetryPolicy
+    from foundry_rest.runtime import LocalRuntime
+    from foundry_rest.schema import (
+        ChatChunk,
+        ChatReply,
+        HealthReport,
+        ModelInfo,
+        Stats,
+        ToolCall,
+        Usage,
+    )
+    from foundry_rest.stream import ChatStream
+    from foundry_rest.transport.call import Replay, Reply
+
+_HOME = {
+    "client": ("FoundryAPIClient",),
+    "config": ("Config", "Timeouts", "from_env"),
+    "errors": (
+        "AuthenticationError",
+        "BadRequest",
+        "Cancelled",
+        "CircuitOpen",
+        "ConfigError",
+        "ContextLengthExceeded",
+        "DeadlineExceeded",
+        "FoundryError",
+        "InferenceFailed",
+        "InvalidReply",
+        "LoadFailed",
+        "ModelNotCached",
+        "ModelNotFound",
+        "ModelNotLoaded",
+        "NotFound",
+        "ServerError",
+        "ServiceError",
+        "ServiceNotFound",
+        "ServiceTimeout",
+        "ServiceUnreachable",
+        "StreamInterrupted",
+        "TooManyRequests",
+        "TransportError",
+        "UnsupportedByService",
+        "UnsupportedParameter",
+    ),
+    "observe.log": ("configure_logging",),
+    "resilience.retry": ("RetryPolicy",),
+    "runtime": ("LocalRuntime",),
+    "schema": ("ChatChunk", "ChatReply", "HealthReport", "ModelInfo", "Stats", "ToolCall", "Usage"),
+    "stream": ("ChatStream",),
+    "transport.call": ("Replay", "Reply"),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__version__ = "0.1.0"
+__all__ = [
+    "AuthenticationError",
+    "BadRequest",
+    "Cancelled",
+    "ChatChunk",
+    "ChatReply",
+    "ChatStream",
+    "CircuitOpen",
+    "Config",
+    "ConfigError",
+    "ContextLengthExceeded",
+    "DeadlineExceeded",
+    "FoundryAPIClient",
+    "FoundryError",
+    "HealthReport",
+    "InferenceFailed",
+    "InvalidReply",
+    "LoadFailed",
+    "LocalRuntime",
+    "ModelInfo",
+    "ModelNotCached",
+    "ModelNotFound",
+    "ModelNotLoaded",
+    "NotFound",
+    "Replay",
+    "Reply",
+    "RetryPolicy",
+    "ServerError",
+    "ServiceError",
+    "ServiceNotFound",
+    "ServiceTimeout",
+    "ServiceUnreachable",
+    "Stats",
+    "StreamInterrupted",
+    "Timeouts",
+    "TooManyRequests",
+    "ToolCall",
+    "TransportError",
+    "UnsupportedByService",
+    "UnsupportedParameter",
+    "Usage",
+    "configure_logging",
+    "from_env",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'foundry_rest' has no attribute {name!r}")
+    value: object = getattr(import_module(f"foundry_rest.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

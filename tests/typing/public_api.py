@@ -1,0 +1,153 @@
+"""Uses of the public API as a user writes them; `mypy --strict` reads this file, nothing runs it.
+
+Every result is assigned to a variable with a type, so that a type that becomes wider, or `Any`, or another
+one is an error here before it is one in a user's code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import requests
+
+from foundry_rest import (
+    BadRequest,
+    CircuitOpen,
+    ConfigError,
+    DeadlineExceeded,
+    FoundryAPIClient,
+    FoundryError,
+    ServiceError,
+    ServiceNotFound,
+    ServiceTimeout,
+    ServiceUnreachable,
+    StreamInterrupted,
+    Timeouts,
+    TransportError,
+    UnsupportedByService,
+)
+
+client: FoundryAPIClient = FoundryAPIClient()
+
+
+def constructors() -> None:
+    with FoundryAPIClient() as found:
+        same: FoundryAPIClient = found
+    same.close()
+    FoundryAPIClient("http://127.0.0.1:5273", model="phi-4-mini", api_key="key")
+    FoundryAPIClient(timeout=10, deadline=60.5, retries=0)
+    FoundryAPIClient(timeout=Timeouts(connect=1, first_token=120))
+
+
+def one_prompt() -> None:
+    reply = client.complete("Explain quantum computing", model="phi-4-mini", max_tokens=500)
+    text: str = reply.content
+    total: int = reply.usage.total_tokens
+    finished: str | None = reply.finish_reason
+    seconds: float = reply.elapsed
+    headers: Mapping[str, str] = reply.headers
+    raw: object = reply.raw
+
+
+def streams() -> None:
+    for chunk in client.stream_complete("Write a story about AI"):
+        text: str = chunk.content
+    with client.chat.stream([{"role": "user", "content": "Hello"}], temperature=0.2) as stream:
+        contents: list[str] = [chunk.content for chunk in stream]
+    gathered: str = client.stream_complete("Hello").gather().content
+    stream.close()
+
+
+def conversations() -> None:
+    messages: list[dict[str, object]] = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hello"},
+    ]
+    tool: dict[str, object] = {"type": "function", "function": {"name": "now"}}
+    reply = client.chat.complete(messages, model="phi-4-mini", tools=[tool], seed=1)
+    names: list[str | None] = [call.function.name for call in reply.tool_calls if call.function]
+    shaped: str = client.chat.complete(messages, response_format={"type": "json_object"}).content
+
+
+def models() -> None:
+    catalog = client.models.catalog()
+    ids: list[str] = [model.id for model in catalog]
+    aliases: set[str] = {model.alias for model in client.models.cached()}
+    sizes: list[int | None] = [model.size for model in client.models.loaded()]
+    client.models.load("phi-4-mini")
+    client.models.ensure_loaded("phi-4-mini")
+    client.models.unload("phi-4-mini")
+
+
+def health() -> None:
+    report = client.health_check()
+    status: str = report.status
+    loaded: Sequence[str] = report.loaded_models
+    memory: int | None = report.memory_usage
+    again: str = client.health.check().status
+    alive: bool = client.health.is_alive()
+    client.health.wait_until_ready(30)
+
+
+def figures() -> None:
+    stats = client.stats()
+    calls: int = stats.total.calls
+    slow: float = stats.total.p95
+    first: float | None = stats.by_call["chat.complete"].first_token_p50
+
+
+def views() -> None:
+    patient: FoundryAPIClient = client.with_options(timeout=300, retries=0, model="phi-4")
+    text: str = patient.complete("Hello").content
+
+
+def plain_requests() -> None:
+    reply = client.request("GET", "/status")
+    status: int = reply.status
+    body: object = reply.raw
+    length: int = client.request(
+        "POST", "/v1/tokens", json={"text": "a"}, parse=lambda answer: len(answer.body)
+    )
+
+
+def parsed_by_the_caller() -> None:
+    lines: list[bytes] = client.chat.complete("Hello", parse=lambda answer: answer.body.splitlines())
+
+
+def mistakes() -> None:
+    # mypy warns of an ignore that is not needed, so each of these lines must be an error.
+    client.complete("Hello", max_tokens="many")  # type: ignore[arg-type]
+    client.complete("Hello", max_token=1)  # type: ignore[call-arg]
+    client.complete(prompt="Hello")  # type: ignore[call-arg]
+    client.with_options(retries="three")  # type: ignore[arg-type]
+    client.models.load(3)  # type: ignore[arg-type]
+    FoundryAPIClient("http://127.0.0.1:5273", "phi-4-mini")  # type: ignore[call-arg]
+    client.health_check().status = "well"  # type: ignore[misc]
+
+
+def errors() -> None:
+    try:
+        client.complete("Hello")
+    except CircuitOpen as error:
+        wait: float = error.retry_in
+    except StreamInterrupted as error:
+        text: str = error.text
+    except ServiceTimeout as error:
+        phase: str = error.phase
+    except BadRequest as error:
+        code: str | None = error.code
+    except ServiceError as error:
+        status: int | None = error.status
+        after: float | None = error.retry_after
+    except FoundryError as error:
+        tries: int = len(error.attempts)
+
+
+def errors_of_legacy_code() -> None:
+    refused: type[requests.ConnectionError] = ServiceUnreachable
+    silent: type[requests.Timeout] = ServiceTimeout
+    told: type[requests.HTTPError] = ServiceError
+    lost: list[type[requests.RequestException]] = [TransportError, ServiceNotFound]
+    mistaken: type[ValueError] = ConfigError
+    late: type[TimeoutError] = DeadlineExceeded
+    missing: type[FoundryError] = UnsupportedByService
