@@ -1,0 +1,201 @@
+"""Doubles without I/O: time that passes when told, senders and streams that follow a script."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Generic, TypeVar, cast
+
+from foundry_rest import clock
+
+CallT = TypeVar("CallT")
+ReplyT = TypeVar("ReplyT")
+OpenT = TypeVar("OpenT")
+
+
+class FakeClock:
+    """Tell a time that moves only by ``sleep`` and ``advance``. Thread-safe.
+
+    Args:
+        start: First value of ``monotonic()``, in seconds.
+        epoch: First value of ``now()``, in seconds since 1970.
+
+    Attributes:
+        slept: Every duration given to ``sleep``, in order.
+    """
+
+    def __init__(self, start: float = 1000.0, epoch: float = 1_700_000_000.0) -> None:
+        self.slept: list[float] = []
+        self._start = start
+        self._epoch = epoch
+        self._passed = 0.0
+        self._lock = threading.Lock()
+
+    def monotonic(self) -> float:
+        """Return seconds on the clock that never steps back."""
+        return self._start + self._passed
+
+    def now(self) -> float:
+        """Return seconds since the epoch."""
+        return self._epoch + self._passed
+
+    def sleep(self, seconds: float, /) -> None:
+        """Let so many seconds pass at once and record them in ``slept``.
+
+        Raises:
+            ValueError: ``seconds`` is negative, as for the real one.
+        """
+        self.advance(seconds)
+        self.slept.append(seconds)
+
+    def advance(self, seconds: float) -> None:
+        """Let so many seconds pass, unrecorded.
+
+        Raises:
+            ValueError: ``seconds`` is negative.
+        """
+        if seconds < 0:
+            raise ValueError(f"time does not go back: {seconds!r}")
+        with self._lock:
+            self._passed += seconds
+
+    @contextlib.contextmanager
+    def installed(self) -> Iterator[FakeClock]:
+        """Put this clock in the place of ``foundry_rest.clock`` for a block."""
+        names = ("monotonic", "sleep", "now")
+        real = {name: getattr(clock, name) for name in names}
+        try:
+            for name in names:
+                setattr(clock, name, getattr(self, name))
+            yield self
+        finally:
+            for name in names:
+                setattr(clock, name, real[name])
+
+
+class FakeSender(Generic[CallT, ReplyT, OpenT]):
+    """Answer each call by the next item of a script. Thread-safe.
+
+    An exception is raised, a function is called with the call (what it returns is treated alike), any
+    other value is returned. The types are the caller's: ``FakeSender[Call, Reply, OpenReply](...)``.
+
+    Args:
+        script: One item per call, for ``send`` and ``open`` alike.
+
+    Attributes:
+        calls: Every call so far, in order.
+        opened: Those of them that came by ``open``.
+        closed: Whether ``close`` was called.
+    """
+
+    def __init__(self, script: Iterable[object] = ()) -> None:
+        self.calls: list[CallT] = []
+        self.opened: list[CallT] = []
+        self.closed = False
+        self._script = list(script)
+        self._lock = threading.Lock()
+
+    @property
+    def remaining(self) -> int:
+        """Count the items that no call has taken yet."""
+        return len(self._script)
+
+    def enqueue(self, *items: object) -> None:
+        """Add items at the end of the script."""
+        with self._lock:
+            self._script += items
+
+    def send(self, call: CallT) -> ReplyT:
+        """Return or raise what the script says next.
+
+        Raises:
+            AssertionError: The script has run out.
+        """
+        return cast("ReplyT", _result(self._next(call), call))
+
+    def open(self, call: CallT) -> OpenT:
+        """Return or raise what the script says next.
+
+        Raises:
+            AssertionError: The script has run out.
+        """
+        self.opened.append(call)
+        return cast("OpenT", _result(self._next(call), call))
+
+    def close(self) -> None:
+        """Note that it was closed."""
+        self.closed = True
+
+    def _next(self, call: CallT) -> object:
+        with self._lock:
+            self.calls.append(call)
+            if not self._script:
+                raise AssertionError(f"FakeSender ran out of script at call {len(self.calls)}: {call!r}")
+            return self._script.pop(0)
+
+
+class FakeOpenReply:
+    """Yield the data of scripted events as an open stream does.
+
+    Args:
+        events: Data of one event each; an exception is raised at its place, a function is called there
+            and its result treated alike (``None`` makes no event).
+        headers: The answer's headers.
+        url: The address that answers.
+
+    Attributes:
+        idle: Every value given to ``set_idle``.
+        finished: Whether ``finish`` was called.
+        closed: Whether ``close`` was called.
+    """
+
+    def __init__(
+        self,
+        events: Iterable[object],
+        headers: Mapping[str, str] | None = None,
+        url: str = "http://127.0.0.1:5273",
+    ) -> None:
+        self.idle: list[float] = []
+        self.finished = False
+        self.closed = False
+        self._events = iter(events)
+        self._headers = {"content-type": "text/event-stream"} if headers is None else headers
+        self._url = url
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return the answer's headers."""
+        return self._headers
+
+    @property
+    def url(self) -> str:
+        """Return the address that answers."""
+        return self._url
+
+    def __iter__(self) -> Iterator[bytes]:
+        for event in self._events:
+            data = _result(event)
+            if data is not None:
+                yield cast("bytes", data)
+
+    def set_idle(self, seconds: float) -> None:
+        """Record the bound on silence."""
+        self.idle.append(seconds)
+
+    def finish(self) -> None:
+        """Note that the stream was read to its end."""
+        self.finished = True
+
+    def close(self) -> None:
+        """Note that the stream was abandoned."""
+        self.closed = True
+
+
+def _result(item: object, *arguments: object) -> object:
+    # A class of exceptions is callable too; calling it would return an error where one is to be raised.
+    if isinstance(item, BaseException) or (isinstance(item, type) and issubclass(item, BaseException)):
+        raise item
+    if callable(item):
+        return _result(cast("Callable[..., object]", item)(*arguments), *arguments)
+    return item
