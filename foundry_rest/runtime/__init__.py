@@ -1,0 +1,16 @@
+"""The embedded default: Microsoft's native runtime, hosted for you with your own model directories.
+
+Public names: `LocalRuntime`, the `LocalModel` values it lists, and `demo_model_dir`. ``registry`` says
+where a runtime that was started by ``foundry-rest serve`` can be reached.
+
+The native library lives in a child process and nowhere else: it cannot crash its parent, and it
+cannot outlive it.
+"""
+
+from __future__ import annotations
+
+from foundry_rest.runtime.demo import demo_model_dir
+from foundry_rest.runtime.folders import LocalModel
+from foundry_rest.runtime.local import LocalRuntime
+
+__all__ = ["LocalModel", "LocalRuntime", "demo_model_dir"]

@@ -1,0 +1,165 @@
+"""Describe model directories as the catalog that the native runtime asks for, and answer it.
+
+The runtime's web service shows only what a catalog lists. This one is a single reply, the same for
+every question, in the flat shape: an entry that also has ``annotations`` or ``properties`` loses its
+task and its limits without a word.
+"""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import threading
+from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler
+
+from foundry_rest.runtime.folders import CONFIG_FILE, ModelFolder
+from foundry_rest.runtime.links import PUBLISHER
+
+#: The only path that 2.x accepts as a catalog's address.
+CATALOG_PATH = "/asset-gallery/v1.0/models"
+SPEECH = "automatic-speech-recognition"
+#: Assumed when ``genai_config.json`` says neither ``context_length`` nor ``max_length``.
+DEFAULT_CONTEXT = 2048
+#: Where a tokenizer lists the tokens that it knows; a chat template may mention them without knowing.
+_TOKEN_FILES = ("tokenizer.json", "added_tokens.json", "special_tokens_map.json", "vocab.json")
+
+
+def reply(folders: tuple[ModelFolder, ...]) -> bytes:
+    """Return the catalog's answer, which lists all the models."""
+    entries = [entry(folder) for folder in folders]
+    return json.dumps({"summaries": entries, "totalCount": len(entries)}).encode()
+
+
+def entry(folder: ModelFolder) -> dict[str, object]:
+    """Return one model's catalog entry."""
+    task = task_of(folder)
+    return {
+        "assetId": _asset(folder.name),
+        "name": folder.name,
+        "displayName": folder.path.name,
+        "version": "1",
+        "publisher": PUBLISHER,
+        "license": "see the model directory",
+        "inferenceTasks": [task],
+        "modelCapabilities": [task, *(["tool-calling"] if knows_tools(folder) else [])],
+        "createdTime": _written(folder),
+        "modelLimits": _limits(folder),
+        "variantInformation": _variant(folder),
+    }
+
+
+def task_of(folder: ModelFolder) -> str:
+    """Return the task; the runtime checks it for speech only, so a chat model may embed."""
+    if folder.section("model").get("type") == "whisper":
+        return SPEECH
+    return "embeddings" if _gives_hidden_states(folder) else "chat-completion"
+
+
+def context_length(folder: ModelFolder) -> int:
+    """Return the tokens that prompt and answer may have together.
+
+    The smaller of ``model.context_length`` and ``search.max_length``: the runtime enforces the latter
+    (Foundry-Local issue 1067).
+    """
+    said = (folder.section("model").get("context_length"), folder.section("search").get("max_length"))
+    return min((n for n in said if isinstance(n, int) and n > 0), default=DEFAULT_CONTEXT)
+
+
+def knows_tools(folder: ModelFolder) -> bool:
+    """Tell whether the tokenizer has the token with which a model starts a tool call."""
+    files = (folder.path / name for name in _TOKEN_FILES)
+    return any(file.is_file() and b'"<tool_call>"' in file.read_bytes() for file in files)
+
+
+class CatalogServer:
+    """Answer every question with one reply, on a port of 127.0.0.1 that the system chooses."""
+
+    def __init__(self, body: bytes) -> None:
+        handler = type("CatalogHandler", (_Handler,), {"body": body})
+        self._server = _Server(("127.0.0.1", 0), handler)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), name="foundry-rest-catalog", daemon=True
+        )
+
+    @property
+    def url(self) -> str:
+        """Return the address to give the runtime."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}{CATALOG_PATH}"
+
+    def start(self) -> CatalogServer:
+        """Begin to answer."""
+        self._thread.start()
+        return self
+
+    def close(self) -> None:
+        """Stop answering and give the port back."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    # Not http.server's own: it looks up the host's name in the DNS before it listens.
+    daemon_threads = True
+    request_queue_size = 32
+
+
+class _Handler(BaseHTTPRequestHandler):
+    body = b""
+    timeout = 30
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        length = self.headers.get("Content-Length", "")
+        self.rfile.read(int(length) if length.isdigit() else 0)
+        if self.path != CATALOG_PATH:
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing: the child's standard error is kept for failures."""
+
+
+def _asset(name: str) -> str:
+    return f"azureml://registries/azureml/models/{name}/versions/1"
+
+
+def _written(folder: ModelFolder) -> str:
+    at = (folder.path / CONFIG_FILE).stat().st_mtime
+    return datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _limits(folder: ModelFolder) -> dict[str, object]:
+    context = context_length(folder)
+    model = folder.section("model")
+    inputs = ["audio"] if task_of(folder) == SPEECH else ["text", *(["image"] if "vision" in model else [])]
+    return {
+        "textLimits": {"inputContextWindow": context, "maxOutputTokens": context},
+        "supportedInputModalities": inputs,
+        "supportedOutputModalities": ["text"],
+    }
+
+
+def _variant(folder: ModelFolder) -> dict[str, object]:
+    return {
+        # The runtime takes the alias from the parent's name, whatever else an entry says.
+        "parents": [{"assetId": _asset(folder.alias)}],
+        "variantMetadata": {
+            "modelType": "ONNX",
+            "device": "cpu",
+            "executionProvider": "CPUExecutionProvider",
+            "fileSizeBytes": sum((folder.path / file).stat().st_size for file in folder.files),
+        },
+    }
+
+
+def _gives_hidden_states(folder: ModelFolder) -> bool:
+    decoder = folder.section("model").get("decoder")
+    outputs = decoder.get("outputs") if isinstance(decoder, dict) else None
+    return isinstance(outputs, dict) and "hidden_states" in (*outputs, *outputs.values())

@@ -1,0 +1,172 @@
+"""`LocalRuntime`: the service that starts when there is none, and ends with you."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+
+from foundry_rest.config import positive_seconds
+from foundry_rest.errors import ConfigError
+from foundry_rest.runtime.child import Child, Plan
+from foundry_rest.runtime.folders import LocalModel, ModelDir, read_folders
+
+#: A cold disk and a busy machine; on a warm one the start takes 0.3 s.
+START_TIMEOUT = 30.0
+_INSTALL = 'pip install "foundry_rest[runtime]"'
+
+
+class LocalRuntime:
+    """Serve models on this machine, in a process that lives as long as this object.
+
+    ``with`` or `start` starts it. Give directories to serve your own models, and only those; give none
+    to serve the public catalog. A process forked from this one can use the address; only the process
+    that started the runtime can end it.
+
+    Args:
+        model_dirs: Directories with a ``genai_config.json`` each; one path counts as a list of one.
+        host: Name or IPv4 address to listen on.
+        port: Port to listen on; 0 for a free one.
+        start_timeout: Seconds that the start may take.
+        cache_dir: Without ``model_dirs``: where downloaded models lie (``~/.foundry_rest/cache/models``).
+            With them: where the private directory of links is made (the system's temporary directory).
+
+    Raises:
+        ConfigError: A directory is no model, two have one alias, or another value cannot be used.
+    """
+
+    def __init__(
+        self,
+        model_dirs: ModelDir | Iterable[ModelDir] = (),
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        start_timeout: float = START_TIMEOUT,
+        cache_dir: ModelDir | None = None,
+    ) -> None:
+        self._plan = Plan(
+            read_folders(model_dirs),
+            _checked_host(host),
+            _checked_port(port),
+            Path(cache_dir).expanduser().absolute() if cache_dir is not None else None,
+            positive_seconds("start_timeout", start_timeout),
+        )
+        self._lock = threading.Lock()
+        self._child: Child | None = None
+
+    def start(self) -> LocalRuntime:
+        """Start the runtime and wait until it serves; does nothing while it runs.
+
+        After a crash it starts a new one, on another port unless ``port`` was given.
+
+        Raises:
+            ConfigError: ``foundry_local_sdk`` is not installed, or the models cannot be linked.
+            ServiceUnreachable: The runtime did not come up; the message holds its own words.
+            Cancelled: `close` was called from another thread meanwhile.
+        """
+        _require_sdk()
+        child, is_ours = self._claim()
+        if is_ours:
+            child.launch()
+        else:
+            child.wait()
+        return self
+
+    def close(self) -> None:
+        """End the process and remove its files; does nothing when there is none, or in a forked process."""
+        child = self._child
+        if child is None or child.owner != os.getpid():
+            return
+        child.end()
+        with self._lock:
+            if self._child is child:
+                self._child = None
+
+    @property
+    def models(self) -> tuple[LocalModel, ...]:
+        """Return the names under which the directories are served, in the order given."""
+        return tuple(folder.model for folder in self._plan.folders)
+
+    @property
+    def url(self) -> str:
+        """Return the base URL.
+
+        Raises:
+            ConfigError: The runtime is not started.
+        """
+        return self._started().url
+
+    @property
+    def pid(self) -> int:
+        """Return the process id of the runtime.
+
+        Raises:
+            ConfigError: The runtime is not started.
+        """
+        return self._started().pid
+
+    def is_alive(self) -> bool:
+        """Tell whether the runtime is up; it is not after a crash."""
+        child = self._child
+        return child is not None and bool(child.url) and child.is_alive()
+
+    def __enter__(self) -> LocalRuntime:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        child = self._child
+        state = child.url if child is not None and child.url else "not started"
+        names = ", ".join(model.alias for model in self.models) or "public catalog"
+        return f"<LocalRuntime {state}: {names}>"
+
+    def _claim(self) -> tuple[Child, bool]:
+        """Return the child in use, or a new one that the caller has to launch."""
+        with self._lock:
+            child = self._child
+            if child is not None and (child.is_alive() or child.is_starting()):
+                return child, False
+            stale, child = child, Child(self._plan)
+            self._child = child
+        if stale is not None:
+            stale.end()
+        return child, True
+
+    def _started(self) -> Child:
+        child = self._child
+        if child is None or not child.url:
+            raise ConfigError(
+                "the runtime is not started", advice="Use it in a `with` statement, or call start() first."
+            )
+        return child
+
+
+def _require_sdk() -> None:
+    if sys.version_info < (3, 11):
+        raise ConfigError("the embedded runtime needs Python 3.11 or newer", advice=f"Then: {_INSTALL}")
+    if importlib.util.find_spec("foundry_local_sdk") is None:
+        raise ConfigError("the embedded runtime is not installed", advice=f"Run: {_INSTALL}")
+
+
+def _checked_host(host: object) -> str:
+    if not isinstance(host, str) or not re.fullmatch(r"[A-Za-z0-9.-]+|\*", host):
+        raise ConfigError(f"host must be a host name or an IPv4 address, not {host!r}")
+    return host
+
+
+def _checked_port(port: object) -> int:
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
+        raise ConfigError(f"port must be a whole number from 0 to 65535, not {port!r}")
+    return port

@@ -1,0 +1,215 @@
+"""`LocalRuntime` over the real host, with a small stand-in for Microsoft's package."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from foundry_rest import clock
+from foundry_rest.errors import ConfigError, ServiceUnreachable
+from foundry_rest.runtime import LocalModel, LocalRuntime
+
+#: What the host needs of foundry_local_sdk; STAND_IN says how the start goes.
+SDK = """
+import json, os, signal, time
+
+class Configuration:
+    class WebService:
+        def __init__(self, urls):
+            self.urls = urls
+
+    def __init__(self, **settings):
+        self.settings = settings
+
+
+class FoundryLocalManager:
+    def __init__(self, configuration):
+        self.settings = configuration.settings
+        self.urls = None
+
+    def start_web_service(self):
+        os.write(1, b"native noise on standard output\\n")
+        exec(os.environ.get("STAND_IN", ""))
+        said = {**self.settings, "web": self.settings["web"].urls, "log_level": None}
+        with open(self.settings["logs_dir"] + ".json", "w") as file:
+            json.dump(said, file)
+        self.urls = ["http://0.0.0.0:4711"]
+"""
+LOGGING = "class LogLevel:\n    WARNING = 3\n"
+hosted = pytest.mark.skipif(sys.version_info < (3, 11), reason="the runtime needs Python 3.11")
+
+
+@pytest.fixture
+def sdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the stand-in before whatever is installed, on sys.path only."""
+    package = tmp_path / "site" / "foundry_local_sdk"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(SDK, "utf-8")
+    (package / "logging_helper.py").write_text(LOGGING, "utf-8")
+    monkeypatch.syspath_prepend(str(package.parent))
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """Return a model directory."""
+    path = tmp_path / "phi"
+    path.mkdir()
+    (path / "genai_config.json").write_text('{"model": {}}', "utf-8")
+    return path
+
+
+def until(condition: object) -> bool:
+    """Wait until a condition holds, two seconds at most; return whether it does."""
+    limit = clock.monotonic() + 2
+    while not condition() and clock.monotonic() < limit:
+        clock.sleep(0.01)
+    return bool(condition())
+
+
+def test_models(model):
+    """The names are known before anything starts."""
+    assert LocalRuntime(model).models == (LocalModel("phi", "phi-generic-cpu:1", model),)
+    assert LocalRuntime().models == ()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"port": 65536}, "port must be"),
+        ({"port": -1}, "port must be"),
+        ({"port": "80"}, "port must be"),
+        ({"port": True}, "port must be"),
+        ({"host": ""}, "host must be"),
+        ({"host": "::1"}, "host must be"),
+        ({"host": "http://127.0.0.1"}, "host must be"),
+        ({"host": None}, "host must be"),
+        ({"start_timeout": 0}, "start_timeout must be"),
+        ({"model_dirs": "/nonexistent"}, "does not exist"),
+    ],
+)
+def test_bad_values(arguments, message):
+    """A value that cannot be used is refused before anything starts."""
+    with pytest.raises(ConfigError, match=message):
+        LocalRuntime(**arguments)
+
+
+@pytest.mark.parametrize("name", ["url", "pid"])
+def test_not_started(name):
+    """What only a started runtime has says so, and how to start it."""
+    runtime = LocalRuntime()
+
+    with pytest.raises(ConfigError, match=r"not started\. Use it in a `with` statement"):
+        getattr(runtime, name)
+    assert not runtime.is_alive()
+    assert repr(runtime) == "<LocalRuntime not started: public catalog>"
+    runtime.close()
+
+
+@hosted
+def test_not_installed(monkeypatch):
+    """Without Microsoft's package the message is the command that installs it."""
+    monkeypatch.setitem(sys.modules, "foundry_local_sdk", None)
+
+    with pytest.raises(ConfigError, match=r'Run: pip install "foundry_rest\[runtime\]"'):
+        LocalRuntime().start()
+
+
+def test_old_python(monkeypatch):
+    """On Python 3.10 the message names the version that is needed."""
+    monkeypatch.setattr(sys, "version_info", (3, 10, 9))
+
+    with pytest.raises(ConfigError, match=r"Python 3\.11 or newer.*foundry_rest\[runtime\]"):
+        LocalRuntime().start()
+
+
+@hosted
+def test_life(sdk, model):
+    """Started by `with`, gone after it; the parent never imports Microsoft's package."""
+    with LocalRuntime(model, port=4711) as runtime:
+        process = psutil.Process(runtime.pid)
+        directory = runtime._child._directory
+        assert runtime.url == "http://127.0.0.1:4711"
+        assert runtime.is_alive()
+        assert runtime.start() is runtime
+        assert runtime.pid == process.pid
+        assert repr(runtime) == "<LocalRuntime http://127.0.0.1:4711: phi>"
+        told = json.loads((directory / "logs.json").read_text("utf-8"))
+        printed = (directory / "stderr.log").read_text("utf-8")
+
+    assert "foundry_local_sdk" not in sys.modules
+    assert not process.is_running()
+    assert not directory.exists()
+    assert printed == "native noise on standard output\n"
+    assert told["web"] == "http://127.0.0.1:4711"
+    assert told["disable_nonessential_telemetry"] is True
+    assert told["model_cache_dir"] == str(directory / "cache")
+    assert told["catalog_region"] == "local"
+    assert told["catalog_urls"][0][0].endswith("/asset-gallery/v1.0/models")
+
+
+@hosted
+def test_public_catalog(sdk, tmp_path):
+    """Without directories the SDK's own catalog is used, and the cache that is shared between runs."""
+    with LocalRuntime(cache_dir=tmp_path / "cache") as runtime:
+        told = json.loads((runtime._child._directory / "logs.json").read_text("utf-8"))
+
+    assert told["app_name"] == "foundry_rest"
+    assert told["catalog_urls"] is None
+    assert told["catalog_region"] is None
+    assert told["app_data_dir"] is None
+    assert told["model_cache_dir"] == str(tmp_path / "cache")
+
+
+@hosted
+def test_words_of_the_native_runtime(sdk, monkeypatch):
+    """What the library raises reaches the caller with its type; the child's prints do not disturb it."""
+    monkeypatch.setenv("STAND_IN", "raise RuntimeError('Couldn\\'t bind Address already in use')")
+
+    with pytest.raises(ServiceUnreachable, match="RuntimeError: Couldn't bind Address already in use"):
+        LocalRuntime().start()
+
+
+@hosted
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_crash_during_the_start(sdk, monkeypatch):
+    """A crash in the library is an error of ours with the signal and the place; a start may follow."""
+    monkeypatch.setenv("STAND_IN", "os.kill(os.getpid(), signal.SIGSEGV)")
+    runtime = LocalRuntime()
+
+    with pytest.raises(ServiceUnreachable, match=r"SIGSEGV(?s:.*)in start_web_service"):
+        runtime.start()
+    assert not runtime.is_alive()
+    monkeypatch.delenv("STAND_IN")
+    with runtime:
+        assert runtime.is_alive()
+
+
+@hosted
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_start_after_a_crash(sdk):
+    """A runtime that died is started anew by start(); what the dead one left is removed."""
+    with LocalRuntime() as runtime:
+        first, directory = runtime.pid, runtime._child._directory
+        psutil.Process(first).kill()
+        assert until(lambda: not runtime.is_alive())
+        runtime.start()
+
+        assert runtime.is_alive()
+        assert runtime.pid != first
+        assert not directory.exists()
+
+
+@hosted
+@pytest.mark.skipif(os.name != "posix", reason="process groups")
+def test_interrupt_in_the_terminal(sdk):
+    """Ctrl-C is for the parent: the child is in a session of its own and ignores SIGINT."""
+    with LocalRuntime() as runtime:
+        assert os.getsid(runtime.pid) != os.getsid(0)
+        psutil.Process(runtime.pid).send_signal(2)
+        clock.sleep(0.05)
+        assert runtime.is_alive()
