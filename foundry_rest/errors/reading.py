@@ -1,0 +1,211 @@
+"""Turn a service's refusal, in any generation's spelling, into the class that says what to do.
+
+Pure: status, headers and bytes in, one error out. The services carry no useful ``code``, so the
+wording decides (reference foundry-local-rest.md, sections 1.2, 2.5 and 3.2); the status decides what
+the wording does not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timezone
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple
+
+import msgspec
+
+from foundry_rest import clock
+from foundry_rest.errors import (
+    AuthenticationError,
+    BadRequest,
+    ContextLengthExceeded,
+    InferenceFailed,
+    LoadFailed,
+    ModelNotCached,
+    ModelNotFound,
+    ModelNotLoaded,
+    NotFound,
+    ServerError,
+    ServiceError,
+    TooManyRequests,
+    UnsupportedParameter,
+)
+
+#: What a decoder raises for bytes that are no JSON, or JSON nested without end.
+UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+#: First match wins; searched in message and code. "is not loaded" and "invalid openai json" are 1.x, "no
+#: openaiservice provider" is 0.x, codes are OpenAI's, the rest is 2.x. A 500 that the same request
+#: gets again each time counts as the request's fault.
+_BY_WORDING: tuple[tuple[re.Pattern[str], type[ServiceError]], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), cls)
+    for pattern, cls in (
+        (r"exceeds the model's maximum context length|context_length_exceeded", ContextLengthExceeded),
+        (r"cannot be greater than model context_length", ContextLengthExceeded),
+        (r"^invalid openai json request|error creating grammar", BadRequest),
+        (r"model not loaded|must be loaded before|is not loaded\b", ModelNotLoaded),
+        (r"no openaiservice provider found", ModelNotLoaded),
+        (r"model not cached|must be downloaded before", ModelNotCached),
+        (r"model not found|no model matching|model_not_found", ModelNotFound),
+        (r"unsupported parameter", UnsupportedParameter),
+        (r"^(un)?load failed|failed loading model", LoadFailed),
+        (r"inference failed|invalid tool call|failed to create generator", InferenceFailed),
+    )
+)
+_BY_STATUS: dict[int, type[ServiceError]] = {
+    401: AuthenticationError,
+    403: AuthenticationError,
+    404: NotFound,
+    429: TooManyRequests,
+}
+#: What an error inside a stream stands for: its ``type`` is the only hint (reference 3.4).
+_STATUS_OF_TYPE = {"invalid_request_error": 400, "server_error": 500}
+#: ``search_options.cc:108 int fl::Parse(...)``: where in the service's own source it happened.
+_SOURCE_PLACE = re.compile(
+    r"(?<![\w./])[\w./]+\.(?:cc|cpp|h|hpp|cs):\d+\s+(?:[\w:<>,*&~ ]*::~?\w+\([^()]*\)(?:\s*const)?\s*)?"
+)
+#: Longest message looked at.
+_READ = 4096
+#: Longest message shown; the whole body stays in ``error.body``.
+_SHOWN = 400
+
+
+class _Said(NamedTuple):
+    message: str
+    code: str | None = None
+    type: str | None = None
+
+
+def service_error(
+    status: int, headers: Mapping[str, str], body: bytes, *, call: str = "", url: str = "", model: str = ""
+) -> ServiceError:
+    """Build the error that an answer with this status, these headers and this body stands for."""
+    said = _read(body)
+    shown = _shown(said.message) or f"the service answered {status} without a message"
+    if 300 <= status < 400:
+        shown = f"the service redirects to {headers.get('location', 'nowhere')}; redirects are not followed"
+    cls = _classify(status, said)
+    return cls(
+        shown,
+        status=status,
+        code=said.code,
+        retry_after=retry_after(headers),
+        body=body,
+        call=call,
+        url=url,
+        model=model,
+    )
+
+
+def error_in(payload: bytes) -> ServiceError | None:
+    """Return the error that a 200 body or a stream event carries, or ``None``.
+
+    ``"error": null`` beside a success is normal on 0.x and means nothing.
+    """
+    if b'"error"' not in payload and b'"Error"' not in payload:
+        return None
+    try:
+        decoded = msgspec.json.decode(payload)
+    except UNDECODABLE:
+        return None
+    if not isinstance(decoded, dict) or not (decoded.get("error") or decoded.get("Error")):
+        return None
+    said = _read(payload)
+    status = _STATUS_OF_TYPE.get(said.type or said.code or "", 500)
+    return _classify(status, said)(
+        _shown(said.message) or "the service reported an error", status=status, code=said.code, body=payload
+    )
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds a server asks to wait: ``retry-after-ms``, seconds, or an HTTP date.
+
+    A malformed, negative or endless value counts as not given (``None``).
+    """
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        seconds = _number(headers.get(name))
+        if seconds is not None:
+            return seconds * scale
+    return _seconds_until(headers.get("retry-after"))
+
+
+def _number(text: str | None) -> float | None:
+    if text is None or not re.fullmatch(r"\s*\d{1,9}(\.\d+)?\s*", text):
+        return None
+    return float(text)
+
+
+def _seconds_until(date: str | None) -> float | None:
+    try:
+        then = parsedate_to_datetime(date or "")
+        # HTTP dates are GMT, whatever zone they name or leave out.
+        return max(0.0, then.replace(tzinfo=then.tzinfo or timezone.utc).timestamp() - clock.now())
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _classify(status: int, said: _Said) -> type[ServiceError]:
+    words = f"{said.message} {said.code or ''}"
+    for pattern, cls in _BY_WORDING:
+        if pattern.search(words):
+            return cls
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    return ServerError if status >= 500 else BadRequest if status >= 400 else ServiceError
+
+
+def _read(body: bytes) -> _Said:
+    try:
+        decoded = msgspec.json.decode(body)
+    except UNDECODABLE:
+        return _Said(_without_places(_plain(body)))
+    said = _from_json(decoded)
+    return said._replace(message=_without_places(said.message))
+
+
+def _from_json(decoded: object) -> _Said:
+    if isinstance(decoded, str):
+        return _Said(decoded)
+    fields = _lower(decoded)
+    inner = fields.get("error")
+    if isinstance(inner, str):
+        return _Said(inner)
+    if isinstance(inner, dict):
+        fields = _lower(inner)
+    words = [_words(fields.get(key)) for key in ("message", "errormessage", "title", "detail")]
+    code, kind = fields.get("code"), fields.get("type")
+    return _Said(
+        ": ".join(filter(None, words)),
+        code if isinstance(code, str) else None,
+        kind if isinstance(kind, str) else None,
+    )
+
+
+def _lower(decoded: object) -> dict[str, object]:
+    return {key.lower(): value for key, value in decoded.items()} if isinstance(decoded, dict) else {}
+
+
+def _words(value: object) -> str:
+    """Return a text as it is; of FastAPI's list only what went wrong, since it quotes the request too."""
+    if isinstance(value, str):
+        return value
+    items = value if isinstance(value, list) else []
+    return "; ".join(str(item["msg"]) for item in items if isinstance(item, dict) and "msg" in item)
+
+
+def _plain(body: bytes) -> str:
+    text = body[:4096].decode("utf-8", "replace").strip()
+    if text[:1] == "<":
+        title = re.search(r"<title>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
+        return f"an HTML page{f' titled {chr(32).join(title[1].split())!r}' if title else ''}"
+    oatpp = re.search(r"^message=(.*)", text, re.MULTILINE)
+    return oatpp[1] if oatpp else text
+
+
+def _without_places(message: str) -> str:
+    return " ".join(_SOURCE_PLACE.sub("", message[:_READ]).split())
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
