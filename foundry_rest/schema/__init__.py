@@ -1,0 +1,25 @@
+"""What users give and get."""
+
+from foundry_rest.schema.chat import ChatChunk, ChatReply, Choice, FunctionCall, Part, ToolCall, Usage
+from foundry_rest.schema.models import HealthReport, ModelInfo, ServiceStatus
+from foundry_rest.schema.request import ChatParams, ChatRequest, Message, build_chat_request
+from foundry_rest.schema.stats import CallStats, Stats
+
+__all__ = [
+    "CallStats",
+    "ChatChunk",
+    "ChatParams",
+    "ChatReply",
+    "ChatRequest",
+    "Choice",
+    "FunctionCall",
+    "HealthReport",
+    "Message",
+    "ModelInfo",
+    "Part",
+    "ServiceStatus",
+    "Stats",
+    "ToolCall",
+    "Usage",
+    "build_chat_request",
+]
