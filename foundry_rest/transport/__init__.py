@@ -1,0 +1,1 @@
+"""Carry one call to the service and its answer back."""
