@@ -1,0 +1,71 @@
+"""Events into the standard log: logger ``foundry_rest``; no prompt, answer or key."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+
+from foundry_rest.config import LOG_LEVELS, from_env
+from foundry_rest.errors import ConfigError
+from foundry_rest.events import AttemptFailed, CallFinished, Event
+
+logger = logging.getLogger("foundry_rest")
+logger.addHandler(logging.NullHandler())
+
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+def configure_logging(level: str | None = None) -> None:
+    """Write the package's log to stderr.
+
+    Args:
+        level: ``"DEBUG"`` to ``"CRITICAL"``; default ``FOUNDRY_LOG_LEVEL``, else ``"INFO"``.
+
+    Raises:
+        ConfigError: The level is unknown.
+    """
+    name = (level or from_env().log_level).upper()
+    if name not in LOG_LEVELS:
+        raise ConfigError(f"level must be one of {', '.join(LOG_LEVELS)}, not {level!r}")
+    if not any(isinstance(handler, logging.StreamHandler) for handler in logger.handlers):
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter(_FORMAT))
+        logger.addHandler(handler)
+    logger.setLevel(name)
+
+
+def log_event(event: Event) -> None:
+    """Log failed attempts as warnings (cured ones as information), finished calls as debug lines."""
+    if isinstance(event, AttemptFailed):
+        logger.log(
+            logging.INFO if event.cure else logging.WARNING,
+            "%s attempt %d failed after %.3f s: %s; %s",
+            event.call,
+            event.number,
+            event.elapsed,
+            event.error.message,
+            _next_step(event),
+        )
+    elif isinstance(event, CallFinished) and logger.isEnabledFor(logging.DEBUG):
+        outcome = type(event.error).__name__ if event.error else "ok"
+        logger.debug("%s %s in %.3f s (%s)", event.call, outcome, event.elapsed, event.model or event.url)
+
+
+def fan_out(observers: Iterable[Callable[[Event], object]]) -> Callable[[Event], None]:
+    """Return one observer that tells all; one that raises is logged, never felt."""
+    told = tuple(observers)
+
+    def emit(event: Event) -> None:
+        for observer in told:
+            try:
+                observer(event)
+            except Exception:
+                logger.exception("observer %r failed on %s", observer, type(event).__name__)
+
+    return emit
+
+
+def _next_step(event: AttemptFailed) -> str:
+    if event.cure:
+        return f"trying again after {event.cure}"
+    return "giving up" if event.wait is None else f"next try in {event.wait:.2f} s"

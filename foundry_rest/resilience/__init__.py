@@ -1,0 +1,1 @@
+"""Decide what a failure means and whether to try again."""
