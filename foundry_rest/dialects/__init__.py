@@ -1,0 +1,1 @@
+"""How each service generation spells things; pure."""

@@ -1,0 +1,84 @@
+"""A table of probes: which dialect speaks at an address.
+
+No generation tells its version; what ``/status`` holds does (foundry-local-rest.md section 0.3).
+``/v1/models`` comes last: on Foundry Local it may wait for the public catalog.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from foundry_rest.dialects.native import NativeDialect
+from foundry_rest.dialects.openai import OpenAIDialect
+from foundry_rest.dialects.operation import Dialect
+from foundry_rest.errors import (
+    AuthenticationError,
+    ConfigError,
+    InvalidReply,
+    ServerError,
+    ServiceError,
+    TooManyRequests,
+)
+from foundry_rest.transport.call import NATIVE_HEADER_LIMIT, Call, Options, Replay, Reply
+
+#: By the name that ``dialect=`` takes.
+DIALECTS: dict[str, type[Dialect]] = {cls.generation: cls for cls in (NativeDialect, OpenAIDialect)}
+
+#: path -> what the decoded body must hold -> who speaks; first match wins.
+_PROBES: tuple[tuple[str, Callable[[object], bool], type[Dialect]], ...] = (
+    ("/status", lambda body: _has(body, "modelCachePath", "pid"), NativeDialect),
+    ("/v1/models", lambda body: isinstance(body, list) or _has(body, "data"), OpenAIDialect),
+)
+
+
+def named(name: str) -> Dialect:
+    """Return the dialect of that name.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if name not in DIALECTS:
+        raise ConfigError(f"dialect must be 'auto', {', '.join(map(repr, DIALECTS))}, not {name!r}")
+    return DIALECTS[name]()
+
+
+def detect(send: Callable[[Call], Reply], options: Options) -> Dialect:
+    """Return the dialect of the service that ``send`` reaches.
+
+    Raises:
+        InvalidReply: Something answers, but nothing that is known here.
+        ServiceError: A gateway in front refuses or fails.
+        TransportError: Nothing answers.
+    """
+    url, refusal = "", None
+    for path, fits, dialect in _PROBES:
+        try:
+            reply = send(_probe(path, options))
+            url = reply.url
+            if fits(reply.raw):
+                return dialect()
+        except (ServiceError, InvalidReply) as error:
+            url = error.url or url
+            if isinstance(error, (AuthenticationError, TooManyRequests, ServerError)):
+                refusal = error
+    if refusal is not None:
+        raise refusal
+    raise InvalidReply("what answers there is no Foundry Local service", url=url, call="detect")
+
+
+def _probe(path: str, options: Options) -> Call:
+    return Call(
+        "GET",
+        path,
+        None,
+        Replay.ALWAYS,
+        options.timeouts,
+        options.until,
+        label="detect",
+        headers=options.headers,
+        header_limit=NATIVE_HEADER_LIMIT,  # it may be 2.x, which resets what is longer
+    )
+
+
+def _has(body: object, *names: str) -> bool:
+    return isinstance(body, dict) and all(name in body for name in names)

@@ -1,0 +1,107 @@
+"""Which dialect speaks: what answers decides, not what it calls itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from foundry_rest.config import Timeouts
+from foundry_rest.dialects.detect import DIALECTS, detect, named
+from foundry_rest.dialects.native import NativeDialect
+from foundry_rest.dialects.openai import OpenAIDialect
+from foundry_rest.errors import (
+    AuthenticationError,
+    BadRequest,
+    ConfigError,
+    InvalidReply,
+    NotFound,
+    ServerError,
+    ServiceUnreachable,
+    TooManyRequests,
+)
+from foundry_rest.testing import FakeSender
+from foundry_rest.transport.call import Options, Reply
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+OPTIONS = Options(Timeouts(connect=1), 99.0, {"X-Key": "k"})
+
+
+def body(name: str) -> Reply:
+    """Return a recorded answer."""
+    return Reply(200, {}, (SAMPLES / f"json_{name}.json").read_bytes(), "http://h")
+
+
+HTML = Reply(200, {}, b"<html>", "http://h")
+MISSING = NotFound("no mapping", url="http://h", status=404)
+
+
+@pytest.mark.parametrize(
+    ("answers", "dialect"),
+    [
+        ([body("native_status")], NativeDialect),
+        ([body("core_status"), body("core_models")], OpenAIDialect),
+        ([MISSING, body("native_models")], OpenAIDialect),
+        ([BadRequest("405", status=405), Reply(200, {}, b"[]")], OpenAIDialect),
+        ([HTML, body("core_models")], OpenAIDialect),
+        ([AuthenticationError("not here", status=403), body("native_models")], OpenAIDialect),
+        ([Reply(200, {}, b""), body("native_models")], OpenAIDialect),
+    ],
+)
+def test_who_speaks(answers, dialect):
+    """2.x is known by what its status holds; /v1/models makes a stranger; 1.x is one so far."""
+    sender = FakeSender(answers)
+
+    assert type(detect(sender.send, OPTIONS)) is dialect
+    assert sender.remaining == 0
+
+
+def test_probes_keep_to_the_callers_bounds():
+    """Detection happens inside a call, so it has that call's timeouts, deadline and headers."""
+    sender = FakeSender([MISSING, body("native_models")])
+    detect(sender.send, OPTIONS)
+
+    for call in sender.calls:
+        assert (call.timeouts, call.until, call.headers) == (OPTIONS.timeouts, 99.0, {"X-Key": "k"})
+        assert (call.method, call.label, call.body) == ("GET", "detect", None)
+    assert [call.path for call in sender.calls] == ["/status", "/v1/models"]
+
+
+@pytest.mark.parametrize(
+    "answers", [[HTML, HTML], [MISSING, MISSING], [MISSING, Reply(200, {}, b"{}", "http://h")]]
+)
+def test_nothing_known_answers(answers):
+    """A web server that is none of ours is named as such, with its address."""
+    with pytest.raises(InvalidReply, match="no Foundry Local service") as caught:
+        detect(FakeSender(answers).send, OPTIONS)
+
+    assert caught.value.url == "http://h"
+
+
+@pytest.mark.parametrize("refusal", [AuthenticationError("401"), TooManyRequests("429"), ServerError("503")])
+@pytest.mark.parametrize("last", [MISSING, HTML, None])
+def test_a_gateways_refusal_is_the_error(refusal, last):
+    """Behind a gateway that wants a key, or is down, the reason is that, not a wrong address."""
+    with pytest.raises(type(refusal)):
+        detect(FakeSender([refusal, last or refusal]).send, OPTIONS)
+
+
+def test_nothing_answers():
+    """A refused connection ends the probing at once."""
+    sender = FakeSender([ServiceUnreachable("refused")])
+    with pytest.raises(ServiceUnreachable):
+        detect(sender.send, OPTIONS)
+
+    assert len(sender.calls) == 1
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_by_name(name):
+    """Each dialect can be asked for by its name."""
+    assert named(name).generation == name
+
+
+def test_an_unknown_name():
+    """The error lists what is allowed."""
+    with pytest.raises(ConfigError, match="must be 'auto', 'native', 'openai', not 'grpc'"):
+        named("grpc")
