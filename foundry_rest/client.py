@@ -1,0 +1,288 @@
+"""FoundryAPIClient: puts the parts together once and owns their lifetime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, TypeVar, overload
+
+from foundry_rest.config import Config, Timeouts, from_env
+from foundry_rest.dialects.detect import named
+from foundry_rest.dialects.operation import Dialect
+from foundry_rest.discovery import Service
+from foundry_rest.endpoints.chat import Chat
+from foundry_rest.endpoints.context import Context
+from foundry_rest.endpoints.cures import cures_by
+from foundry_rest.endpoints.health import Health
+from foundry_rest.endpoints.models import Models
+from foundry_rest.endpoints.names import ModelNames
+from foundry_rest.endpoints.raw import build_raw_call
+from foundry_rest.events import Event
+from foundry_rest.observe.log import fan_out, log_event
+from foundry_rest.observe.stats import StatsObserver
+from foundry_rest.resilience.retry import RetryPolicy
+from foundry_rest.resilience.sender import ResilientSender
+from foundry_rest.schema import ChatParams, ChatReply, HealthReport, Message, Stats
+from foundry_rest.stream import ChatStream
+from foundry_rest.transport.call import Auth, Replay, Reply
+from foundry_rest.transport.session import SessionTransport
+
+if TYPE_CHECKING:
+    import requests
+    from typing_extensions import Self, Unpack
+
+T = TypeVar("T")
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class _Shared:
+    """What a client and its views have in common."""
+
+    service: Service
+    transport: SessionTransport
+    emit: Callable[[Event], None]
+    stats: StatsObserver
+    names: ModelNames = field(default_factory=ModelNames)
+
+
+class FoundryAPIClient:
+    """Talk to Foundry Local; one client serves many threads.
+
+    Nothing is asked of the network before the first call: then the service is found, its generation
+    recognised, and the default model loaded if it is on disk but not in memory.
+
+    Args:
+        base_url: Address of the service; ``None`` to discover it.
+        model: Default model, alias or id (``FOUNDRY_MODEL``, else ``phi-4-mini``).
+        api_key: Sent as Bearer token, never logged (``FOUNDRY_API_KEY``).
+        timeout: Seconds of silence borne in one attempt (``FOUNDRY_TIMEOUT``, else 30), or a
+            ``Timeouts`` set.
+        deadline: Seconds for a whole call, retries included (``FOUNDRY_DEADLINE``, else none).
+        retries: Tries after the first (``FOUNDRY_RETRIES``, else 3), or a ``RetryPolicy``.
+        auto_load: Load a model that is not in memory, then repeat the call once.
+        observers: Callables told of every ``foundry_rest.events`` fact.
+        headers: Added to every request.
+        auth: Signs every request: a requests ``AuthBase``, a callable, or (user, password).
+        session: Your own ``requests.Session``, used as it is and not closed.
+        dialect: ``"auto"``, or the name of the generation: ``"native"``, ``"openai"``.
+        config: All settings at once in place of the environment.
+
+    Raises:
+        ConfigError: A setting cannot be used.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        model: str | None = None,
+        api_key: str | None = None,
+        timeout: float | Timeouts | None = None,
+        deadline: float | None = None,
+        retries: int | RetryPolicy | None = None,
+        auto_load: bool | None = None,
+        observers: Iterable[Callable[[Event], object]] = (),
+        headers: Mapping[str, str] | None = None,
+        auth: Auth | tuple[str, str] | None = None,
+        session: requests.Session | None = None,
+        dialect: str | Dialect = "auto",
+        config: Config | None = None,
+    ) -> None:
+        settings = (config or from_env()).with_changes(
+            endpoint=base_url,
+            model=model,
+            api_key=api_key,
+            timeouts=None if timeout is None else Timeouts.of(timeout),
+            deadline=deadline,
+            auto_load=auto_load,
+        )
+        speaker = None if dialect == "auto" else named(dialect) if isinstance(dialect, str) else dialect
+        service = Service(settings.endpoint, speaker)
+        stats = StatsObserver()
+        transport = SessionTransport(
+            service.locate, headers=headers, auth=auth, api_key=settings.api_key, session=session
+        )
+        shared = _Shared(service, transport, fan_out((stats, log_event, *observers)), stats)
+        self._owned: tuple[_Closable, ...] = (transport,)
+        self._assemble(shared, settings, RetryPolicy.of(settings.retries if retries is None else retries))
+
+    def _assemble(self, shared: _Shared, config: Config, policy: RetryPolicy) -> None:
+        self._shared, self._config, self._policy = shared, config, policy
+        sender = ResilientSender(
+            shared.transport, policy, cures=cures_by(lambda: self.models, config.auto_load), emit=shared.emit
+        )
+        self._context = Context(
+            sender, shared.transport, shared.service.dialect, config, shared.emit, shared.names
+        )
+        self.chat = Chat(self._context)
+        self.models = Models(self._context)
+        self.health = Health(self._context)
+
+    @classmethod
+    def embedded(
+        cls,
+        model_dirs: Iterable[str | Path] = (),
+        *,
+        model: str | None = None,
+        timeout: float | Timeouts | None = None,
+        deadline: float | None = None,
+        retries: int | RetryPolicy | None = None,
+        observers: Iterable[Callable[[Event], object]] = (),
+        headers: Mapping[str, str] | None = None,
+        config: Config | None = None,
+    ) -> Self:
+        """Start Microsoft's native runtime in a child process and return a client that owns it.
+
+        Args:
+            model_dirs: ONNX Runtime GenAI folders; the first is the default model. Without any, the
+                public catalog is used.
+            model: Default model; the first folder's when not given.
+            timeout, deadline, retries, observers, headers, config: As for the client itself.
+
+        Raises:
+            ConfigError: A folder holds no model, or the extra ``runtime`` is not installed.
+            ServiceUnreachable: The runtime did not start; the message holds its own words.
+        """
+        from foundry_rest.runtime import LocalRuntime
+
+        runtime = LocalRuntime(model_dirs).start()
+        first = runtime.models[0].alias if runtime.models else None
+        try:
+            client = cls(
+                runtime.url,
+                model=model or first,
+                timeout=timeout,
+                deadline=deadline,
+                retries=retries,
+                observers=observers,
+                headers=headers,
+                config=config,
+            )
+        except BaseException:
+            runtime.close()
+            raise
+        client._owned += (runtime,)
+        return client
+
+    def with_options(
+        self,
+        *,
+        timeout: float | Timeouts | None = None,
+        deadline: float | None = None,
+        retries: int | RetryPolicy | None = None,
+        model: str | None = None,
+    ) -> Self:
+        """Return a view with other settings that shares connections, figures and what was learnt.
+
+        Closing a view closes nothing.
+        """
+        view = object.__new__(type(self))
+        view._owned = ()
+        config = self._config.with_changes(
+            model=model, deadline=deadline, timeouts=None if timeout is None else Timeouts.of(timeout)
+        )
+        view._assemble(self._shared, config, self._policy if retries is None else RetryPolicy.of(retries))
+        return view
+
+    def complete(
+        self, prompt: str | Iterable[Message], /, *, model: str | None = None, **params: Unpack[ChatParams]
+    ) -> ChatReply:
+        """Return the whole answer; short for ``client.chat.complete``, which takes all options."""
+        return self.chat.complete(prompt, model=model, **params)
+
+    def stream_complete(
+        self, prompt: str | Iterable[Message], /, *, model: str | None = None, **params: Unpack[ChatParams]
+    ) -> ChatStream:
+        """Return the answer in chunks; short for ``client.chat.stream``, which takes all options."""
+        return self.chat.stream(prompt, model=model, **params)
+
+    def health_check(self) -> HealthReport:
+        """Return how the service is; short for ``client.health.check()``."""
+        return self.health.check()
+
+    @overload
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        replay: Replay = Replay.IF_UNSENT,
+        timeout: float | Timeouts | None = None,
+        deadline: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        parse: None = None,
+    ) -> Reply: ...
+
+    @overload
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        replay: Replay = Replay.IF_UNSENT,
+        timeout: float | Timeouts | None = None,
+        deadline: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        parse: Callable[[Reply], T],
+    ) -> T: ...
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        replay: Replay = Replay.IF_UNSENT,
+        timeout: float | Timeouts | None = None,
+        deadline: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        parse: Callable[[Reply], T] | None = None,
+    ) -> Reply | T:
+        """Send any request through the same deadlines, retries and error classes.
+
+        Args:
+            method: HTTP verb.
+            path: Path below the base URL, with its query.
+            json: Body, or ``None`` for none.
+            replay: ``Replay.ALWAYS`` if asking twice is harmless; by default a request is repeated
+                only when it cannot have begun.
+            timeout, deadline, headers: For this call.
+            parse: Reads the answer; its result is returned.
+
+        Raises:
+            ConfigError: The path or the body cannot be sent.
+            ServiceError: The service answered 300 or more.
+            TransportError: No whole answer came.
+        """
+        options = self._context.options(timeout, deadline, headers)
+        call = build_raw_call(method, path, json, replay, options)
+        reply = self._context.sender.send(call)
+        return reply if parse is None else parse(reply)
+
+    def stats(self) -> Stats:
+        """Return counts, latencies and tokens since the client was made, its views included."""
+        return self._shared.stats.snapshot()
+
+    def close(self) -> None:
+        """Close the connections, and the embedded runtime if this client started one; idempotent."""
+        for part in self._owned:
+            part.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"FoundryAPIClient(base_url={self._config.endpoint!r}, model={self._config.model!r})"

@@ -1,0 +1,110 @@
+"""Where is the service: asked in order, every candidate probed before it is believed.
+
+1. the address that was given, 2. ``FOUNDRY_ENDPOINT``, 3. the registry file that ``foundry-rest serve``
+writes. An address that was named, in code or in the environment, is taken at its word: falling back to
+another service would answer with another model. Nothing is ever started or downloaded here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from foundry_rest import clock
+from foundry_rest.config import Timeouts, base_url
+from foundry_rest.dialects.detect import detect
+from foundry_rest.dialects.operation import Dialect
+from foundry_rest.errors import FoundryError, ServiceNotFound
+from foundry_rest.transport.call import Options, Sender
+from foundry_rest.transport.session import SessionTransport
+
+#: Answers whether a Foundry Local service with this pid (``None``: any) answers at an address.
+Probe = Callable[[str, "int | None"], bool]
+
+#: Seconds a candidate gets to answer: it is on this machine, or it is not believed.
+_PATIENCE = 2.0
+_ADVICE = (
+    "Start one with: foundry-rest serve --model-dir DIR; or give base_url= (FOUNDRY_ENDPOINT), "
+    "or let FoundryAPIClient.embedded(model_dirs=[...]) start one."
+)
+
+
+def discover(named: str | None, probe: Probe, registry: Path | None = None) -> str:
+    """Return the base URL of the service.
+
+    Args:
+        named: Given address, or that of ``FOUNDRY_ENDPOINT``.
+        probe: Asks one candidate.
+        registry: Registry file; default the user's own.
+
+    Raises:
+        ServiceNotFound: What was looked at and what to run.
+    """
+    if named is not None:
+        return base_url(named)
+    looked_at = ["base_url (not given)", "FOUNDRY_ENDPOINT (not set)"]
+    for source, url, pid in _candidates(registry, looked_at):
+        if probe(url, pid):
+            return url
+        looked_at.append(f"{source} (stale: nothing of pid {pid} answers at {url})")
+    raise ServiceNotFound(
+        f"no Foundry Local service was found; looked at {', '.join(looked_at)}",
+        advice=_ADVICE,
+        call="discover",
+    )
+
+
+def _candidates(registry: Path | None, looked_at: list[str]) -> Iterator[tuple[str, str, int | None]]:
+    from foundry_rest.runtime.registry import read, registry_path
+
+    path = registry or registry_path()
+    entry = read(path)
+    if entry is None:
+        looked_at.append(f"registry file {path} (none)")
+    else:
+        yield f"registry file {path}", entry.url, entry.pid
+
+
+class Service:
+    """Know where the service is and which dialect it speaks; found at first use, then remembered.
+
+    Two threads that ask at once may both look: no lock is held across I/O, and both find the same.
+
+    Args:
+        named: Given address, or ``None`` to discover.
+        dialect: Given dialect, or ``None`` to recognise it.
+    """
+
+    def __init__(self, named: str | None, dialect: Dialect | None) -> None:
+        self._url = base_url(named) if named is not None else None
+        self._dialect = dialect
+
+    def locate(self) -> str:
+        """Return the base URL.
+
+        Raises:
+            ServiceNotFound: None was given and none was discovered.
+        """
+        if self._url is None:
+            self._url = discover(None, answers)
+        return self._url
+
+    def dialect(self, sender: Sender, options: Options) -> Dialect:
+        """Return the dialect; at first use the service is asked, within the bounds of ``options``."""
+        if self._dialect is None:
+            self._dialect = detect(sender.send, options)
+        return self._dialect
+
+
+def answers(url: str, pid: int | None) -> bool:
+    """Tell whether the service with this pid (``None``: any) answers at ``url``."""
+    patience = Timeouts(connect=_PATIENCE, first_token=_PATIENCE, idle=_PATIENCE)
+    options = Options(patience, clock.monotonic() + _PATIENCE)
+    transport = SessionTransport(lambda: url, pool_size=1)
+    try:
+        status = detect(transport.send, options).status(options)
+        return pid in (None, status.parse(transport.send(status.call)).pid)
+    except FoundryError:
+        return False
+    finally:
+        transport.close()

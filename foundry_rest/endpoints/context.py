@@ -1,0 +1,86 @@
+"""What every endpoint is given, and what the client has learnt about model names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import msgspec
+
+from foundry_rest import clock
+from foundry_rest.config import Config, Timeouts, positive_seconds
+from foundry_rest.dialects.operation import Dialect, Operation
+from foundry_rest.endpoints.names import ModelNames
+from foundry_rest.errors import InvalidReply
+from foundry_rest.events import Event
+from foundry_rest.transport.call import Call, Options, Reply, Sender, encode_json
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Context:
+    """Hold what endpoints share.
+
+    Attributes:
+        sender: Sends with retries and cures.
+        probe: Sends once, for health checks.
+        dialect: Returns the dialect of the service, found over the given sender, within the call's
+            bounds, when it is unknown.
+        config: Settings of this client or view.
+        emit: Told of what happens.
+        names: What was learnt about model names.
+    """
+
+    sender: Sender
+    probe: Sender
+    dialect: Callable[[Sender, Options], Dialect]
+    config: Config
+    emit: Callable[[Event], None] = lambda event: None
+    names: ModelNames = field(default_factory=ModelNames)
+
+    def speak(self, options: Options) -> Dialect:
+        """Return the dialect of the service."""
+        return self.dialect(self.sender, options)
+
+    def options(
+        self,
+        timeout: float | Timeouts | None = None,
+        deadline: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Options:
+        """Return one call's options; what is not given comes from the client's settings.
+
+        Args:
+            timeout: Seconds of silence, or a whole set.
+            deadline: Seconds for the whole call from now; infinity for no bound.
+            headers: Added to the client's own.
+        """
+        limit = self.config.deadline if deadline is None else deadline
+        if limit != math.inf:
+            limit = positive_seconds("deadline", limit)
+        timeouts = self.config.timeouts if timeout is None else Timeouts.of(timeout)
+        return Options(timeouts, clock.monotonic() + limit, headers or {})
+
+    def ask(self, operation: Operation[Reply, T]) -> T:
+        """Send an operation and read its answer."""
+        return read(operation, self.sender.send(operation.call))
+
+
+def read(operation: Operation[Reply, T], reply: Reply) -> T:
+    """Return what an operation reads from its answer; what cannot be read names the call."""
+    try:
+        return operation.parse(reply)
+    except InvalidReply as error:
+        error.call, error.url, error.model = operation.call.label, reply.url, operation.call.model
+        raise
+
+
+def with_model(call: Call, model_id: str) -> Call | None:
+    """Return ``call`` asking for another model id; ``None`` when it asks for that one already."""
+    body = msgspec.json.decode(call.body) if call.body else None
+    if not isinstance(body, dict) or "model" not in body or body["model"] == model_id:
+        return None
+    return replace(call, body=encode_json({**body, "model": model_id}))

@@ -1,0 +1,51 @@
+"""What removes the cause of a failure, so that the same call can be sent once more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from foundry_rest.endpoints.context import with_model
+from foundry_rest.endpoints.models import Models
+from foundry_rest.errors import FoundryError, ModelNotFound, ModelNotLoaded
+from foundry_rest.transport.call import Call
+
+#: Removes the cause of one failure; returns the call to repeat, or ``None`` when it cannot help.
+Cure = Callable[[Call], "Call | None"]
+
+
+def cures_by(models: Callable[[], Models], auto_load: bool) -> dict[type[FoundryError], tuple[str, Cure]]:  # noqa: FBT001
+    """Return the cures: error class -> (name in events, what to do).
+
+    Args:
+        models: Returns the endpoint that resolves and loads.
+        auto_load: Whether a model may be loaded unasked.
+    """
+
+    def load(call: Call) -> Call | None:
+        """Load the model that the service has on disk, then ask again."""
+        if not _asks_a_model(call):
+            return None
+        info = models().load_for(call)
+        return with_model(call, info.id) or call
+
+    def resolve(call: Call) -> Call | None:
+        """Find out which id the name stands for, then ask for that."""
+        if not _asks_a_model(call):
+            return None
+        try:
+            info = models().resolve_for(call)
+        except ModelNotFound:
+            # A service on another machine shows no aliases, but loads by them.
+            if not auto_load:
+                raise
+            info = models().load_for(call)
+        return with_model(call, info.id)
+
+    loading: dict[type[FoundryError], tuple[str, Cure]] = (
+        {ModelNotLoaded: ("load", load)} if auto_load else {}
+    )
+    return {ModelNotFound: ("resolve", resolve), **loading}
+
+
+def _asks_a_model(call: Call) -> bool:
+    return bool(call.model) and call.body is not None

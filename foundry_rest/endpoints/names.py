@@ -1,0 +1,83 @@
+"""Which model a name means: rules without I/O, and a memory of what was learnt."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+
+from foundry_rest.schema import ModelInfo
+
+#: The order in which the service itself picks a variant (foundry-local-rest.md section 3.1).
+_DEVICES = ("NPU", "GPU", "CPU")
+#: What an id adds to its model's name: ``-generic-cpu:5``.
+_VARIANT = re.compile(r"(-[a-z0-9]+-(cpu|gpu|npu))?(:\d+)?$")
+
+
+class ModelNames:
+    """Remember what was learnt: which id an alias stands for, and back."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, ModelInfo] = {}
+
+    def learn(self, name: str, info: ModelInfo) -> None:
+        """Remember that ``name`` means this model, as do its id and alias."""
+        for spelling in (name, info.id, info.alias):
+            if spelling:
+                self._known[spelling] = info
+
+    def get(self, name: str) -> ModelInfo | None:
+        """Return the model that ``name`` was seen to mean."""
+        return self._known.get(name)
+
+    def id_of(self, name: str) -> str:
+        """Return the exact id for ``name``, or ``name`` while it is unknown."""
+        info = self._known.get(name)
+        return info.id if info else name
+
+    def forget(self) -> None:
+        """Forget everything: another service answers now."""
+        self._known.clear()
+
+
+def best_match(name: str, models: Iterable[ModelInfo]) -> ModelInfo | None:
+    """Return the variant that ``name`` means: exact id first, then what is cached, device, version."""
+    fitting = [info for info in models if info.has_name(name)]
+    return min(fitting, key=lambda info: _rank(name, info), default=None)
+
+
+def loaded_as(name: str, word: str, before: Sequence[str], after: Sequence[str]) -> str | None:
+    """Return the id that the service loaded when it was given ``name``, or ``None`` when that is unclear.
+
+    Args:
+        name: What was loaded.
+        word: The service's word: ``"loaded"`` now, or ``"already_loaded"``.
+        before: Ids in memory before.
+        after: Ids in memory after; other threads may have added theirs.
+    """
+    added = [id_ for id_ in after if id_ not in before]
+    possible = added if word == "loaded" and added else after
+    if len(possible) == 1 or name in possible:
+        return name if name in possible else possible[0]
+    # "phi-4" begins "phi-4-mini-generic-cpu:1" too, which is another model: the nearest counts, if one is.
+    stems = {id_: _VARIANT.sub("", id_.casefold()) for id_ in possible}
+    fitting = sorted((len(stem), stem, id_) for id_, stem in stems.items() if _begins(stem, name.casefold()))
+    if not fitting or (len(fitting) > 1 and fitting[0][0] == fitting[1][0]):
+        return None
+    return fitting[0][2]
+
+
+def near_names(name: str, models: Iterable[ModelInfo]) -> tuple[str, ...]:
+    """Return up to three names that look like ``name``."""
+    names = {spelling for info in models for spelling in (info.alias or info.id, info.id)}
+    return tuple(difflib.get_close_matches(name, sorted(names), n=3, cutoff=0.5))
+
+
+def _begins(stem: str, name: str) -> bool:
+    return stem == name or stem.startswith(f"{name}-")
+
+
+def _rank(name: str, info: ModelInfo) -> tuple[bool, bool, int, int]:
+    device = _DEVICES.index(info.device.upper()) if info.device.upper() in _DEVICES else len(_DEVICES)
+    version = int(info.version) if info.version.isdigit() else 0
+    return info.id != name, info.cached is False, device, -version

@@ -1,0 +1,90 @@
+"""The arguments of the command, and what it costs to ask for help."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from foundry_rest import __version__
+from foundry_rest.cli import commands
+from foundry_rest.cli.parser import build_parser
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_options_of_chat():
+    """Every option of `chat` arrives under its name; what is not given is None."""
+    given = build_parser().parse_args(
+        [
+            "chat",
+            "Hi",
+            "--model",
+            "m",
+            "--system",
+            "s",
+            "--max-tokens=5",
+            "--temperature=0.5",
+            "--no-stream",
+            "--json",
+            "--url",
+            "u",
+            "--timeout=3",
+        ]
+    )
+    nothing = build_parser().parse_args(["chat"])
+
+    assert (given.prompt, given.model, given.system, given.max_tokens) == ("Hi", "m", "s", 5)
+    assert (given.temperature, given.no_stream, given.json) == (0.5, True, True)
+    assert (given.url, given.timeout) == ("u", 3.0)
+    assert (nothing.prompt, nothing.model, nothing.max_tokens, nothing.temperature) == (None,) * 4
+
+
+def test_options_of_serve():
+    """`--model-dir` may be repeated; the address is loopback and the port free unless given."""
+    given = build_parser().parse_args(["serve", "--model-dir", "a", "--model-dir", "b", "--port", "80"])
+    nothing = build_parser().parse_args(["serve"])
+
+    assert (given.model_dir, given.port) == (["a", "b"], 80)
+    assert (nothing.model_dir, nothing.host, nothing.port) == ([], "127.0.0.1", 0)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["sing"], ["chat", "a", "b"], ["chat", "--max-tokens", "many"], ["health", "--model", "m"]],
+)
+def test_wrong_arguments(run, arguments):
+    """Wrong arguments are code 2, with the usage on stderr."""
+    code, stdout, stderr = run(*arguments)
+
+    assert (code, stdout) == (2, "")
+    assert stderr.startswith("usage: foundry-rest")
+
+
+def test_help_tells_the_exit_codes(run):
+    """`--help` lists every code that a command can end with."""
+    code, stdout, _ = run("--help")
+    listed = {int(line.split()[0]) for line in stdout.splitlines() if line.strip()[:1].isdigit()}
+
+    assert code == 0
+    assert listed == {0, 130, 141, *(code for _, code in commands._EXIT_CODES)}
+
+
+def test_version(run):
+    """`--version` prints name and version."""
+    assert run("--version") == (0, f"foundry-rest {__version__}\n", "")
+
+
+def test_help_is_quick():
+    """`--help` imports neither requests nor msgspec nor the runtime."""
+    code = (
+        "import sys; from contextlib import suppress; from foundry_rest.cli import main\n"
+        "with suppress(SystemExit): main(['--help'])\n"
+        "print([name for name in ('requests', 'msgspec', 'foundry_local_sdk') if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert ran.stdout.endswith("\n[]\n")
+    assert "exit codes:" in ran.stdout

@@ -1,0 +1,203 @@
+"""How a command ends: its code, and what its last line on stderr says."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from foundry_rest import clock, errors
+from foundry_rest.cli import commands, main
+from foundry_rest.testing import (
+    chat_stream,
+    cut,
+    dead_address,
+    html_page,
+    inference_failed,
+    paced,
+    stall,
+    too_many,
+)
+
+ROOT = Path(__file__).parents[3]
+CHAT = "/v1/chat/completions"
+
+
+def subclasses(cls):
+    """Return a class and all below it."""
+    return [cls, *(found for below in cls.__subclasses__() for found in subclasses(below))]
+
+
+def test_every_error_has_its_code():
+    """Each class of the error tree ends in the code of its row."""
+    code_of = {
+        cls.__name__: next(code for row, code in commands._EXIT_CODES if issubclass(cls, row))
+        for cls in subclasses(errors.FoundryError)
+        if not cls.__name__.startswith("_")
+    }
+
+    assert {name: code for name, code in code_of.items() if code != 1} == {
+        "ConfigError": 2,
+        "CircuitOpen": 3,
+        "TransportError": 3,
+        "ServiceNotFound": 3,
+        "ServiceUnreachable": 3,
+        "ServiceTimeout": 4,
+        "DeadlineExceeded": 4,
+        "StreamInterrupted": 5,
+        "InvalidReply": 5,
+    }
+    assert code_of["ModelNotFound"] == 1
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ({}, [], too_many(), 1, "Too many requests"),
+        ({}, [], inference_failed(), 1, "out of memory"),
+        ({}, ["--max-tokens", "0"], None, 2, "max_tokens must be a whole number, 1 or more"),
+        ({}, ["--temperature", "nan"], None, 2, "temperature must be a number from 0 to 2, not nan"),
+        ({}, ["--timeout", "-1"], None, 2, "timeout must be a number of seconds above 0"),
+        ({}, ["--model", "a b"], None, 2, "'a b' is no alias or id"),
+        ({}, ["--url", "127.0.0.1:1"], None, 2, "must start with http://"),
+        ({"FOUNDRY_TIMEOUT": "soon"}, [], None, 2, "FOUNDRY_TIMEOUT='soon' cannot be used: allowed is"),
+        ({"FOUNDRY_LOG_LEVEL": "loud"}, [], None, 2, "FOUNDRY_LOG_LEVEL='loud' cannot be used"),
+        ({}, [], cut(), 3, "closed the connection"),
+        ({}, ["--timeout", "0.1"], stall(), 4, "larger --timeout (FOUNDRY_TIMEOUT)"),
+        ({"FOUNDRY_DEADLINE": "0.1"}, [], stall(), 4, "larger FOUNDRY_DEADLINE"),
+        ({}, [], html_page(), 5, "expected an event stream"),
+    ],
+)
+def test_codes(run, server, monkeypatch, row):
+    """Each kind of failure ends in its code; stdout stays empty, stderr names the reason, no traceback."""
+    variables, options, script, code, said = row
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    if script is not None:
+        server.on("POST", CHAT, script)
+    got, stdout, stderr = run("chat", "Hello", *options)
+
+    assert (got, stdout) == (code, "")
+    assert said in stderr.splitlines()[-1]
+    assert stderr.splitlines()[-1].startswith("foundry-rest: ")
+    assert "Traceback" not in stderr
+
+
+def test_timeout_of_health(run, server):
+    """`health --timeout` bounds the wait for a service that is silent."""
+    server.on("GET", "/status", stall())
+    before = clock.monotonic()
+    code, _, stderr = run("health", "--timeout", "0.1")
+
+    assert code == 4
+    assert "--timeout" in stderr
+    assert clock.monotonic() - before < 1
+
+
+def test_dead_address(run, server):
+    """An address at which nothing listens is code 3, and what to run."""
+    with dead_address() as url:
+        code, stdout, stderr = run("chat", "Hello", "--url", url)
+
+    assert (code, stdout) == (3, "")
+    assert f"connection refused: nothing listens there (detect at {url})" in stderr
+    assert "foundry-rest serve" in stderr
+
+
+@pytest.mark.parametrize("arguments", [["chat", "Hello"], ["models"], ["health"]])
+def test_nothing_found(run, arguments):
+    """Without a service: code 3, what was looked at, and what to run or give, in the command's words."""
+    code, stdout, stderr = run(*arguments)
+
+    assert (code, stdout) == (3, "")
+    for said in (
+        "FOUNDRY_ENDPOINT (not set)",
+        "registry file",
+        "foundry-rest serve --model-dir DIR",
+        "--url",
+    ):
+        assert said in stderr
+    assert "embedded(" not in stderr
+
+
+def test_cut_stream(run, server):
+    """A cut stream is code 5; the text so far stays on stdout, no attribute of the library is named."""
+    server.on("POST", CHAT, chat_stream("one two three")[:4] + cut())
+    code, stdout, stderr = run("chat", "Hello")
+
+    assert (code, stdout) == (5, "one two\n")
+    assert stderr.rstrip().endswith("Ask again for a whole answer.")
+    assert "error.text" not in stderr
+
+
+def test_interrupted(run, monkeypatch):
+    """Ctrl-C is code 130, without a word."""
+    monkeypatch.setitem(commands._COMMANDS, "health", _press_ctrl_c)
+    assert run("health") == (130, "", "")
+
+
+def _press_ctrl_c(_):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_ctrl_c_in_a_stream(server):
+    """Ctrl-C in the middle of a stream ends it within a second; the text so far stays, nothing is said."""
+    server.on("POST", CHAT, paced(chat_stream("one two three four five six seven eight"), every=0.2))
+    with subprocess.Popen(
+        [sys.executable, "-m", "foundry_rest", "chat", "Hello"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "FOUNDRY_LOG_LEVEL": "WARNING"},
+        preexec_fn=_with_ctrl_c,  # noqa: PLW1509 (no other thread of ours holds a lock here)
+    ) as process:
+        assert process.stdout.read(3) == "one"
+        before = clock.monotonic()
+        process.send_signal(signal.SIGINT)
+        rest, stderr = process.communicate(timeout=5)
+
+    assert clock.monotonic() - before < 1
+    assert server.wait_left()
+    assert (process.returncode, stderr) == (130, "")
+    assert ("one" + rest).endswith("\n")
+    assert "eight" not in rest
+
+
+def _with_ctrl_c():
+    # A background job of a shell ignores SIGINT, and so would its children.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def test_output_that_breaks(capsys, monkeypatch):
+    """A reader that left is code 141 without a word; a disk that is full is code 1 with its reason."""
+
+    def fail(error):
+        def write(_):
+            raise error
+
+        monkeypatch.setitem(commands._COMMANDS, "health", write)
+        monkeypatch.setattr("foundry_rest.cli._drop_output", lambda: None)
+        return main(["health"]), capsys.readouterr().err
+
+    assert fail(BrokenPipeError()) == (141, "")
+    assert fail(OSError(28, "No space left on device")) == (
+        1,
+        "foundry-rest: the output cannot be written: No space left on device\n",
+    )
+
+
+def test_errors_of_the_package_are_no_output_errors(capsys, monkeypatch):
+    """Our transport errors are OSErrors by descent, and still end in their own code."""
+
+    def lose(_):
+        raise errors.ServiceUnreachable("lost")
+
+    assert issubclass(errors.ServiceUnreachable, OSError)
+    monkeypatch.setitem(commands._COMMANDS, "health", lose)
+    assert main(["health"]) == 3
+    assert capsys.readouterr().err.startswith("foundry-rest: lost.")

@@ -1,0 +1,152 @@
+"""`serve` and `demo` around a runtime that is played: what they print, register and take back."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+
+import pytest
+
+from foundry_rest import FoundryAPIClient
+from foundry_rest.cli import main, serve
+from foundry_rest.runtime.registry import registry_path
+from foundry_rest.testing import FaultServer
+
+
+class PlayedRuntime:
+    """Stands for `LocalRuntime`: up at once; `life` says what each look at it gives."""
+
+    url = "http://127.0.0.1:5273"
+    pid = 4242
+    models = ()
+    closed = 0
+
+    def __init__(self, life):
+        self._life = iter(life)
+
+    def __call__(self, model_dirs, *, host, port):
+        """Take what the constructor takes."""
+        self.given = (model_dirs, host, port)
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.closed += 1
+
+    def is_alive(self):
+        """Return or raise the next thing that happens; note what the registry says meanwhile."""
+        self.registered = registry_path().read_bytes() if registry_path().exists() else None
+        happens = next(self._life)
+        if isinstance(happens, BaseException):
+            raise happens
+        return happens
+
+
+@pytest.fixture
+def play(monkeypatch):
+    """Return a function that puts a played runtime in the place of the real one."""
+
+    def replace(*life):
+        runtime = PlayedRuntime(life)
+        monkeypatch.setattr(serve, "LocalRuntime", runtime)
+        return runtime
+
+    monkeypatch.setattr(serve, "_LOOK", 0.001)
+    return replace
+
+
+def test_until_ctrl_c(play, capsys):
+    """It prints the address, registers it, and at Ctrl-C takes it back, ends the runtime, and ends well."""
+    runtime = play(True, True, KeyboardInterrupt())
+    code = main(["serve", "--model-dir", "a", "--model-dir", "b", "--port", "5273"])
+    shown = capsys.readouterr()
+
+    assert (code, shown.out) == (0, "http://127.0.0.1:5273\n")
+    assert shown.err.splitlines() == [
+        "Serving the public catalog at http://127.0.0.1:5273 (pid 4242); Ctrl-C stops it.",
+        "Stopped.",
+    ]
+    assert runtime.given == (["a", "b"], "127.0.0.1", 5273)
+    assert json.loads(runtime.registered)["url"] == runtime.url
+    assert not registry_path().exists()
+    assert runtime.closed == 1
+
+
+def test_runtime_that_dies(play, capsys):
+    """When the runtime ends by itself it is code 3, said, and taken out of the registry."""
+    runtime = play(True, False)
+
+    assert main(["serve"]) == 3
+    assert "the runtime ended by itself" in capsys.readouterr().err
+    assert not registry_path().exists()
+    assert runtime.closed == 1
+
+
+def test_signals_are_given_back(play):
+    """Afterwards SIGINT and SIGTERM do what they did before."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    play(KeyboardInterrupt())
+    main(["serve"])
+
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_the_wait(play, number, capsys):
+    """A signal ends the wait wherever it is: the handler raises, and waits for no lock."""
+    runtime = play(True)
+
+    def look():
+        signal.raise_signal(number)
+        return True
+
+    runtime.is_alive = look
+
+    assert main(["serve"]) == 0
+    assert capsys.readouterr().err.endswith("Stopped.\n")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.0.7", "*"])
+def test_beyond_loopback(play, capsys, host):
+    """Beyond loopback there is a warning that the service has no authentication."""
+    play(KeyboardInterrupt())
+    main(["serve", "--host", host])
+
+    assert f"NO AUTHENTICATION. Whoever can reach {host} can use it" in capsys.readouterr().err
+
+
+def test_registry_that_cannot_be_written(play, capsys):
+    """Where the registry file cannot be written it serves all the same, and says how others find it."""
+    registry_path().parent.write_text("in the way")
+    play(KeyboardInterrupt())
+
+    assert main(["serve"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == "http://127.0.0.1:5273\n"
+    assert "FOUNDRY_ENDPOINT=http://127.0.0.1:5273" in shown.err
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_without_the_sdk(command, capsys, monkeypatch):
+    """Where the extra is not installed, or Python is too old for it, it is code 2 and what to run."""
+    monkeypatch.setitem(sys.modules, "foundry_local_sdk", None)
+
+    assert main([command]) == 2
+    assert 'pip install "foundry_rest[runtime]"' in capsys.readouterr().err
+
+
+def test_demo(capsys, monkeypatch):
+    """`demo` prints answer and story on stdout; questions, health and figures on stderr."""
+    with FaultServer(models={"demo-chat": "demo-chat-generic-cpu:1"}, loaded=[], reply="Said") as server:
+        monkeypatch.setattr(
+            FoundryAPIClient, "embedded", classmethod(lambda cls, _: cls(server.url, model="demo-chat"))
+        )
+        assert main(["demo"]) == 0
+    shown = capsys.readouterr()
+
+    assert shown.out == "Said\nSaid\n"
+    assert all(part in shown.err for part in ("> Explain quantum", "(streamed)", "status:", "TOKENS/S"))
+    assert "failed" not in shown.err

@@ -1,0 +1,133 @@
+"""What may be imported: complete, sorted, lazy, and the same for type checkers."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+import foundry_rest
+from foundry_rest import errors
+
+
+def type_checking_names() -> dict[str, str]:
+    """Return {name: module} as the TYPE_CHECKING block imports them."""
+    tree = ast.parse(inspect.getsource(foundry_rest))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    assert ast.unparse(block.test) == "TYPE_CHECKING"
+    return {
+        alias.name: node.module.removeprefix("foundry_rest.")
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+def test_the_names_are_sorted_and_unique():
+    """One reads a list faster when it is in order."""
+    assert foundry_rest.__all__ == sorted(set(foundry_rest.__all__))
+
+
+def test_type_checkers_and_the_lazy_table_see_the_same():
+    """A name has one home, in both."""
+    assert type_checking_names() == foundry_rest._MODULE_OF
+    assert set(foundry_rest._MODULE_OF) == set(foundry_rest.__all__)
+
+
+@pytest.mark.parametrize("name", foundry_rest.__all__)
+def test_every_name_can_be_imported(name):
+    """It is what its module holds under that name, and documented."""
+    value = getattr(foundry_rest, name)
+
+    assert value is getattr(import_module(f"foundry_rest.{foundry_rest._MODULE_OF[name]}"), name)
+    assert value.__doc__
+
+
+def test_every_error_is_public():
+    """No error that a caller may meet has to be fetched from elsewhere."""
+    names = {
+        name
+        for name, cls in vars(errors).items()
+        if inspect.isclass(cls) and issubclass(cls, errors.FoundryError) and not name.startswith("_")
+    }
+
+    assert names <= set(foundry_rest.__all__)
+
+
+def test_dir_shows_them():
+    """Completion in a shell offers the public names."""
+    assert dir(foundry_rest) == sorted([*foundry_rest.__all__, "__version__"])
+
+
+def test_no_other_name():
+    """A name that does not exist is an AttributeError, as for every module."""
+    with pytest.raises(AttributeError, match="module 'foundry_rest' has no attribute 'Client'"):
+        foundry_rest.Client  # noqa: B018
+
+
+def test_importing_the_package_is_cheap():
+    """``import foundry_rest`` alone imports neither requests nor any module of ours."""
+    code = (
+        "import sys, foundry_rest; foundry_rest.__version__; dir(foundry_rest); "
+        "print([name for name in sys.modules if name.startswith(('foundry_rest.', 'requests', 'urllib3', "
+        "'msgspec', 'backoff', 'psutil'))])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert result.stdout == "[]\n"
+
+
+def test_everything_documented_has_public_methods_with_docstrings():
+    """Every public method of the client and its endpoints says what it does."""
+    from foundry_rest.endpoints.chat import Chat
+    from foundry_rest.endpoints.health import Health
+    from foundry_rest.endpoints.models import Models
+
+    for cls in (foundry_rest.FoundryAPIClient, Chat, Models, Health, foundry_rest.ChatStream):
+        missing = [
+            name
+            for name, member in vars(cls).items()
+            if not name.startswith("_") and not inspect.getdoc(member)
+        ]
+        assert not missing
+
+
+WATCH = """
+import os, sys
+seen = []
+class Environment(dict):
+    def get(self, name, default=None):
+        seen.append(name); return dict.get(self, name, default)
+    def __getitem__(self, name):
+        seen.append(name); return dict.__getitem__(self, name)
+    def __contains__(self, name):
+        seen.append(name); return dict.__contains__(self, name)
+def hook(event, arguments):
+    if event.startswith(("socket.", "subprocess.")) and event != "socket.gethostname":
+        seen.append(event)
+    if event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"):
+        seen.append(arguments[0])
+os.environ = Environment(os.environ)
+sys.addaudithook(hook)
+import foundry_rest
+from foundry_rest import *
+import foundry_rest.discovery, foundry_rest.testing
+# urllib3 asks the kernel for IPv6 by one bind; nothing may be connected, started, written or read of ours.
+ours = [name for name in seen if "FOUNDRY" in str(name).upper()
+        or str(name).startswith(("socket.connect", "socket.getaddrinfo", "subprocess"))]
+seen.clear()
+FoundryAPIClient(config=Config()).close()
+print(ours, seen)
+"""
+
+
+def test_no_io_at_import_or_in_the_constructor():
+    """Importing everything reads no variable of ours and opens nothing; nor does a client with settings."""
+    command = [sys.executable, "-B", "-c", WATCH]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert result.stdout == "[] []\n"
