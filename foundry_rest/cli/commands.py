@@ -1,0 +1,179 @@
+"""What each command does: a table of functions, and one place that turns errors into exit codes."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+
+import msgspec
+
+from foundry_rest.cli.advice import in_words_of_the_command
+from foundry_rest.cli.output import note, print_health, print_json, print_models, print_stats
+from foundry_rest.cli.serve import serve
+from foundry_rest.client import FoundryAPIClient
+from foundry_rest.errors import (
+    CircuitOpen,
+    ConfigError,
+    DeadlineExceeded,
+    FoundryError,
+    InvalidReply,
+    ServiceTimeout,
+    StreamInterrupted,
+    TransportError,
+)
+from foundry_rest.observe.log import configure_logging
+from foundry_rest.runtime import demo_model_dir
+from foundry_rest.schema import ChatReply
+from foundry_rest.stream import ChatStream
+
+#: First class that fits; the parser's epilog says the same in words.
+_EXIT_CODES: tuple[tuple[type[FoundryError], int], ...] = (
+    (ConfigError, 2),
+    (CircuitOpen, 3),
+    (ServiceTimeout, 4),
+    (DeadlineExceeded, 4),
+    (StreamInterrupted, 5),
+    (InvalidReply, 5),
+    (TransportError, 3),
+    (FoundryError, 1),
+)
+
+
+def run(arguments: Namespace) -> int:
+    """Run the command that the arguments name and return its exit code."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        configure_logging()
+        _COMMANDS[arguments.command](arguments)
+    except FoundryError as error:
+        note(f"foundry-rest: {in_words_of_the_command(error)}")
+        return next(code for cls, code in _EXIT_CODES if isinstance(error, cls))
+    return 0
+
+
+def _demo(_: Namespace) -> None:
+    note("Starting the embedded Foundry Local runtime with the demo model (a memorised toy) ...")
+    with FoundryAPIClient.embedded([demo_model_dir()]) as client:
+        client.models.ensure_loaded(demo_model_dir().name)
+        question = "Explain quantum computing"
+        note(f"\n> {question}")
+        print(client.complete(question, temperature=0).content, flush=True)
+        story = "Write a story about AI"
+        note(f"\n> {story}  (streamed)")
+        _print_stream(client.stream_complete(story, temperature=0))
+        note("\nhealth:")
+        print_health(client.health_check(), sys.stderr)
+        note("\nfigures:")
+        print_stats(client.stats(), sys.stderr)
+
+
+def _chat(arguments: Namespace) -> None:
+    prompt = _prompt(arguments.prompt)
+    params = {
+        name: getattr(arguments, name)
+        for name in ("model", "system", "max_tokens", "temperature")
+        if getattr(arguments, name) is not None
+    }
+    with _client(arguments) as client:
+        if arguments.json:
+            _print_reply(client.chat.complete(prompt, **params))
+        elif arguments.no_stream:
+            reply = client.chat.complete(prompt, **params)
+            print(reply.content)
+            _warn_if_cut(reply.finish_reason)
+        else:
+            _print_stream(client.chat.stream(prompt, **params))
+
+
+def _models(arguments: Namespace) -> None:
+    with _client(arguments) as client:
+        found = client.models.catalog()
+        if arguments.json:
+            print_json([_facts(info, "raw") for info in found])
+        else:
+            print_models(found)
+
+
+def _health(arguments: Namespace) -> None:
+    with _client(arguments) as client:
+        # Health has a patience of its own, shorter than a chat's.
+        given = {} if arguments.timeout is None else {"timeout": arguments.timeout}
+        report = client.health.check(**given)
+        if arguments.json:
+            print_json(_facts(report, "raw", "headers"))
+        else:
+            print_health(report, sys.stdout)
+
+
+def _serve(arguments: Namespace) -> None:
+    serve(arguments.model_dir, arguments.host, arguments.port)
+
+
+_COMMANDS: dict[str, Callable[[Namespace], None]] = {
+    "demo": _demo,
+    "chat": _chat,
+    "models": _models,
+    "health": _health,
+    "serve": _serve,
+}
+
+
+def _client(arguments: Namespace) -> FoundryAPIClient:
+    return FoundryAPIClient(arguments.url, timeout=arguments.timeout)
+
+
+def _facts(value: msgspec.Struct, *without: str) -> dict[str, object]:
+    return {name: fact for name, fact in msgspec.structs.asdict(value).items() if name not in without}
+
+
+def _prompt(given: str | None) -> str:
+    if given is not None and given != "-":
+        return _without_bytes(given)
+    if sys.stdin is None or sys.stdin.closed:
+        raise ConfigError("there is no prompt: give it as an argument or on stdin")
+    if sys.stdin.isatty():
+        note("Reading the prompt from the terminal; end it with Ctrl-D (Windows: Ctrl-Z, Enter).")
+    try:
+        content = sys.stdin.buffer.read()
+    except OSError as error:
+        raise ConfigError(f"stdin cannot be read: {error.strerror}") from error
+    try:
+        # The line's end belongs to the shell (``echo``), not to the prompt.
+        return content.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"the prompt on stdin is not UTF-8 (byte {error.start})") from None
+
+
+def _without_bytes(given: str) -> str:
+    """Return an argument, unless Python had to keep bytes of it that are no text."""
+    try:
+        given.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"the prompt is not text in this terminal's encoding (character {error.start})"
+        ) from None
+    return given
+
+
+def _print_stream(stream: ChatStream) -> None:
+    with stream:
+        try:
+            for chunk in stream:
+                sys.stdout.write(chunk.content)
+                sys.stdout.flush()
+        finally:
+            if stream.text and not stream.text.endswith("\n"):
+                print(flush=True)
+    _warn_if_cut(stream.finish_reason)
+
+
+def _warn_if_cut(finish_reason: str | None) -> None:
+    if finish_reason == "length":
+        note("foundry-rest: the answer was cut at the limit; give a larger --max-tokens.")
+
+
+def _print_reply(reply: ChatReply) -> None:
+    wanted = ("content", "finish_reason", "model", "tool_calls", "reasoning", "elapsed", "first_token")
+    usage = msgspec.structs.asdict(reply.usage)
+    print_json({**{name: getattr(reply, name) for name in wanted}, "usage": usage})

@@ -1,0 +1,88 @@
+"""Text for people and JSON for programs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TextIO
+
+import msgspec
+
+from foundry_rest.schema import HealthReport, ModelInfo, Stats
+
+_MIB = 1024 * 1024
+
+
+def note(text: str) -> None:
+    """Print a line to stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_json(value: object) -> None:
+    """Print ``value`` as indented JSON."""
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def print_models(models: Sequence[ModelInfo]) -> None:
+    """Print one line a model; nothing but a note when there is none."""
+    if not models:
+        note("The service lists no models.")
+        return
+    rows = [("ALIAS", "ID", "DEVICE", "SIZE", "STATE")]
+    rows += [
+        (info.alias or "-", info.id, info.device or "-", _size(info.size), _state(info)) for info in models
+    ]
+    print(_table(rows))
+
+
+def print_health(report: HealthReport, stream: TextIO) -> None:
+    """Print one ``name: value`` line a fact."""
+    memory = "unknown" if report.memory_usage is None else f"{report.memory_usage / _MIB:.0f} MiB"
+    facts = {
+        "status": report.status,
+        "address": report.url,
+        "generation": report.generation,
+        "pid": report.pid,
+        "memory": memory,
+        "latency": f"{report.latency * 1000:.1f} ms",
+        "loaded models": ", ".join(report.loaded_models) or "none",
+    }
+    for name, value in facts.items():
+        print(f"{name + ':':<15}{value}", file=stream)
+
+
+def print_stats(stats: Stats, stream: TextIO) -> None:
+    """Print one line a kind of call."""
+    rows = [("CALL", "CALLS", "ERRORS", "MEDIAN MS", "FIRST TOKEN MS", "TOKENS", "TOKENS/S")]
+    rows += [
+        (
+            label,
+            str(figures.calls),
+            str(figures.errors),
+            f"{figures.p50 * 1000:.1f}",
+            "-" if figures.first_token_p50 is None else f"{figures.first_token_p50 * 1000:.1f}",
+            str(figures.completion_tokens),
+            f"{figures.tokens_per_second:.0f}",
+        )
+        for label, figures in stats.by_call.items()
+    ]
+    print(_table(rows), file=stream)
+
+
+def _table(rows: Iterable[Sequence[str]]) -> str:
+    lines = list(rows)
+    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _size(size: int | None) -> str:
+    return "-" if size is None else f"{size / _MIB:.0f} MiB"
+
+
+def _state(info: ModelInfo) -> str:
+    if info.loaded:
+        return "loaded"
+    return {True: "on disk", False: "not downloaded", None: "-"}[info.cached]

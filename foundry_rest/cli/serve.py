@@ -1,0 +1,84 @@
+"""``foundry-rest serve``: the embedded runtime in the foreground."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import NoReturn
+
+from foundry_rest import clock
+from foundry_rest.cli.output import note
+from foundry_rest.config import base_url, is_loopback
+from foundry_rest.errors import ConfigError, ServiceUnreachable
+from foundry_rest.runtime import LocalRuntime
+from foundry_rest.runtime.registry import Entry, remove, write
+
+#: Seconds between two looks at the child; signals end the wait at once.
+_LOOK = 0.5
+
+
+def serve(model_dirs: Sequence[str], host: str, port: int) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Raises:
+        ConfigError: A folder holds no model.
+        ServiceUnreachable: The runtime did not start, or died.
+    """
+    # The signals come second: until the runtime is up, Ctrl-C interrupts its start.
+    with LocalRuntime(model_dirs, host=host, port=port) as runtime, _stop_signals():
+        url = base_url(runtime.url)
+        try:
+            with suppress(KeyboardInterrupt):
+                _register(Entry(url=url, pid=runtime.pid, started=clock.now()))
+                _introduce(runtime, url, host)
+                _watch(runtime, url)
+        finally:
+            remove(runtime.pid)
+        note("Stopped.")
+
+
+def _watch(runtime: LocalRuntime, url: str) -> NoReturn:
+    while runtime.is_alive():
+        clock.sleep(_LOOK)
+    raise ServiceUnreachable(
+        "the runtime ended by itself",
+        url=url,
+        call="serve",
+        advice="Start it again; if a request ended it, the same request will end it again.",
+    )
+
+
+def _register(entry: Entry) -> None:
+    try:
+        write(entry)
+    except ConfigError as error:
+        note(f"WARNING: other programs must be told FOUNDRY_ENDPOINT={entry.url}: {error}")
+
+
+def _introduce(runtime: LocalRuntime, url: str, host: str) -> None:
+    names = ", ".join(model.alias for model in runtime.models) or "the public catalog"
+    note(f"Serving {names} at {url} (pid {runtime.pid}); Ctrl-C stops it.")
+    if not is_loopback(f"http://{host}"):
+        note(
+            f"WARNING: the service has NO AUTHENTICATION. Whoever can reach {host} can use it, "
+            "shut it down, and have it open audio files of this machine."
+        )
+    # Last: a script that has read the address may rely on all the rest.
+    print(url, flush=True)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does, and Ctrl-C its work in a shell's background job too.
+
+    The handler raises. One that sets a ``threading.Event`` would wait for ever for the lock that the
+    interrupted ``wait`` holds.
+    """
+    stops = (signal.SIGINT, signal.SIGTERM)
+    previous = {number: signal.signal(number, signal.default_int_handler) for number in stops}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,80 @@
+"""Everything that is documented as a command or a program runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COMMANDS = re.findall(r"^\$ (.*foundry-rest (?!demo).*)$", README, re.MULTILINE)
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+pytestmark = pytest.mark.runtime
+
+
+def run(command: list[str] | str, url: str) -> subprocess.CompletedProcess[str]:
+    """Run as a reader would, with a service and a default model in the environment."""
+    environment = {**os.environ, "FOUNDRY_ENDPOINT": url, "FOUNDRY_MODEL": "demo-chat", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        command,
+        shell=isinstance(command, str),
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=range(len(PROGRAMS)))
+def test_programs_of_the_readme_run(program, runtime):
+    """Each Python block of the README runs as it stands and says something."""
+    done = run([sys.executable, "-W", "error", "-c", program], runtime.url)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_of_the_readme_run(command, runtime):
+    """Each shell command of the README runs as it stands and answers on stdout."""
+    program = f"{shlex.quote(sys.executable)} -m foundry_rest"
+    done = run(command.replace("foundry-rest", program), runtime.url)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_the_readme_has_what_is_run_here():
+    """The README holds programs and commands; a changed fence must not make this file pass empty."""
+    assert len(PROGRAMS) >= 4
+    assert len(COMMANDS) >= 4
+    assert len(EXAMPLES) >= 2
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=[path.stem for path in EXAMPLES])
+def test_examples_run(example, runtime):
+    """Each example runs against a real service, ends well and warns of nothing."""
+    done = run([sys.executable, "-W", "error", str(example)], runtime.url)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+    assert not done.stderr.strip() or "attempt 1 failed" in done.stderr
+
+
+def test_the_streaming_example_tells_what_it_lost(runtime):
+    """The streaming example prints the error and exits 1 when the service is not there."""
+    done = run([sys.executable, str(ROOT / "examples" / "streaming.py")], "http://127.0.0.1:9")
+
+    assert done.returncode == 1
+    assert "connection refused" in done.stderr
+    assert "Traceback" not in done.stderr
