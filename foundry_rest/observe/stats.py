@@ -46,7 +46,8 @@ class StatsObserver:
     """Count what happens, by operation; one lock, held for microseconds."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: a stream that is dropped unread tells so from wherever the garbage collector runs.
+        self._lock = threading.RLock()
         self._tallies: dict[str, _Tally] = {}
 
     def __call__(self, event: Event) -> None:

@@ -138,7 +138,7 @@ class OpenReply(Protocol):
         """Yield each event's data; raise a TransportError where the connection breaks."""
 
     def set_idle(self, seconds: float) -> None:
-        """Bound the silence before each further event."""
+        """Bound the time for all that may still come, in seconds."""
 
     def finish(self) -> None:
         """Release the connection for reuse after the last event."""
