@@ -22,7 +22,12 @@ pytestmark = pytest.mark.runtime
 
 def run(command: list[str] | str, url: str) -> subprocess.CompletedProcess[str]:
     """Run as a reader would, with a service and a default model in the environment."""
-    environment = {**os.environ, "FOUNDRY_ENDPOINT": url, "FOUNDRY_MODEL": "demo-chat", "PYTHONPATH": str(ROOT)}
+    environment = {
+        **os.environ,
+        "FOUNDRY_ENDPOINT": url,
+        "FOUNDRY_MODEL": "demo-chat",
+        "PYTHONPATH": str(ROOT),
+    }
     return subprocess.run(
         command,
         shell=isinstance(command, str),
