@@ -53,7 +53,7 @@ if TYPE_CHECKING:
         Usage,
     )
     from foundry_rest.stream import ChatStream
-    from foundry_rest.transport.call import Replay, Reply
+    from foundry_rest.transport.call import CancelToken, Replay, Reply
 
 _HOME = {
     "client": ("FoundryAPIClient",),
@@ -90,7 +90,7 @@ _HOME = {
     "runtime": ("LocalRuntime",),
     "schema": ("ChatChunk", "ChatReply", "HealthReport", "ModelInfo", "Stats", "ToolCall", "Usage"),
     "stream": ("ChatStream",),
-    "transport.call": ("Replay", "Reply"),
+    "transport.call": ("CancelToken", "Replay", "Reply"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
@@ -98,6 +98,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AuthenticationError",
     "BadRequest",
+    "CancelToken",
     "Cancelled",
     "ChatChunk",
     "ChatReply",

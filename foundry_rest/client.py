@@ -26,7 +26,7 @@ from foundry_rest.resilience.retry import RetryPolicy
 from foundry_rest.resilience.sender import ResilientSender
 from foundry_rest.schema import ChatParams, ChatReply, HealthReport, Message, Stats
 from foundry_rest.stream import ChatStream
-from foundry_rest.transport.call import Auth, Replay, Reply
+from foundry_rest.transport.call import Auth, CancelToken, Replay, Reply
 from foundry_rest.transport.session import SessionTransport
 
 if TYPE_CHECKING:
@@ -217,6 +217,7 @@ class FoundryAPIClient:
         timeout: float | Timeouts | None = None,
         deadline: float | None = None,
         headers: Mapping[str, str] | None = None,
+        cancel: CancelToken | None = None,
         parse: None = None,
     ) -> Reply: ...
 
@@ -231,6 +232,7 @@ class FoundryAPIClient:
         timeout: float | Timeouts | None = None,
         deadline: float | None = None,
         headers: Mapping[str, str] | None = None,
+        cancel: CancelToken | None = None,
         parse: Callable[[Reply], T],
     ) -> T: ...
 
@@ -244,6 +246,7 @@ class FoundryAPIClient:
         timeout: float | Timeouts | None = None,
         deadline: float | None = None,
         headers: Mapping[str, str] | None = None,
+        cancel: CancelToken | None = None,
         parse: Callable[[Reply], T] | None = None,
     ) -> Reply | T:
         """Send any request through the same deadlines, retries and error classes.
@@ -254,7 +257,7 @@ class FoundryAPIClient:
             json: Body, or ``None`` for none.
             replay: ``Replay.ALWAYS`` if asking twice is harmless; by default a request is repeated
                 only when it cannot have begun.
-            timeout, deadline, headers: For this call.
+            timeout, deadline, headers, cancel: For this call.
             parse: Reads the answer; its result is returned.
 
         Raises:
@@ -262,7 +265,7 @@ class FoundryAPIClient:
             ServiceError: The service answered 300 or more.
             TransportError: No whole answer came.
         """
-        options = self._context.options(timeout, deadline, headers)
+        options = self._context.options(timeout, deadline, headers, cancel)
         call = build_raw_call(method, path, json, replay, options)
         reply = self._context.sender.send(call)
         return reply if parse is None else parse(reply)

@@ -76,6 +76,7 @@ def _probe(path: str, options: Options) -> Call:
         options.until,
         label="detect",
         headers=options.headers,
+        cancel=options.cancel,
         header_limit=NATIVE_HEADER_LIMIT,  # it may be 2.x, which resets what is longer
     )
 

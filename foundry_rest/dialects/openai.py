@@ -73,6 +73,7 @@ class OpenAIDialect(Dialect):
             label=label,
             model=model,
             headers=options.headers,
+            cancel=options.cancel,
             header_limit=self.header_limit,
         )
 

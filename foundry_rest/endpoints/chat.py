@@ -11,7 +11,7 @@ from foundry_rest.dialects.operation import Dialect
 from foundry_rest.endpoints.context import Context
 from foundry_rest.schema import ChatChunk, ChatParams, ChatReply, ChatRequest, Message, build_chat_request
 from foundry_rest.stream import ChatStream
-from foundry_rest.transport.call import Options, Reply
+from foundry_rest.transport.call import CancelToken, Options, Reply
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -36,6 +36,7 @@ class Chat:
         timeout: float | Timeouts | None = None,
         deadline: float | None = None,
         headers: Mapping[str, str] | None = None,
+        cancel: CancelToken | None = None,
         parse: None = None,
         **params: Unpack[ChatParams],
     ) -> ChatReply: ...
@@ -51,6 +52,7 @@ class Chat:
         timeout: float | Timeouts | None = None,
         deadline: float | None = None,
         headers: Mapping[str, str] | None = None,
+        cancel: CancelToken | None = None,
         parse: Callable[[Reply], T],
         **params: Unpack[ChatParams],
     ) -> T: ...
@@ -65,6 +67,7 @@ class Chat:
         timeout: float | Timeouts | None = None,
         deadline: float | None = None,
         headers: Mapping[str, str] | None = None,
+        cancel: CancelToken | None = None,
         parse: Callable[[Reply], T] | None = None,
         **params: Unpack[ChatParams],
     ) -> ChatReply | T:
@@ -77,6 +80,7 @@ class Chat:
             timeout: Seconds of silence borne in one attempt, or a whole set.
             deadline: Seconds for the whole call, retries included.
             headers: Added to this request.
+            cancel: Ends the call from another thread.
             parse: Reads the plain HTTP answer in place of this package; its result is returned. The
                 request is then sent as a plain one, which 2.x does not stop when it is given up.
             params: ``max_tokens``, ``temperature``, ``tools`` and others, see ``ChatParams``.
@@ -86,9 +90,10 @@ class Chat:
             ServiceError: The service said no.
             TransportError: No whole answer came; ``StreamInterrupted`` holds the text so far.
             DeadlineExceeded: The time for the whole call ran out.
+            Cancelled: It was ended from another thread.
         """
         started = clock.monotonic()
-        options = self._context.options(timeout, deadline, headers)
+        options = self._context.options(timeout, deadline, headers, cancel)
         request = self._request(messages, model, system, params)
         dialect = self._context.speak(options)
         if parse is not None:
@@ -107,6 +112,7 @@ class Chat:
         timeout: float | Timeouts | None = None,
         deadline: float | None = None,
         headers: Mapping[str, str] | None = None,
+        cancel: CancelToken | None = None,
         parse: Callable[[bytes], ChatChunk] | None = None,
         **params: Unpack[ChatParams],
     ) -> ChatStream:
@@ -121,7 +127,7 @@ class Chat:
             DeadlineExceeded: The time for the whole call ran out.
         """
         started = clock.monotonic()
-        options = self._context.options(timeout, deadline, headers)
+        options = self._context.options(timeout, deadline, headers, cancel)
         request = self._request(messages, model, system, params)
         return self._open(self._context.speak(options), request, options, started, "chat.stream", parse)
 

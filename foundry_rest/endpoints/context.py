@@ -15,7 +15,7 @@ from foundry_rest.dialects.operation import Dialect, Operation
 from foundry_rest.endpoints.names import ModelNames
 from foundry_rest.errors import InvalidReply
 from foundry_rest.events import Event
-from foundry_rest.transport.call import Call, Options, Reply, Sender, encode_json
+from foundry_rest.transport.call import Call, CancelToken, Options, Reply, Sender, encode_json
 
 T = TypeVar("T")
 
@@ -50,6 +50,7 @@ class Context:
         timeout: float | Timeouts | None = None,
         deadline: float | None = None,
         headers: Mapping[str, str] | None = None,
+        cancel: CancelToken | None = None,
     ) -> Options:
         """Return one call's options; what is not given comes from the client's settings.
 
@@ -57,12 +58,13 @@ class Context:
             timeout: Seconds of silence, or a whole set.
             deadline: Seconds for the whole call from now; infinity for no bound.
             headers: Added to the client's own.
+            cancel: Ends the call from another thread.
         """
         limit = self.config.deadline if deadline is None else deadline
         if limit != math.inf:
             limit = positive_seconds("deadline", limit)
         timeouts = self.config.timeouts if timeout is None else Timeouts.of(timeout)
-        return Options(timeouts, clock.monotonic() + limit, headers or {})
+        return Options(timeouts, clock.monotonic() + limit, headers or {}, cancel)
 
     def ask(self, operation: Operation[Reply, T]) -> T:
         """Send an operation and read its answer."""

@@ -25,4 +25,5 @@ def build_raw_call(method: str, path: str, json: object, replay: Replay, options
         options.until,
         label="request",
         headers=options.headers,
+        cancel=options.cancel,
     )

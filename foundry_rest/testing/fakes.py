@@ -22,7 +22,7 @@ class FakeClock:
         epoch: First value of ``now()``, in seconds since 1970.
 
     Attributes:
-        slept: Every duration given to ``sleep``, in order.
+        slept: Every duration given to ``sleep`` or ``wait``, in order.
     """
 
     def __init__(self, start: float = 1000.0, epoch: float = 1_700_000_000.0) -> None:
@@ -60,10 +60,16 @@ class FakeClock:
         with self._lock:
             self._passed += seconds
 
+    def wait(self, event: threading.Event, seconds: float, /) -> bool:
+        """Let the whole wait pass at once, as ``sleep`` does, unless the event is set."""
+        if not event.is_set():
+            self.sleep(seconds)
+        return event.is_set()
+
     @contextlib.contextmanager
     def installed(self) -> Iterator[FakeClock]:
         """Put this clock in the place of ``foundry_rest.clock`` for a block."""
-        names = ("monotonic", "sleep", "now")
+        names = ("monotonic", "sleep", "wait", "now")
         real = {name: getattr(clock, name) for name in names}
         try:
             for name in names:

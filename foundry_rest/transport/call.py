@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import enum
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -23,6 +25,57 @@ _NOT_IN_PATH = re.compile(r"[^!-~]|[#\\]")
 #: 2.x resets a connection whose request headers exceed 4,096 bytes, without a reply (measured,
 #: native-runtime-measured.md section 4: 4,000 passed, 5,000 not).
 NATIVE_HEADER_LIMIT = 4000
+
+
+class CancelToken:
+    """End calls from another thread.
+
+    Give it as ``cancel=`` to any number of calls: ``cancel()`` ends every wait of theirs at once, and
+    ``Cancelled`` is raised there. A cancelled token stays cancelled.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._watchers: dict[object, Callable[[], object]] = {}
+        self._cancelled = False
+
+    @property
+    def cancelled(self) -> bool:
+        """Tell whether ``cancel()`` was called."""
+        return self._cancelled
+
+    def cancel(self) -> None:
+        """End every call that holds this token; idempotent, from any thread."""
+        with self._lock:
+            self._cancelled = True
+            watchers = list(self._watchers.values())
+            self._watchers.clear()
+        for wake in watchers:
+            wake()
+
+    @contextmanager
+    def watched(self, wake: Callable[[], object]) -> Iterator[None]:
+        """Call ``wake`` when cancelled within the block; at once when it was cancelled before."""
+        key = self.watch(wake)
+        try:
+            yield
+        finally:
+            self.unwatch(key)
+
+    def watch(self, wake: Callable[[], object]) -> object:
+        """Call ``wake`` when cancelled, now if that has happened; return what ``unwatch`` takes."""
+        key = object()
+        with self._lock:
+            if not self._cancelled:
+                self._watchers[key] = wake
+        if self._cancelled:
+            wake()
+        return key
+
+    def unwatch(self, key: object) -> None:
+        """Forget a watcher."""
+        with self._lock:
+            self._watchers.pop(key, None)
 
 
 class Replay(enum.Enum):
@@ -50,6 +103,7 @@ class Call:
         model: Model name as the caller gave it, for errors and cures.
         headers: Added to the client's own; these win.
         header_limit: Most bytes of request headers that the service bears.
+        cancel: Ends the call from another thread.
     """
 
     method: str
@@ -63,6 +117,7 @@ class Call:
     model: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     header_limit: int | None = None
+    cancel: CancelToken | None = None
 
     def __post_init__(self) -> None:
         if not self.path.startswith("/") or _NOT_IN_PATH.search(self.path):
@@ -116,11 +171,13 @@ class Options:
         timeouts: Bounds of one attempt.
         until: Monotonic instant at which the whole call is over, or infinity.
         headers: Added to the client's own.
+        cancel: Ends the call from another thread.
     """
 
     timeouts: Timeouts = field(default_factory=Timeouts)
     until: float = float("inf")
     headers: Mapping[str, str] = field(default_factory=dict)
+    cancel: CancelToken | None = None
 
 
 class OpenReply(Protocol):

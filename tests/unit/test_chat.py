@@ -213,7 +213,7 @@ def test_mistakes_are_found_before_any_io(server, client, method, arguments):
 def test_headers_above_the_services_limit(server, client):
     """2.x resets such a connection without a word; once it is known, that is said here instead."""
     client.complete("Hi")
-    with pytest.raises(ConfigError, match="the service resets connections above"):
+    with pytest.raises(ConfigError, match="resets the connection above"):
         client.chat.complete("Hi", headers={"X": "y" * 4000})
 
 

@@ -122,6 +122,8 @@ class SessionTransport:
         if left <= 0:
             raise place.mark(DeadlineExceeded("the deadline passed before the request was sent"))
         line = self._watch.new_line(left)
+        if call.cancel is not None:
+            line.heed(call.cancel)
         body = Body(self._send(request, call, place, left, line), place, call, line)
         if body.status >= 300:
             raise _refusal(body, call)

@@ -26,6 +26,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from foundry_rest.errors import Cancelled, DeadlineExceeded, FoundryError
+from foundry_rest.transport.call import CancelToken
 
 if TYPE_CHECKING:
     from urllib3._base_connection import BaseHTTPConnection
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 #: on a reused connection (Nagle; native-runtime-measured.md section 15). Not lasting: once per answer.
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 _WORDS: dict[type[FoundryError], str] = {
-    Cancelled: "the call was ended by close()",
+    Cancelled: "the call was ended from elsewhere, by close() or its cancel token",
     DeadlineExceeded: "the deadline passed while waiting for the answer",
 }
 _here = threading.local()
@@ -49,7 +50,7 @@ class Line:
         due: Monotonic instant of the attempt's deadline; infinity for none, and once it is over.
     """
 
-    __slots__ = ("__weakref__", "_before", "_ended", "_pid", "_socket", "due")
+    __slots__ = ("__weakref__", "_before", "_ended", "_pid", "_socket", "_token", "_watching", "due")
 
     def __init__(self, due: float = float("inf")) -> None:
         self.due = due
@@ -57,6 +58,8 @@ class Line:
         self._ended: type[FoundryError] | None = None
         self._pid = os.getpid()
         self._before: Line | None = None
+        self._token: CancelToken | None = None
+        self._watching: object = None
 
     def __enter__(self) -> None:
         self._before, _here.line = getattr(_here, "line", None), self
@@ -88,8 +91,22 @@ class Line:
         self.due = float("inf")
         self._cut()
 
+    def heed(self, token: CancelToken) -> None:
+        """End with the token; it holds this line weakly, for one token may serve a thousand calls."""
+        this = weakref.ref(self)
+
+        def end() -> None:
+            line = this()
+            if line is not None:
+                line.end(Cancelled)
+
+        self._token, self._watching = token, token.watch(end)
+
     def let_go(self) -> None:
         """Forget the socket: the attempt is over, and the connection may serve another one."""
+        if self._token is not None:
+            self._token.unwatch(self._watching)
+            self._token = None
         self._socket = None
         self.due = float("inf")
 
