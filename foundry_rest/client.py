@@ -266,7 +266,7 @@ class FoundryAPIClient:
             TransportError: No whole answer came.
         """
         options = self._context.options(timeout, deadline, headers, cancel)
-        call = build_raw_call(method, path, json, replay, options)
+        call = build_raw_call(method, path, json, replay, options, self._shared.service.header_limit)
         reply = self._context.sender.send(call)
         return reply if parse is None else parse(reply)
 

@@ -15,7 +15,7 @@ from foundry_rest.config import Timeouts, base_url
 from foundry_rest.dialects.detect import detect
 from foundry_rest.dialects.operation import Dialect
 from foundry_rest.errors import FoundryError, ServiceNotFound
-from foundry_rest.transport.call import Options, Sender
+from foundry_rest.transport.call import NATIVE_HEADER_LIMIT, Options, Sender
 from foundry_rest.transport.session import SessionTransport
 
 #: Answers whether a Foundry Local service with this pid (``None``: any) answers at an address.
@@ -57,7 +57,11 @@ def discover(named: str | None, probe: Probe, registry: Path | None = None) -> s
 def _candidates(registry: Path | None, looked_at: list[str]) -> Iterator[tuple[str, str, int | None]]:
     from foundry_rest.runtime.registry import read, registry_path
 
-    path = registry or registry_path()
+    try:
+        path = registry or registry_path()
+    except OSError as error:
+        looked_at.append(f"registry file ({error})")
+        return
     entry = read(path)
     if entry is None:
         looked_at.append(f"registry file {path} (none)")
@@ -88,6 +92,11 @@ class Service:
         if self._url is None:
             self._url = discover(None, answers)
         return self._url
+
+    @property
+    def header_limit(self) -> int | None:
+        """Return the most bytes of request headers that are sure to pass; 2.x has the least."""
+        return NATIVE_HEADER_LIMIT if self._dialect is None else self._dialect.header_limit
 
     def dialect(self, sender: Sender, options: Options) -> Dialect:
         """Return the dialect; at first use the service is asked, within the bounds of ``options``."""

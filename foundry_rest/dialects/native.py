@@ -81,7 +81,8 @@ class NativeDialect(OpenAIDialect):
 
     def unload_model(self, name: str, options: Options) -> Operation[Reply, str]:
         """Unload by alias (2.2.1) or id (announced)."""
-        return Operation(self._switch("unload", name, options), _parse_done)
+        call = self._switch("unload", name, options)
+        return Operation(replace(call, replay=Replay.ALWAYS), _parse_done)
 
     def read_snapshot(self, content: bytes) -> list[ModelInfo]:
         """Read ``foundry.modelinfo.json``: all models of the catalog, with alias and id."""

@@ -7,7 +7,9 @@ from foundry_rest.schema.request import check_json
 from foundry_rest.transport.call import Call, Options, Replay, encode_json
 
 
-def build_raw_call(method: str, path: str, json: object, replay: Replay, options: Options) -> Call:
+def build_raw_call(
+    method: str, path: str, json: object, replay: Replay, options: Options, header_limit: int | None
+) -> Call:
     """Return the call for a route of the caller's choice.
 
     Raises:
@@ -26,4 +28,5 @@ def build_raw_call(method: str, path: str, json: object, replay: Replay, options
         label="request",
         headers=options.headers,
         cancel=options.cancel,
+        header_limit=header_limit,
     )

@@ -63,7 +63,7 @@ _BY_STATUS: dict[int, type[ServiceError]] = {
 _STATUS_OF_TYPE = {"invalid_request_error": 400, "server_error": 500}
 #: ``search_options.cc:108 int fl::Parse(...)``: where in the service's own source it happened.
 _SOURCE_PLACE = re.compile(
-    r"(?<![\w./])[\w./]+\.(?:cc|cpp|h|hpp|cs):\d+\s+(?:[\w:<>,*&~ ]*::~?\w+\([^()]*\)(?:\s*const)?\s*)?"
+    r"(?<![\w./])[\w./]+\.(?:cc|cpp|h|hpp|cs):\d+\s+(?:[\w:<>,*&~{} ]*::~?\w+\([^()]*\)(?:\s*const)?\s*)?"
 )
 #: Longest message looked at.
 _READ = 4096

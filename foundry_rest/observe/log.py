@@ -35,10 +35,13 @@ def configure_logging(level: str | None = None) -> None:
 
 
 def log_event(event: Event) -> None:
-    """Log failed attempts as warnings (cured ones as information), finished calls as debug lines."""
+    """Log what is tried again as warnings, and at debug level what was cured, given up, or went well.
+
+    What is given up is raised, and whoever catches it says so in its place.
+    """
     if isinstance(event, AttemptFailed):
         logger.log(
-            logging.INFO if event.cure else logging.WARNING,
+            logging.WARNING if event.wait and not event.cure else logging.DEBUG,
             "%s attempt %d failed after %.3f s: %s; %s",
             event.call,
             event.number,

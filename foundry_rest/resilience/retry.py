@@ -39,6 +39,8 @@ _LIMITS: tuple[tuple[type[FoundryError], int | None], ...] = (
     (StreamInterrupted, 1),
     (ServiceUnreachable, 1),
 )
+#: The refusal to unload a model while an answer runs on it (native-runtime-measured.md section 3).
+_IN_USE = b"still using it"
 #: Statuses that say "later", whatever the route: the request has not begun.
 _LATER = (429, 503)
 
@@ -121,5 +123,7 @@ def _limit(error: FoundryError, replay: Replay) -> float:
         return float("inf") if isinstance(error, (ServiceUnreachable, ServiceTimeout)) else 0
     if replay is Replay.IF_UNSENT:
         return 0
+    if isinstance(error, LoadFailed) and _IN_USE in error.body:
+        return float("inf")  # the session of an answer that was just read lives some 5 ms longer
     granted = next((limit for cls, limit in _LIMITS if isinstance(error, cls)), 0)
     return float("inf") if granted is None else granted

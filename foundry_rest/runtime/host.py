@@ -20,6 +20,7 @@ import shutil
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -28,7 +29,8 @@ from foundry_rest.config import base_url
 from foundry_rest.runtime.catalog import CatalogServer
 from foundry_rest.runtime.protocol import CATALOG_FILE, Answer, Settings, from_line, to_line
 
-#: Seconds between two looks at the parent's id: how long a child may outlive a killed parent.
+#: Seconds between two looks at the parent's id, and at a ``POST /shutdown``, after which the address
+#: is dead and the process would stay.
 PARENT_POLL = 0.25
 #: Names the runtime's data directory, ``~/.foundry_rest``.
 APP_NAME = "foundry_rest"
@@ -43,13 +45,14 @@ def main(parent: int, directory: Path) -> NoReturn:
         threading.Thread(target=_end_with_parent, args=(parent, directory), daemon=True).start()
     line = sys.stdin.buffer.readline()
     threading.Thread(target=_end_with_pipe, args=(directory,), daemon=True).start()
-    _start(answer, line)
-    while True:
-        clock.sleep(3600)
+    is_shut_down = _start(answer, line)
+    while not is_shut_down():
+        clock.sleep(PARENT_POLL)
+    _end(directory)
 
 
-def serve(settings: Settings) -> str:
-    """Start the native runtime in this process; return its address."""
+def serve(settings: Settings) -> tuple[str, Callable[[], bool]]:
+    """Start the native runtime in this process; return its address, and what tells of its shutdown."""
     from foundry_local_sdk import Configuration, FoundryLocalManager
     from foundry_local_sdk.logging_helper import LogLevel
 
@@ -68,7 +71,7 @@ def serve(settings: Settings) -> str:
         )
     )
     manager.start_web_service()
-    return base_url((manager.urls or [""])[0])
+    return base_url((manager.urls or [""])[0]), manager.is_shutdown_requested
 
 
 def _take_stdout() -> int:
@@ -78,13 +81,14 @@ def _take_stdout() -> int:
     return answer
 
 
-def _start(answer: int, line: bytes) -> None:
+def _start(answer: int, line: bytes) -> Callable[[], bool]:
     try:
-        url = serve(from_line(line, Settings))
+        url, is_shut_down = serve(from_line(line, Settings))
     except Exception as error:  # noqa: BLE001  # the child's top level: whatever it is, the parent hears it
         _say(answer, Answer(error=f"{type(error).__name__}: {error}"))
         os._exit(1)
     _say(answer, Answer(url=url, pid=os.getpid()))
+    return is_shut_down
 
 
 def _own_catalog(settings: Settings) -> str | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,9 +41,11 @@ def registry_path() -> Path:
     """Return the file's place: the user's runtime directory, which the system empties at logout."""
     import platformdirs
 
-    return Path(
-        platformdirs.user_runtime_dir("foundry_rest", appauthor=False, ensure_exists=False), "service.json"
-    )
+    with warnings.catch_warnings():
+        # Cron and containers have no XDG_RUNTIME_DIR; the place it then takes serves as well.
+        warnings.simplefilter("ignore")
+        place = platformdirs.user_runtime_dir("foundry_rest", appauthor=False, ensure_exists=False)
+    return Path(place, "service.json")
 
 
 def write(entry: Entry, path: Path | None = None) -> None:

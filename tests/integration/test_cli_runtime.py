@@ -249,7 +249,6 @@ def test_version(command):
     assert command("--version").stdout == f"foundry-rest {__version__}\n"
 
 
-@pytest.mark.xfail(strict=False, reason="runtime/registry.py lets platformdirs' RuntimeDirWarning through")
 def test_no_runtime_directory(command, monkeypatch):
     """Where the system sets no runtime directory (cron, containers), nobody is bothered with it."""
     monkeypatch.delenv("XDG_RUNTIME_DIR")

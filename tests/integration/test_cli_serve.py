@@ -104,7 +104,6 @@ def test_dead_child(command):
     assert not command.registry().exists()
 
 
-@pytest.mark.xfail(reason="runtime/host.py does not look at manager.is_shutdown_requested() yet", strict=True)
 def test_shut_down_from_elsewhere(command):
     """`POST /shutdown` by any client ends serve too, rather than leaving it with a dead address."""
     process, url = command.serve()

@@ -231,12 +231,11 @@ def test_unload_while_an_answer_runs(own_client):
     with own_client.chat.stream("Hello", response_format=ENDLESS, max_tokens=2000) as stream:
         next(stream)
         with pytest.raises(LoadFailed) as caught:
-            own_client.models.unload(ALIAS)
+            own_client.with_options(retries=0).models.unload(ALIAS)
         assert_tells(caught.value, "1 session(s) still using it", "a running answer", status=500)
         assert stream.gather().usage.completion_tokens == 2000
 
 
-@pytest.mark.xfail(strict=False, reason="Models.unload does not wait for a session that is just ending")
 def test_unload_after_an_answer(own_client):
     """A model can be unloaded right after an answer, although its session lives on for milliseconds."""
     for _ in range(20):
@@ -254,7 +253,6 @@ def test_shutdown_from_elsewhere(own_client):
         own_client.with_options(retries=0).complete("Hello")
 
 
-@pytest.mark.xfail(strict=True, reason="errors/reading.py does not know {anonymous} in a C++ signature")
 def test_message_is_free_of_foreign_source_places(client):
     """The C++ places that 2.2.1 puts into its messages are for its developers: shown is the reason."""
     with pytest.raises(BadRequest) as caught:

@@ -62,9 +62,9 @@ def test_loaded_models():
         read(NATIVE.loaded_models(OPTIONS), b'{"data":[]}')
 
 
-@pytest.mark.parametrize("verb", ["load", "unload"])
-def test_load_and_unload(verb):
-    """A GET with the name raw in the path (%3A is never decoded), patient, repeated only when unsent."""
+@pytest.mark.parametrize(("verb", "replay"), [("load", Replay.IF_UNSENT), ("unload", Replay.ALWAYS)])
+def test_load_and_unload(verb, replay):
+    """A GET with the name raw in the path (%3A is never decoded), patient; a load is not begun twice."""
     operation = getattr(NATIVE, f"{verb}_model")("phi-4:5", OPTIONS)
     call = operation.call
 
@@ -74,7 +74,7 @@ def test_load_and_unload(verb):
         f"models.{verb}",
         "phi-4:5",
     )
-    assert (call.timeouts.first_token, call.until, call.replay) == (77.0, 99.0, Replay.IF_UNSENT)
+    assert (call.timeouts.first_token, call.until, call.replay) == (77.0, 99.0, replay)
     assert call.header_limit == NATIVE_HEADER_LIMIT
     assert read(operation, b'{"status":"already_loaded"}') == "already_loaded"
 

@@ -32,10 +32,10 @@ def clean_logger(monkeypatch):
     ],
 )
 def test_a_failed_attempt(caplog, wait, cure, ending):
-    """A line says what failed and what comes next; what was cured is no warning."""
-    caplog.set_level(logging.INFO, "foundry_rest")
+    """A line says what failed and what comes next; only what is tried again after a wait is a warning."""
+    caplog.set_level(logging.DEBUG, "foundry_rest")
     log_event(AttemptFailed("chat.complete", "http://h", "m", 2, ERROR, 1.5, wait, cure))
-    level = logging.INFO if cure else logging.WARNING
+    level = logging.WARNING if wait else logging.DEBUG
 
     assert caplog.record_tuples == [
         ("foundry_rest", level, f"chat.complete attempt 2 failed after 1.500 s: it broke; {ending}")

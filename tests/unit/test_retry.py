@@ -211,3 +211,12 @@ def test_the_value_that_primes_expo_is_no_delay(monkeypatch, priming):
     monkeypatch.setattr(backoff, "expo", lambda factor, max_value: iter([priming, 1.0, 2.0]))
 
     assert [wait(errors.ServerError(), failed=n) for n in (1, 2)] == [1.0, 2.0]
+
+
+def test_a_model_that_is_just_released_is_unloaded_later():
+    """A refusal because an answer still runs on the model is temporary; other refusals are not."""
+    busy = errors.LoadFailed("cannot unload", status=500, body=b"1 session(s) still using it")
+    other = errors.LoadFailed("Load failed: no memory", status=500)
+
+    assert wait(busy) is not None
+    assert wait(other) is None

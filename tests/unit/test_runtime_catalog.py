@@ -155,3 +155,14 @@ def test_server_gives_everything_back(capfd):
         ask(server, catalog.CATALOG_PATH)
     assert threading.active_count() == before
     assert capfd.readouterr() == ("", "")
+
+
+def test_each_connection_serves_one_request():
+    """No connection is kept: one that idled out under the native client cost its next request 30 s."""
+    server = catalog.CatalogServer(b"{}").start()
+    connection = http.client.HTTPConnection(*server.url.split("/")[2].split(":"), timeout=5)
+    connection.request("POST", "/asset-gallery/v1.0/models", b"{}")
+    answer = connection.getresponse()
+
+    assert answer.read() == b"{}"
+    assert answer.will_close

@@ -39,6 +39,9 @@ class FoundryLocalManager:
         with open(self.settings["logs_dir"] + ".json", "w") as file:
             json.dump(said, file)
         self.urls = ["http://0.0.0.0:4711"]
+
+    def is_shutdown_requested(self):
+        return False
 """
 LOGGING = "class LogLevel:\n    WARNING = 3\n"
 hosted = pytest.mark.skipif(sys.version_info < (3, 11), reason="the runtime needs Python 3.11")

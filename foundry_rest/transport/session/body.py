@@ -80,8 +80,15 @@ class Body:
             self.close()
             raise self.place.mark(ended)
         if not piece:
-            self._line.let_go()
+            self._release()
         return piece
+
+    def _release(self) -> None:
+        """Give the connection back now: whoever keeps the response, as errors do, would keep it open."""
+        self._line.let_go()
+        release = getattr(self._raw, "release_conn", None)
+        if release is not None:
+            release()
 
     def read_all(self, limit: int) -> bytes:
         """Return the whole body.

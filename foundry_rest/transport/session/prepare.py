@@ -19,6 +19,8 @@ from foundry_rest.transport.session.line import tell_sockets
 
 #: Prepared URLs kept; a program uses a handful of paths.
 _URLS_KEPT = 256
+#: RFC 9110 section 5.6.2; requests takes spaces too.
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 #: Control characters, and what HTTP/1.1 has no byte for.
 _NOT_IN_HEADER = re.compile(r"[^\t -~\x80-\xff]")
 
@@ -152,11 +154,15 @@ def _prepared_url(url: str) -> str:
     return str(request.url)
 
 
+def _is_unsendable(value: str | bytes) -> bool:
+    return isinstance(value, str) and _NOT_IN_HEADER.search(value) is not None
+
+
 def _checked(headers: Mapping[str, str | bytes], name: str) -> CaseInsensitiveDict[str]:
     request = requests.PreparedRequest()
     try:
         request.prepare_headers(headers)
-        if any(isinstance(value, str) and _NOT_IN_HEADER.search(value) for value in headers.values()):
+        if any(not _HEADER_NAME.fullmatch(name) or _is_unsendable(value) for name, value in headers.items()):
             raise ValueError  # noqa: TRY301 (one way out for all that cannot be sent)
     except (RequestException, AttributeError, TypeError, ValueError) as error:
         # The text of InvalidHeader quotes the value, which may be a key.
