@@ -29,6 +29,11 @@ SILENCE_TIMEOUT = 30.0
 LOAD_TIMEOUT = 600.0
 #: Sockets bear no more than some billion seconds; nobody waits eleven days for a silent service.
 LONGEST_TIMEOUT = 1_000_000.0
+#: Calls at a time, and connections kept: what 64 threads use. The service takes any number, but all of
+#: them share one core, so a program that wants answers soon asks for fewer.
+MAX_CONCURRENCY = 64
+#: Longest wait for a slot of a call without a deadline: no wait is without a bound.
+SLOT_TIMEOUT = 600.0
 #: Attempts after the first.
 RETRIES = 3
 #: What a float can hold: a larger whole number is no number of seconds.
@@ -88,6 +93,7 @@ class Config:
         log_level: Level that ``configure_logging()`` and the command line use.
         max_tokens: Sent when a call gives none.
         auto_load: Load a model that is on disk but not in memory, then repeat the call.
+        max_concurrency: Calls and open streams at a time.
     """
 
     endpoint: str | None = None
@@ -99,6 +105,7 @@ class Config:
     log_level: str = "INFO"
     max_tokens: int = DEFAULT_MAX_TOKENS
     auto_load: bool = True
+    max_concurrency: int = MAX_CONCURRENCY
 
     def __post_init__(self) -> None:
         if self.deadline != math.inf:

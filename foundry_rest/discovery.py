@@ -14,7 +14,8 @@ from foundry_rest import clock
 from foundry_rest.config import Timeouts, base_url
 from foundry_rest.dialects.detect import detect
 from foundry_rest.dialects.operation import Dialect
-from foundry_rest.errors import FoundryError, ServiceNotFound
+from foundry_rest.errors import FoundryError, ServiceNotFound, ServiceUnreachable
+from foundry_rest.events import Event, ServiceMoved
 from foundry_rest.transport.call import NATIVE_HEADER_LIMIT, Options, Sender
 from foundry_rest.transport.session import SessionTransport
 
@@ -72,26 +73,66 @@ def _candidates(registry: Path | None, looked_at: list[str]) -> Iterator[tuple[s
 class Service:
     """Know where the service is and which dialect it speaks; found at first use, then remembered.
 
+    A service that was discovered, or is embedded, may come back elsewhere: ``has_moved`` looks for it.
     Two threads that ask at once may both look: no lock is held across I/O, and both find the same.
 
     Args:
         named: Given address, or ``None`` to discover.
         dialect: Given dialect, or ``None`` to recognise it.
+        revive: Starts the embedded runtime again if it died, and returns its address.
+        renewed: Told the address at which another process answers now, or none any more.
+        emit: Told of every move.
     """
 
-    def __init__(self, named: str | None, dialect: Dialect | None) -> None:
+    def __init__(
+        self,
+        named: str | None,
+        dialect: Dialect | None,
+        *,
+        revive: Callable[[], str] | None = None,
+        renewed: Callable[[str], None] = lambda url: None,
+        emit: Callable[[Event], None] = lambda event: None,
+    ) -> None:
         self._url = base_url(named) if named is not None else None
-        self._dialect = dialect
+        self._stays = named is not None and revive is None
+        self._dialect = self._given = dialect
+        self._revive, self._renewed, self._emit = revive, renewed, emit
+        self._last: str | None = None
+        self._pid: int | None = None
 
     def locate(self) -> str:
         """Return the base URL.
 
         Raises:
             ServiceNotFound: None was given and none was discovered.
+            ServiceUnreachable: It was there before and is gone.
         """
-        if self._url is None:
-            self._url = discover(None, answers)
-        return self._url
+        url = self._url
+        if url is None:
+            url = self._url = self._find()
+        return url
+
+    def has_moved(self, url: str) -> bool:
+        """Tell whether the service that was lost at ``url`` is found elsewhere now."""
+        if self._stays or not url:
+            return False
+        if self._url == url:
+            self._last, self._url = url, None
+        try:
+            found = self.locate()
+        except FoundryError:
+            return False
+        if found == url:
+            return False
+        self._renew(url)
+        self._emit(ServiceMoved("", found, "", url))
+        return True
+
+    def seen(self, pid: int | None) -> None:
+        """Note which process answers; another one than before has loaded nothing and failed nothing."""
+        before, self._pid = self._pid, pid
+        if None not in (before, pid) and before != pid:
+            self._renew(self._url or "")
 
     @property
     def header_limit(self) -> int | None:
@@ -103,6 +144,23 @@ class Service:
         if self._dialect is None:
             self._dialect = detect(sender.send, options)
         return self._dialect
+
+    def _renew(self, url: str) -> None:
+        self._dialect = self._given
+        self._renewed(url)
+
+    def _find(self) -> str:
+        if self._revive is not None:
+            return self._revive()
+        try:
+            return discover(None, answers)
+        except ServiceNotFound as error:
+            if self._last is None:
+                raise
+            # It was there a moment ago, so it may be starting: that is worth another try.
+            raise ServiceUnreachable(
+                f"the service is gone: {error.message}", sent=False, url=self._last, advice=_ADVICE
+            ) from error
 
 
 def answers(url: str, pid: int | None) -> bool:

@@ -58,3 +58,40 @@ class CallFinished(Event):
     first_token: float | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CureStarted(Event):
+    """Tell that the cause of a failure is being removed, which may take minutes for a load.
+
+    Attributes:
+        cure: ``"load"``, ``"resolve"`` or ``"rediscover"``.
+        error: The failure.
+    """
+
+    cure: str
+    error: FoundryError
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitChanged(Event):
+    """Tell that the circuit of an address changed its state.
+
+    Attributes:
+        before: ``"closed"``, ``"open"`` or ``"half-open"``.
+        after: The same.
+    """
+
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceMoved(Event):
+    """Tell that the service is at another address now.
+
+    Attributes:
+        before: Where it was.
+    """
+
+    before: str

@@ -12,6 +12,7 @@ import msgspec
 from foundry_rest import clock
 from foundry_rest.config import Config, Timeouts, positive_seconds
 from foundry_rest.dialects.operation import Dialect, Operation
+from foundry_rest.endpoints.flight import Flights
 from foundry_rest.endpoints.names import ModelNames
 from foundry_rest.errors import InvalidReply
 from foundry_rest.events import Event
@@ -32,6 +33,8 @@ class Context:
         config: Settings of this client or view.
         emit: Told of what happens.
         names: What was learnt about model names.
+        flights: Work under way that other threads may wait for.
+        seen: Told which process answers.
     """
 
     sender: Sender
@@ -40,6 +43,8 @@ class Context:
     config: Config
     emit: Callable[[Event], None] = lambda event: None
     names: ModelNames = field(default_factory=ModelNames)
+    flights: Flights = field(default_factory=Flights)
+    seen: Callable[[int | None], None] = lambda pid: None
 
     def speak(self, options: Options) -> Dialect:
         """Return the dialect of the service."""

@@ -6,29 +6,32 @@ from collections.abc import Callable
 
 from foundry_rest.endpoints.context import with_model
 from foundry_rest.endpoints.models import Models
-from foundry_rest.errors import FoundryError, ModelNotFound, ModelNotLoaded
+from foundry_rest.errors import FoundryError, ModelNotFound, ModelNotLoaded, ServiceUnreachable
 from foundry_rest.transport.call import Call
 
 #: Removes the cause of one failure; returns the call to repeat, or ``None`` when it cannot help.
-Cure = Callable[[Call], "Call | None"]
+Cure = Callable[[Call, FoundryError], "Call | None"]
 
 
-def cures_by(models: Callable[[], Models], auto_load: bool) -> dict[type[FoundryError], tuple[str, Cure]]:  # noqa: FBT001
+def cures_by(
+    models: Callable[[], Models], has_moved: Callable[[str], bool], *, auto_load: bool
+) -> dict[type[FoundryError], tuple[str, Cure]]:
     """Return the cures: error class -> (name in events, what to do).
 
     Args:
         models: Returns the endpoint that resolves and loads.
+        has_moved: Tells whether the service that was lost at an address is elsewhere now.
         auto_load: Whether a model may be loaded unasked.
     """
 
-    def load(call: Call) -> Call | None:
+    def load(call: Call, _: FoundryError) -> Call | None:
         """Load the model that the service has on disk, then ask again."""
         if not _asks_a_model(call):
             return None
         info = models().load_for(call)
         return with_model(call, info.id) or call
 
-    def resolve(call: Call) -> Call | None:
+    def resolve(call: Call, _: FoundryError) -> Call | None:
         """Find out which id the name stands for, then ask for that."""
         if not _asks_a_model(call):
             return None
@@ -41,10 +44,18 @@ def cures_by(models: Callable[[], Models], auto_load: bool) -> dict[type[Foundry
             info = models().load_for(call)
         return with_model(call, info.id)
 
+    def rediscover(call: Call, error: FoundryError) -> Call | None:
+        """Look where the service is now; the same call goes there when it has moved."""
+        return call if has_moved(error.url) else None
+
     loading: dict[type[FoundryError], tuple[str, Cure]] = (
         {ModelNotLoaded: ("load", load)} if auto_load else {}
     )
-    return {ModelNotFound: ("resolve", resolve), **loading}
+    return {
+        ServiceUnreachable: ("rediscover", rediscover),
+        ModelNotFound: ("resolve", resolve),
+        **loading,
+    }
 
 
 def _asks_a_model(call: Call) -> bool:

@@ -52,6 +52,7 @@ class Health:
         operation = dialect.status(options)
         reply = self._context.probe.send(operation.call)
         status = read(operation, reply)
+        self._context.seen(status.pid)
         loaded = self._loaded(dialect, options)
         return HealthReport(
             status="busy" if loaded is None else "ok",

@@ -132,7 +132,7 @@ class Models:
 
     def _options_of(self, call: Call) -> Options:
         """Return what a request on behalf of a call may take: its deadline and headers."""
-        return Options(self._context.config.timeouts, call.until, call.headers)
+        return Options(self._context.config.timeouts, call.until, call.headers, call.cancel)
 
     def _catalog(self, options: Options) -> ModelList:
         listed = self._context.ask(self._context.speak(options).list_models(options))
@@ -155,6 +155,10 @@ class Models:
         return found
 
     def _load(self, name: str, options: Options) -> ModelInfo:
+        """Load a model; threads that want the same one at once wait for one load."""
+        return self._context.flights.run(f"load {name}", options, lambda: self._load_now(name, options))
+
+    def _load_now(self, name: str, options: Options) -> ModelInfo:
         before = self._loaded_ids(options)
         dialect = self._context.speak(options)
         word = self._by_any_name(name, options, lambda spelling: dialect.load_model(spelling, options))
@@ -204,7 +208,9 @@ class Models:
         dialect = self._context.speak(options)
         operation = dialect.status(options)
         reply = self._context.sender.send(operation.call)
-        folder = local_folder(read(operation, reply).cache_path, reply.url)
+        status = read(operation, reply)
+        self._context.seen(status.pid)
+        folder = local_folder(status.cache_path, reply.url)
         if folder is None:
             return [], None
         try:

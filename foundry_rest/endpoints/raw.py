@@ -2,9 +2,88 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import TypeVar, overload
+
+from foundry_rest.config import Timeouts
+from foundry_rest.discovery import Service
+from foundry_rest.endpoints.context import Context
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema.request import check_json
-from foundry_rest.transport.call import Call, Options, Replay, encode_json
+from foundry_rest.transport.call import Call, CancelToken, Options, Replay, Reply, encode_json
+
+T = TypeVar("T")
+
+
+class Raw:
+    """Send requests of the caller's own making."""
+
+    def __init__(self, context: Context, service: Service) -> None:
+        self._context, self._service = context, service
+
+    @overload
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        replay: Replay = Replay.IF_UNSENT,
+        timeout: float | Timeouts | None = None,
+        deadline: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        cancel: CancelToken | None = None,
+        parse: None = None,
+    ) -> Reply: ...
+
+    @overload
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        replay: Replay = Replay.IF_UNSENT,
+        timeout: float | Timeouts | None = None,
+        deadline: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        cancel: CancelToken | None = None,
+        parse: Callable[[Reply], T],
+    ) -> T: ...
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        replay: Replay = Replay.IF_UNSENT,
+        timeout: float | Timeouts | None = None,
+        deadline: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        cancel: CancelToken | None = None,
+        parse: Callable[[Reply], T] | None = None,
+    ) -> Reply | T:
+        """Send any request through the same deadlines, retries and error classes.
+
+        Args:
+            method: HTTP verb.
+            path: Path below the base URL, with its query.
+            json: Body, or ``None`` for none.
+            replay: ``Replay.ALWAYS`` if asking twice is harmless; by default a request is repeated
+                only when it cannot have begun.
+            timeout, deadline, headers, cancel: For this call.
+            parse: Reads the answer; its result is returned.
+
+        Raises:
+            ConfigError: The path or the body cannot be sent.
+            ServiceError: The service answered 300 or more.
+            TransportError: No whole answer came.
+        """
+        options = self._context.options(timeout, deadline, headers, cancel)
+        call = build_raw_call(method, path, json, replay, options, self._service.header_limit)
+        reply = self._context.sender.send(call)
+        return reply if parse is None else parse(reply)
 
 
 def build_raw_call(

@@ -38,35 +38,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 import requests.exceptions as _requests
 
+from foundry_rest.errors.attempt import Attempt as Attempt
+
 E = TypeVar("E", bound="FoundryError")
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """Record one failed try of a call.
-
-    Attributes:
-        number: 1 for the first try.
-        at: Seconds from the start of the call to the start of this try.
-        elapsed: Seconds that this try took.
-        error: The error's class name.
-        message: What happened, without advice.
-        cure: What was done before the next try (``"load"``, ``"resolve"``), or ``""``.
-        wait: Seconds waited before the next try.
-    """
-
-    number: int
-    at: float
-    elapsed: float
-    error: str
-    message: str
-    cure: str = ""
-    wait: float = 0.0
 
 
 def _rebuild(cls: type[E], message: str, facts: dict[str, object]) -> E:
@@ -183,7 +161,13 @@ class ServiceNotFound(TransportError):
 
 
 class ServiceUnreachable(TransportError, _requests.ConnectionError):
-    """Report that the connection was refused, reset or lost before an answer came."""
+    """Report that the connection was refused, reset or lost before an answer came.
+
+    Attributes:
+        stale: It was a kept connection that died before one byte came: the service may be well.
+    """
+
+    stale: bool = False
 
     advice = "Check that the service runs (foundry-rest health), or start one: foundry-rest serve."
 

@@ -1,27 +1,59 @@
 """ResilientSender: the one loop and the one sleep.
 
-One logical call is some attempts. After each failure, in this order: a cure for exactly this failure,
-once per call and free of charge; else the retry policy, which grants a wait or gives up. The error that
-leaves tells every attempt. Nothing is repeated after a stream has opened: from there on the caller has
-seen tokens, and the break is the stream's to report.
+One logical call is some attempts. Each attempt takes a slot, asks the breaker, and only then begins its
+own time-outs. After each failure, in this order: a cure for exactly this failure, once per call and free
+of charge; else the retry policy, which grants a wait or gives up, and the budget, which all calls of a
+client share. The error that leaves tells every attempt.
+
+Nothing is repeated after a stream has opened: from there on the caller has seen tokens, and the break is
+the stream's to report. The stream keeps its slot until it ends. A request whose connection died twice
+without an answer is given up whatever else would allow it: it may be the one that kills the service.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from foundry_rest import clock
-from foundry_rest.errors import Attempt, FoundryError
-from foundry_rest.events import AttemptFailed, CallFinished, Event
+from foundry_rest.config import SLOT_TIMEOUT
+from foundry_rest.errors import Attempt, Cancelled, FoundryError, ServiceUnreachable, TransportError
+from foundry_rest.events import AttemptFailed, CallFinished, CureStarted, Event
+from foundry_rest.resilience.breaker import Breaker, Outcome
+from foundry_rest.resilience.held import Admitted, HeldReply
+from foundry_rest.resilience.judgement import is_answer, outcome_of
+from foundry_rest.resilience.limiter import RetryBudget, Slot, Slots
 from foundry_rest.resilience.retry import RetryPolicy, full_jitter
-from foundry_rest.transport.call import Call, OpenReply, Reply, Sender
+from foundry_rest.transport.call import Call, CancelToken, OpenReply, Replay, Reply, Sender
 
 R = TypeVar("R")
 
 #: Removes the cause of one failure; returns the call to repeat, or ``None`` when it cannot help.
-Cure = Callable[[Call], "Call | None"]
+Cure = Callable[[Call, FoundryError], "Call | None"]
+#: Connections of one call that may die without an answer.
+_DEATHS = 2
+#: The cure that needs nothing but a new connection.
+_RECONNECT = "reconnect"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Hold what all calls of a client, and of its views, share.
+
+    Attributes:
+        budget: What retries may add to the load.
+        closing: Cancelled when the client closes.
+        slots: Calls at a time; ``None`` for no bound.
+        breaker: Returns the breaker of the service's address; ``None`` for none.
+    """
+
+    budget: RetryBudget = field(default_factory=RetryBudget)
+    closing: CancelToken = field(default_factory=CancelToken)
+    slots: Slots | None = None
+    breaker: Callable[[], Breaker] | None = None
 
 
 class ResilientSender:
@@ -30,6 +62,7 @@ class ResilientSender:
     Args:
         inner: Makes one attempt.
         policy: When to try again.
+        bounds: What this sender shares with others.
         cures: What to do once about an error of exactly this class, with its name for events.
         emit: Told of every failed attempt and of every finished call.
         jitter: Returns a random number between 0 and its argument.
@@ -40,12 +73,14 @@ class ResilientSender:
         inner: Sender,
         policy: RetryPolicy,
         *,
+        bounds: Bounds | None = None,
         cures: Mapping[type[FoundryError], tuple[str, Cure]] | None = None,
         emit: Callable[[Event], None] = lambda event: None,
         jitter: Callable[[float], float] = full_jitter,
     ) -> None:
         self._inner = inner
         self.policy = policy
+        self.bounds = bounds or Bounds()
         self.cures = cures or {}
         self.emit = emit
         self.jitter = jitter
@@ -53,16 +88,17 @@ class ResilientSender:
     def send(self, call: Call) -> Reply:
         """Return the whole answer, or raise the last error with all attempts in it."""
         journey = _Journey(self, call)
-        reply = journey.run(self._inner.send)
+        reply = journey.run(self._inner.send).let_go()
         self.emit(CallFinished(call.label, reply.url, call.model, journey.elapsed))
         return reply
 
     def open(self, call: Call) -> OpenReply:
         """Return an open stream whose first event has come, or raise as ``send`` does."""
-        return _Journey(self, call).run(self._inner.open)
+        return HeldReply(_Journey(self, call).run(self._inner.open))
 
     def close(self) -> None:
-        """Close the sender below."""
+        """End every wait, and close the sender below."""
+        self.bounds.closing.cancel()
         self._inner.close()
 
 
@@ -75,53 +111,133 @@ class _Journey:
         self._started = clock.monotonic()
         self._failures: list[Attempt] = []
         self._cured: set[str] = set()
+        self._deaths = 0
+        self._has_counted = False
 
     @property
     def elapsed(self) -> float:
         """Return the seconds since the call began."""
         return clock.monotonic() - self._started
 
-    def run(self, attempt: Callable[[Call], R]) -> R:
+    def run(self, attempt: Callable[[Call], R]) -> Admitted[R]:
         """Return the first answer that ``attempt`` gives."""
+        self._sender.bounds.budget.earn()
         while True:
             at = self.elapsed
             try:
-                return attempt(self._call)
+                return self._try(attempt)
             except FoundryError as error:
                 self._after(error, at)
+
+    # ---------------------------------------------------------------- one attempt
+
+    def _try(self, attempt: Callable[[Call], R]) -> Admitted[R]:
+        slots = self._sender.bounds.slots
+        slot = None
+        if slots is not None:
+            until = min(self._call.until, clock.monotonic() + SLOT_TIMEOUT)
+            slot = slots.acquire(until, self._tokens)
+        try:
+            return self._admit(attempt, slot)
+        except BaseException:
+            if slot is not None:
+                slot.release()
+            raise
+
+    def _admit(self, attempt: Callable[[Call], R], slot: Slot | None) -> Admitted[R]:
+        find = self._sender.bounds.breaker
+        if find is None:
+            return Admitted(attempt(self._call), slot, None, None)
+        breaker = find()
+        ticket = breaker.admit()
+        try:
+            answer = attempt(self._call)
+        except FoundryError as error:  # kept in no variable: it would hold its own frame, and a socket
+            breaker.report(ticket, self._judge(error), error)
+            raise
+        except BaseException:  # Ctrl-C tells nothing, but gives a probe back
+            breaker.report(ticket, Outcome.NEUTRAL)
+            raise
+        breaker.report(ticket, Outcome.SUCCESS)
+        return Admitted(answer, slot, breaker, ticket)
+
+    def _judge(self, error: FoundryError) -> Outcome:
+        """Return what a failure tells; answers with a status count once per call, however often asked."""
+        outcome = outcome_of(error)
+        if outcome is Outcome.FAILURE and is_answer(error):
+            if self._has_counted:
+                return Outcome.NEUTRAL
+            self._has_counted = True
+        return outcome
+
+    @property
+    def _tokens(self) -> tuple[CancelToken, ...]:
+        closing, own = self._sender.bounds.closing, self._call.cancel
+        return (closing,) if own is None else (closing, own)
+
+    # ---------------------------------------------------------------- after a failure
 
     def _after(self, error: FoundryError, at: float) -> None:
         """Cure or wait, whichever fits the failure; raise ``error`` when neither does."""
         failed = 1 + sum(not earlier.cure for earlier in self._failures)
         tried = Attempt(len(self._failures) + 1, at, self.elapsed - at, type(error).__name__, error.message)
         self._failures.append(tried)
-        cure = self._cure(error)
+        self._deaths += isinstance(error, ServiceUnreachable) and error.sent
+        cure = self._cure(error) if self._deaths < _DEATHS else ""
         wait = 0.0 if cure else self._wait(error, failed)
         self._failures[-1] = replace(tried, cure=cure, wait=wait or 0.0)
         self._tell(error, wait)
         if wait is None:
             raise self._final(error)
         if wait:
-            clock.sleep(wait)
+            self._pause(wait)
 
     def _cure(self, error: FoundryError) -> str:
         """Return the name of the cure that worked, ``""`` for none."""
+        if not self._may_repeat(error):
+            return ""
+        may_reconnect = self._sender.policy.retries > 0 and _RECONNECT not in self._cured
+        if isinstance(error, ServiceUnreachable) and error.stale and may_reconnect:
+            self._cured.add(_RECONNECT)
+            return _RECONNECT
         name, cure = self._sender.cures.get(type(error), ("", None))
         if cure is None or name in self._cured:
             return ""
         self._cured.add(name)
+        return name if self._apply(name, cure, error) else ""
+
+    def _may_repeat(self, error: FoundryError) -> bool:
+        """Tell whether repeating is harmless: nothing can have begun, or asking twice is."""
+        may_have_begun = isinstance(error, TransportError) and error.sent
+        return self._call.replay is Replay.ALWAYS or not may_have_begun
+
+    def _apply(self, name: str, cure: Cure, error: FoundryError) -> bool:
+        call = self._call
+        self._sender.emit(CureStarted(call.label, error.url, call.model, name, error))
         try:
-            repeat = cure(self._call)
+            repeat = cure(call, error)
         except FoundryError as why_not:
             self._tell(error, None)
             raise self._final(why_not) from error
-        self._call = repeat or self._call
-        return name if repeat is not None else ""
+        self._call = repeat or call
+        return repeat is not None
 
     def _wait(self, error: FoundryError, failed: int) -> float | None:
-        left = self._call.until - clock.monotonic()
-        sender = self._sender
-        return sender.policy.wait_before_next(error, self._call.replay, failed, left, sender.jitter)
+        if self._deaths >= _DEATHS:
+            return None
+        sender, left = self._sender, self._call.until - clock.monotonic()
+        wait = sender.policy.wait_before_next(error, self._call.replay, failed, left, sender.jitter)
+        return wait if wait is not None and sender.bounds.budget.spend() else None
+
+    def _pause(self, seconds: float) -> None:
+        """Wait before the next try, unless the call is ended from elsewhere."""
+        ended = threading.Event()
+        with ExitStack() as watching:
+            for token in self._tokens:
+                watching.enter_context(token.watched(ended.set))
+            clock.wait(ended, seconds)
+        if ended.is_set():
+            raise self._final(Cancelled("the call was ended from elsewhere while it waited to try again"))
 
     def _tell(self, error: FoundryError, wait: float | None) -> None:
         call, tried = self._call, self._failures[-1]

@@ -7,15 +7,20 @@ import os
 import re
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
+from foundry_rest import clock
 from foundry_rest.config import positive_seconds
-from foundry_rest.errors import ConfigError
+from foundry_rest.errors import Cancelled, ConfigError, ServiceUnreachable
 from foundry_rest.runtime.child import Child, Plan
 from foundry_rest.runtime.folders import LocalModel, ModelDir, read_folders
 
+#: Starts after a crash that ``revive`` grants, and within how many seconds: a model or a request that
+#: kills the native library would do so at each of them.
+_REVIVALS, _WITHIN = 5, 300.0
 #: A cold disk and a busy machine; on a warm one the start takes 0.3 s.
 START_TIMEOUT = 30.0
 _INSTALL = 'pip install "foundry_rest[runtime]"'
@@ -58,6 +63,8 @@ class LocalRuntime:
         )
         self._lock = threading.Lock()
         self._child: Child | None = None
+        self._revived: deque[float] = deque(maxlen=_REVIVALS)
+        self._is_wanted = False
 
     def start(self) -> LocalRuntime:
         """Start the runtime and wait until it serves; does nothing while it runs.
@@ -70,6 +77,7 @@ class LocalRuntime:
             Cancelled: `close` was called from another thread meanwhile.
         """
         _require_sdk()
+        self._is_wanted = True
         child, is_ours = self._claim()
         if is_ours:
             child.launch()
@@ -82,10 +90,38 @@ class LocalRuntime:
         child = self._child
         if child is None or child.owner != os.getpid():
             return
+        self._is_wanted = False
         child.end()
         with self._lock:
             if self._child is child:
                 self._child = None
+
+    def revive(self) -> str:
+        """Return the address of the running service; after a crash a new one is started first.
+
+        Raises:
+            Cancelled: The runtime was closed, or never started.
+            ServiceUnreachable: It died 5 times within 5 minutes, or did not come up.
+        """
+        if not self._is_wanted:
+            raise Cancelled("the embedded runtime is closed")
+        if not self.is_alive():
+            self._count_revival()
+            self.start()
+        return self.url
+
+    def _count_revival(self) -> None:
+        now = clock.monotonic()
+        with self._lock:
+            is_hopeless = len(self._revived) == _REVIVALS and now - self._revived[0] < _WITHIN
+            if not is_hopeless and not (self._child is not None and self._child.is_starting()):
+                self._revived.append(now)
+        if is_hopeless:
+            raise ServiceUnreachable(
+                f"the embedded runtime died {_REVIVALS} times within {_WITHIN:g} s and is left alone",
+                sent=False,
+                advice="Look at what was asked of it last; LocalRuntime.start() starts it again.",
+            )
 
     @property
     def models(self) -> tuple[LocalModel, ...]:

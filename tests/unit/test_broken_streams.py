@@ -96,6 +96,7 @@ def connect(server, **options):
         "retries": 0,
         "timeout": PATIENT,
         "auto_load": False,
+        "breaker": None,
     }
     return FoundryAPIClient(server.url, **(settings | options))
 

@@ -240,6 +240,10 @@ class FakeRuntime:
         STARTED.append(self)
         return self
 
+    def revive(self):
+        """Never needed here."""
+        raise AssertionError
+
     def close(self):
         """Count."""
         self.closed += 1

@@ -16,6 +16,7 @@ from foundry_rest.errors import (
     ModelNotCached,
     ModelNotFound,
     ModelNotLoaded,
+    ServiceUnreachable,
     StreamInterrupted,
 )
 from foundry_rest.testing import FaultServer, chat_stream, cut, json_error, model_not_loaded, stall
@@ -147,11 +148,11 @@ def test_a_stream_is_cured_before_it_opens(server):
 
 def test_cures_are_for_calls_that_ask_a_model():
     """Loading itself, or a route of the caller's choice, is not cured."""
-    cures = cures_by(lambda: pytest.fail("no cure is due"), auto_load=True)
+    cures = cures_by(lambda: pytest.fail("no cure is due"), lambda url: False, auto_load=True)
 
-    assert set(cures) == {ModelNotFound, ModelNotLoaded}
+    assert set(cures) == {ModelNotFound, ModelNotLoaded, ServiceUnreachable}
     for call in (Call("GET", "/models/load/m", model="m"), Call("POST", "/x", b"{}")):
-        assert [cure(call) for _, cure in cures.values()] == [None, None]
+        assert [cure(call, LoadFailed()) for _, cure in cures.values()] == [None] * 3
 
 
 @pytest.mark.parametrize(

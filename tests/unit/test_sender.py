@@ -15,7 +15,7 @@ from foundry_rest.errors import (
     ServiceUnreachable,
     TooManyRequests,
 )
-from foundry_rest.events import AttemptFailed, CallFinished
+from foundry_rest.events import AttemptFailed, CallFinished, CureStarted
 from foundry_rest.resilience.retry import RetryPolicy
 from foundry_rest.resilience.sender import ResilientSender
 from foundry_rest.testing import FakeClock, FakeOpenReply, FakeSender
@@ -59,6 +59,7 @@ def told(events) -> list[object]:
         if isinstance(event, AttemptFailed)
         else ("end", type(event.error).__name__ if event.error else "ok", event.elapsed)
         for event in events
+        if not isinstance(event, CureStarted)
     ]
 
 
@@ -176,7 +177,7 @@ def test_a_cure_is_free(clock):
     """The cured call is sent at once, changed, and costs no retry."""
     seen: list[object] = []
     asked: list[Call] = []
-    cures = {ModelNotLoaded: ("load", lambda call: asked.append(call) or LOADED)}
+    cures = {ModelNotLoaded: ("load", lambda call, error: asked.append(call) or LOADED)}
     resilient, inner = sender([ModelNotLoaded("no", status=400), OK], retries=0, cures=cures, seen=seen)
 
     assert resilient.send(CALL) is OK
@@ -186,7 +187,10 @@ def test_a_cure_is_free(clock):
 
 def test_each_cure_is_tried_once(clock):
     """Two causes may be cured in one call; the same one twice is not."""
-    cures = {ModelNotFound: ("resolve", lambda call: LOADED), ModelNotLoaded: ("load", lambda call: call)}
+    cures = {
+        ModelNotFound: ("resolve", lambda call, error: LOADED),
+        ModelNotLoaded: ("load", lambda call, error: call),
+    }
     resilient, inner = sender([ModelNotFound("a"), ModelNotLoaded("b"), ModelNotLoaded("c")], cures=cures)
     with pytest.raises(ModelNotLoaded) as caught:
         resilient.send(CALL)
@@ -201,7 +205,7 @@ def test_each_cure_is_tried_once(clock):
 
 def test_cures_do_not_use_up_retries(clock):
     """After a cure the policy still has all its tries, and begins with its first delay."""
-    cures = {ModelNotLoaded: ("load", lambda call: call)}
+    cures = {ModelNotLoaded: ("load", lambda call, error: call)}
     busy = TooManyRequests(status=429)
     resilient, _ = sender([ModelNotLoaded(), busy, busy, OK], retries=2, cures=cures)
 
@@ -211,7 +215,7 @@ def test_cures_do_not_use_up_retries(clock):
 
 def test_a_cure_that_cannot_help(clock):
     """``None`` means: nothing was done; the failure is then the policy's to judge."""
-    cures = {ModelNotLoaded: ("load", lambda call: None)}
+    cures = {ModelNotLoaded: ("load", lambda call, error: None)}
     resilient, inner = sender([ModelNotLoaded("no", status=400)], cures=cures)
     with pytest.raises(ModelNotLoaded) as caught:
         resilient.send(CALL)
@@ -222,7 +226,7 @@ def test_a_cure_that_cannot_help(clock):
 
 def test_a_cure_is_for_exactly_its_class(clock):
     """What helps a missing model does not help a missing route."""
-    cures = {NotFound: ("resolve", lambda call: call)}
+    cures = {NotFound: ("resolve", lambda call, error: call)}
     resilient, inner = sender([ModelNotFound()], cures=cures)
     with pytest.raises(ModelNotFound):
         resilient.send(CALL)
@@ -234,7 +238,7 @@ def test_a_cure_that_fails(clock):
     """Its own error leaves, with the attempts and the first failure as cause; both are told."""
     seen: list[object] = []
 
-    def load(_call):
+    def load(_call, _error):
         raise ServerError("no memory", status=500, model="m:1", url=URL)
 
     first = ModelNotLoaded("not in memory", status=400)
@@ -259,10 +263,9 @@ def test_a_bug_in_a_cure_is_not_caught(clock):
 def test_a_stream_is_opened_with_the_same_patience(clock):
     """Opening is retried as sending is; the end of an opened stream is the stream's to tell."""
     seen: list[object] = []
-    opened = FakeOpenReply([])
-    resilient, inner = sender([ServerError("x"), opened], seen=seen)
+    resilient, inner = sender([ServerError("x"), FakeOpenReply([b"one", b"two"])], seen=seen)
 
-    assert resilient.open(CALL) is opened
+    assert list(resilient.open(CALL)) == [b"one", b"two"]
     assert inner.opened == [CALL, CALL]
     assert told(seen) == [(1, "ServerError", 0.25, "")]
 

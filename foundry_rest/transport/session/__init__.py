@@ -17,14 +17,14 @@ from requests.adapters import HTTPAdapter
 
 from foundry_rest import clock
 from foundry_rest.config import is_loopback
-from foundry_rest.errors import Cancelled, ConfigError, DeadlineExceeded, InvalidReply
+from foundry_rest.errors import Cancelled, ConfigError, DeadlineExceeded, InvalidReply, ServiceUnreachable
 from foundry_rest.errors.reading import error_in, service_error
 from foundry_rest.transport.call import Auth, Call, Reply
 from foundry_rest.transport.session.body import Body
 from foundry_rest.transport.session.events import EventStream
 from foundry_rest.transport.session.line import Line
 from foundry_rest.transport.session.prepare import Preparer, build_session
-from foundry_rest.transport.session.translate import FOREIGN, Place, translate
+from foundry_rest.transport.session.translate import FOREIGN, Place, died_unanswered, translate
 from foundry_rest.transport.session.watch import Watch
 
 #: Most bytes of a plain answer: 64 MiB is far above any answer and embeddings of 2,048 inputs.
@@ -140,6 +140,8 @@ class SessionTransport:
         except FOREIGN as error:
             late = clock.monotonic() >= call.until
             ours = line.failure or translate(error, place, "headers", late=late)
+            if isinstance(ours, ServiceUnreachable):
+                ours.stale = line.is_reused and died_unanswered(error)
             # The text of what was refused on this side may quote a header's value, which may be a key.
             raise place.mark(ours) from (None if isinstance(ours, ConfigError) else error)
         except BaseException:

@@ -47,10 +47,21 @@ class Line:
     The socket is held weakly: an answer that is dropped unread gives its connection back by itself.
 
     Attributes:
+        is_reused: The connection served another request before.
         due: Monotonic instant of the attempt's deadline; infinity for none, and once it is over.
     """
 
-    __slots__ = ("__weakref__", "_before", "_ended", "_pid", "_socket", "_token", "_watching", "due")
+    __slots__ = (
+        "__weakref__",
+        "_before",
+        "_ended",
+        "_pid",
+        "_socket",
+        "_token",
+        "_watching",
+        "due",
+        "is_reused",
+    )
 
     def __init__(self, due: float = float("inf")) -> None:
         self.due = due
@@ -60,6 +71,7 @@ class Line:
         self._before: Line | None = None
         self._token: CancelToken | None = None
         self._watching: object = None
+        self.is_reused = False
 
     def __enter__(self) -> None:
         self._before, _here.line = getattr(_here, "line", None), self
@@ -133,10 +145,11 @@ class Line:
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
-def _tell(sock: socket.socket | None) -> None:
+def _tell(sock: socket.socket | None, *, is_reused: bool = False) -> None:
     """Tell the attempt of this thread which socket is used."""
     line = getattr(_here, "line", None)
     if line is not None and sock is not None:
+        line.is_reused = is_reused
         line.take(sock)
 
 
@@ -197,8 +210,10 @@ class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
 
     def _validate_conn(self, conn: BaseHTTPConnection) -> None:
+        before = getattr(conn, "sock", None)
         super()._validate_conn(conn)
-        _tell(getattr(conn, "sock", None))
+        sock = getattr(conn, "sock", None)
+        _tell(sock, is_reused=sock is not None and sock is before)
 
 
 class _SecurePool(_Pool, HTTPSConnectionPool):

@@ -28,6 +28,7 @@ from foundry_rest.errors import (
 
 E = TypeVar("E", bound=FoundryError)
 
+_UNANSWERED = (RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 #: What an attempt may raise that is not ours.
 #: ValueError: http.client's word for a header or verb it will not send, and for reading what was closed.
 FOREIGN = (requests_errors.RequestException, urllib3_errors.HTTPError, OSError, ValueError)
@@ -68,6 +69,11 @@ def translate(error: BaseException, place: Place, phase: str, *, late: bool = Fa
     if late and isinstance(ours, ServiceTimeout):
         ours = DeadlineExceeded("the deadline passed while waiting for the answer")
     return place.mark(ours)
+
+
+def died_unanswered(error: BaseException) -> bool:
+    """Tell whether a connection ended without one byte of an answer."""
+    return any(isinstance(link, _UNANSWERED) for link in _chain(error))
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -3,57 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Protocol
 
+from foundry_rest.client.assembly import Recipe, Shared, assemble
 from foundry_rest.config import Config, Timeouts, from_env
-from foundry_rest.dialects.detect import named
 from foundry_rest.dialects.operation import Dialect
-from foundry_rest.discovery import Service
 from foundry_rest.endpoints.chat import Chat
 from foundry_rest.endpoints.context import Context
 from foundry_rest.endpoints.cures import cures_by
 from foundry_rest.endpoints.health import Health
 from foundry_rest.endpoints.models import Models
-from foundry_rest.endpoints.names import ModelNames
-from foundry_rest.endpoints.raw import build_raw_call
+from foundry_rest.endpoints.raw import Raw
 from foundry_rest.events import Event
-from foundry_rest.observe.log import fan_out, log_event
-from foundry_rest.observe.stats import StatsObserver
+from foundry_rest.resilience.policy import BreakerPolicy
 from foundry_rest.resilience.retry import RetryPolicy
 from foundry_rest.resilience.sender import ResilientSender
+from foundry_rest.resilience.state import BreakerState
 from foundry_rest.schema import ChatParams, ChatReply, HealthReport, Message, Stats
 from foundry_rest.stream import ChatStream
-from foundry_rest.transport.call import Auth, CancelToken, Replay, Reply
-from foundry_rest.transport.session import SessionTransport
+from foundry_rest.transport.call import Auth
 
 if TYPE_CHECKING:
     import requests
     from typing_extensions import Self, Unpack
 
-T = TypeVar("T")
+    from foundry_rest.runtime import LocalRuntime
+
+#: Five failures in a row open the circuit for 30 s, longer each time that a probe fails.
+_DEFAULT_BREAKER = BreakerPolicy()
 
 
 class _Closable(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(slots=True)
-class _Shared:
-    """What a client and its views have in common."""
-
-    service: Service
-    transport: SessionTransport
-    emit: Callable[[Event], None]
-    stats: StatsObserver
-    names: ModelNames = field(default_factory=ModelNames)
-
-
 class FoundryAPIClient:
     """Talk to Foundry Local; one client serves many threads.
 
+    ``chat``, ``models`` and ``health`` hold the operations; ``request(method, path, ...)`` sends any other.
     Nothing is asked of the network before the first call: then the service is found, its generation
     recognised, and the default model loaded if it is on disk but not in memory.
 
@@ -65,6 +55,10 @@ class FoundryAPIClient:
             ``Timeouts`` set.
         deadline: Seconds for a whole call, retries included (``FOUNDRY_DEADLINE``, else none).
         retries: Tries after the first (``FOUNDRY_RETRIES``, else 3), or a ``RetryPolicy``.
+        breaker: When the service is left alone after failures, or ``None`` for never.
+        breaker_state: Where the breaker's state lives: in this process, or shared by the processes of
+            this machine with ``SqliteBreakers(path)``, see ``foundry_rest.resilience.storage``.
+        max_concurrency: Calls and open streams at a time, 64 by default; further ones wait their turn.
         auto_load: Load a model that is not in memory, then repeat the call once.
         observers: Callables told of every ``foundry_rest.events`` fact.
         headers: Added to every request.
@@ -86,6 +80,9 @@ class FoundryAPIClient:
         timeout: float | Timeouts | None = None,
         deadline: float | None = None,
         retries: int | RetryPolicy | None = None,
+        breaker: BreakerPolicy | None = _DEFAULT_BREAKER,
+        breaker_state: Callable[[str], BreakerState] | None = None,
+        max_concurrency: int | None = None,
         auto_load: bool | None = None,
         observers: Iterable[Callable[[Event], object]] = (),
         headers: Mapping[str, str] | None = None,
@@ -101,28 +98,45 @@ class FoundryAPIClient:
             timeouts=None if timeout is None else Timeouts.of(timeout),
             deadline=deadline,
             auto_load=auto_load,
+            max_concurrency=max_concurrency,
         )
-        speaker = None if dialect == "auto" else named(dialect) if isinstance(dialect, str) else dialect
-        service = Service(settings.endpoint, speaker)
-        stats = StatsObserver()
-        transport = SessionTransport(
-            service.locate, headers=headers, auth=auth, api_key=settings.api_key, session=session
+        recipe = Recipe(
+            config=settings,
+            breaker=breaker,
+            breaker_state=breaker_state,
+            observers=tuple(observers),
+            headers=headers,
+            auth=auth,
+            session=session,
+            dialect=dialect,
         )
-        shared = _Shared(service, transport, fan_out((stats, log_event, *observers)), stats)
-        self._owned: tuple[_Closable, ...] = (transport,)
-        self._assemble(shared, settings, RetryPolicy.of(settings.retries if retries is None else retries))
+        self._begin(recipe, RetryPolicy.of(settings.retries if retries is None else retries))
 
-    def _assemble(self, shared: _Shared, config: Config, policy: RetryPolicy) -> None:
+    def _begin(self, recipe: Recipe, policy: RetryPolicy, runtime: LocalRuntime | None = None) -> None:
+        shared = assemble(recipe, runtime.revive if runtime is not None else None)
+        self._owned: tuple[_Closable, ...] = (shared,) if runtime is None else (shared, runtime)
+        self._equip(shared, recipe.config, policy)
+
+    def _equip(self, shared: Shared, config: Config, policy: RetryPolicy) -> None:
         self._shared, self._config, self._policy = shared, config, policy
+        cures = cures_by(lambda: self.models, shared.service.has_moved, auto_load=config.auto_load)
         sender = ResilientSender(
-            shared.transport, policy, cures=cures_by(lambda: self.models, config.auto_load), emit=shared.emit
+            shared.transport, policy, bounds=shared.bounds, cures=cures, emit=shared.emit
         )
         self._context = Context(
-            sender, shared.transport, shared.service.dialect, config, shared.emit, shared.names
+            sender,
+            shared.transport,
+            shared.service.dialect,
+            config,
+            shared.emit,
+            shared.names,
+            shared.flights,
+            shared.service.seen,
         )
         self.chat = Chat(self._context)
         self.models = Models(self._context)
         self.health = Health(self._context)
+        self.request = Raw(self._context, shared.service).request
 
     @classmethod
     def embedded(
@@ -164,10 +178,10 @@ class FoundryAPIClient:
                 headers=headers,
                 config=config,
             )
+            client._begin(client._shared.recipe, client._policy, runtime)
         except BaseException:
             runtime.close()
             raise
-        client._owned += (runtime,)
         return client
 
     def with_options(
@@ -187,7 +201,7 @@ class FoundryAPIClient:
         config = self._config.with_changes(
             model=model, deadline=deadline, timeouts=None if timeout is None else Timeouts.of(timeout)
         )
-        view._assemble(self._shared, config, self._policy if retries is None else RetryPolicy.of(retries))
+        view._equip(self._shared, config, self._policy if retries is None else RetryPolicy.of(retries))
         return view
 
     def complete(
@@ -206,76 +220,15 @@ class FoundryAPIClient:
         """Return how the service is; short for ``client.health.check()``."""
         return self.health.check()
 
-    @overload
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: object = None,
-        replay: Replay = Replay.IF_UNSENT,
-        timeout: float | Timeouts | None = None,
-        deadline: float | None = None,
-        headers: Mapping[str, str] | None = None,
-        cancel: CancelToken | None = None,
-        parse: None = None,
-    ) -> Reply: ...
-
-    @overload
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: object = None,
-        replay: Replay = Replay.IF_UNSENT,
-        timeout: float | Timeouts | None = None,
-        deadline: float | None = None,
-        headers: Mapping[str, str] | None = None,
-        cancel: CancelToken | None = None,
-        parse: Callable[[Reply], T],
-    ) -> T: ...
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: object = None,
-        replay: Replay = Replay.IF_UNSENT,
-        timeout: float | Timeouts | None = None,
-        deadline: float | None = None,
-        headers: Mapping[str, str] | None = None,
-        cancel: CancelToken | None = None,
-        parse: Callable[[Reply], T] | None = None,
-    ) -> Reply | T:
-        """Send any request through the same deadlines, retries and error classes.
-
-        Args:
-            method: HTTP verb.
-            path: Path below the base URL, with its query.
-            json: Body, or ``None`` for none.
-            replay: ``Replay.ALWAYS`` if asking twice is harmless; by default a request is repeated
-                only when it cannot have begun.
-            timeout, deadline, headers, cancel: For this call.
-            parse: Reads the answer; its result is returned.
-
-        Raises:
-            ConfigError: The path or the body cannot be sent.
-            ServiceError: The service answered 300 or more.
-            TransportError: No whole answer came.
-        """
-        options = self._context.options(timeout, deadline, headers, cancel)
-        call = build_raw_call(method, path, json, replay, options, self._shared.service.header_limit)
-        reply = self._context.sender.send(call)
-        return reply if parse is None else parse(reply)
-
     def stats(self) -> Stats:
         """Return counts, latencies and tokens since the client was made, its views included."""
         return self._shared.stats.snapshot()
 
     def close(self) -> None:
-        """Close the connections, and the embedded runtime if this client started one; idempotent."""
+        """End every wait, close the connections, and the embedded runtime if this client started one.
+
+        Idempotent, and from any thread; calls under way raise Cancelled.
+        """
         for part in self._owned:
             part.close()
 
@@ -287,5 +240,15 @@ class FoundryAPIClient:
     ) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[Callable[..., FoundryAPIClient], tuple[object, ...]]:
+        """Pickle as the configuration: connections, figures and an embedded runtime stay behind."""
+        return _remade, (type(self), replace(self._shared.recipe, config=self._config), self._policy)
+
     def __repr__(self) -> str:
         return f"FoundryAPIClient(base_url={self._config.endpoint!r}, model={self._config.model!r})"
+
+
+def _remade(cls: type[FoundryAPIClient], recipe: Recipe, policy: RetryPolicy) -> FoundryAPIClient:
+    client = object.__new__(cls)
+    client._begin(recipe, policy)
+    return client

@@ -1,0 +1,90 @@
+"""One thread does what many want at once; the others wait for it and share the result."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Generic, TypeVar
+
+from foundry_rest import clock
+from foundry_rest.errors import Cancelled, DeadlineExceeded
+from foundry_rest.transport.call import Options
+
+T = TypeVar("T")
+
+
+class _Flight(Generic[T]):
+    """Hold one piece of work and who waits for it."""
+
+    def __init__(self) -> None:
+        self.results: list[T] = []
+        self._lock = threading.Lock()
+        self._waiting: list[threading.Event] = []
+        self._has_landed = False
+
+    def join(self, woken: threading.Event) -> None:
+        """Set the event when the work is over."""
+        with self._lock:
+            if not self._has_landed:
+                self._waiting.append(woken)
+                return
+        woken.set()
+
+    def land(self) -> None:
+        """Wake all who wait."""
+        with self._lock:
+            self._has_landed = True
+        for woken in self._waiting:
+            woken.set()
+
+
+class Flights:
+    """Keep the work under way, by key.
+
+    No lock is held while anybody works. When the one who works fails, one of those who wait tries for
+    itself: an error belongs to the call that met it.
+    """
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._under_way: dict[str, _Flight[object]] = {}
+
+    def run(self, key: str, options: Options, work: Callable[[], T]) -> T:
+        """Return what ``work`` returns, here or in the thread that is at it already.
+
+        Raises:
+            DeadlineExceeded: The other thread took longer than this call may.
+            Cancelled: This call was ended from elsewhere.
+        """
+        if self._pid != os.getpid():  # the parent's threads do not land in a forked child
+            self._pid, self._under_way = os.getpid(), {}
+        mine: _Flight[T] = _Flight()
+        while True:
+            first: _Flight[T] = self._under_way.setdefault(key, mine)  # type: ignore[arg-type, assignment]
+            if first is mine:
+                return self._lead(key, mine, work)
+            _wait_for(first, options)
+            if first.results:
+                return first.results[0]
+
+    def _lead(self, key: str, mine: _Flight[T], work: Callable[[], T]) -> T:
+        try:
+            mine.results.append(work())
+        finally:
+            self._under_way.pop(key, None)
+            mine.land()
+        return mine.results[0]
+
+
+def _wait_for(flight: _Flight[T], options: Options) -> None:
+    woken = threading.Event()
+    flight.join(woken)
+    cancel = options.cancel
+    with nullcontext() if cancel is None else cancel.watched(woken.set):
+        in_time = clock.wait(woken, max(0.0, options.until - clock.monotonic()))
+    if cancel is not None and cancel.cancelled:
+        raise Cancelled("the call was ended from elsewhere while another thread loaded the model")
+    if not in_time:
+        raise DeadlineExceeded("the deadline passed while another thread loaded the model")

@@ -1,0 +1,28 @@
+"""One failed try of a call, as errors tell it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Record one failed try of a call.
+
+    Attributes:
+        number: 1 for the first try.
+        at: Seconds from the start of the call to the start of this try.
+        elapsed: Seconds that this try took.
+        error: The error's class name.
+        message: What happened, without advice.
+        cure: What was done before the next try (``"load"``, ``"resolve"``), or ``""``.
+        wait: Seconds waited before the next try.
+    """
+
+    number: int
+    at: float
+    elapsed: float
+    error: str
+    message: str
+    cure: str = ""
+    wait: float = 0.0

@@ -1,0 +1,75 @@
+"""What an answer holds until it is over: its slot, and its ticket of the breaker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from foundry_rest.errors import FoundryError
+from foundry_rest.resilience.breaker import Breaker, Ticket
+from foundry_rest.resilience.judgement import outcome_of
+from foundry_rest.resilience.limiter import Slot
+from foundry_rest.transport.call import OpenReply
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted(Generic[R]):
+    """Hold an answer with what was taken for it: a slot, and a ticket of the breaker."""
+
+    answer: R
+    slot: Slot | None
+    breaker: Breaker | None
+    ticket: Ticket | None
+
+    def let_go(self) -> R:
+        """Give the slot back and return the answer."""
+        if self.slot is not None:
+            self.slot.release()
+        return self.answer
+
+    def report(self, error: FoundryError) -> None:
+        """Tell the breaker of a failure after the first event."""
+        if self.breaker is not None and self.ticket is not None:
+            self.breaker.report(self.ticket, outcome_of(error), error)
+
+
+class HeldReply:
+    """Pass an open stream on, with its slot until it ends."""
+
+    def __init__(self, admitted: Admitted[OpenReply]) -> None:
+        self._admitted = admitted
+        self._opened = admitted.answer
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return the answer's headers."""
+        return self._opened.headers
+
+    @property
+    def url(self) -> str:
+        """Return the address that answers."""
+        return self._opened.url
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._opened
+        except FoundryError as error:
+            self._admitted.report(error)
+            raise
+
+    def set_idle(self, seconds: float) -> None:
+        """Bound the time for all that may still come, in seconds."""
+        self._opened.set_idle(seconds)
+
+    def finish(self) -> None:
+        """Release connection and slot after the last event."""
+        self._opened.finish()
+        self._admitted.let_go()
+
+    def close(self) -> None:
+        """Abandon the stream, and release its slot; from any thread."""
+        self._opened.close()
+        self._admitted.let_go()
