@@ -139,10 +139,7 @@ class Breaker:
             record = self._state.read()
             if record.epoch != ticket.epoch or (outcome is Outcome.SUCCESS and not record.failures):
                 return  # the hot path
-        self._change(
-            lambda record, now: self._settle(ticket, outcome, error, record, now),
-            drives=outcome is not Outcome.NEUTRAL,
-        )
+        self._change(lambda record, now: self._settle(ticket, outcome, error, record, now))
 
     def force_open(self) -> None:
         """Open the circuit by hand; the first probe goes after ``reset_after`` seconds, or as it would."""
@@ -215,7 +212,6 @@ class Breaker:
         if record.state == before:
             return
         record.epoch += 1
-        record.claimed_until = 0.0
         if record.state == OPEN:
             record.trips += 1
             record.opened_until = now + self._policy.wait(record.trips)

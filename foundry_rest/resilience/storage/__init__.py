@@ -3,7 +3,7 @@
 A cron job lives two seconds; alone it finds out anew each time, by its own time-outs, that the service
 is down. With ::
 
-    breakers = Breakers(make_state=SqliteBreakers("~/.cache/mine/circuits.sqlite"))
+    client = FoundryAPIClient(breaker_state=SqliteBreakers("~/.cache/mine/circuits.sqlite"))
 
 the next job is refused at once by what the last one learnt, and one process of all sends the probe.
 

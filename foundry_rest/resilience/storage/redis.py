@@ -183,7 +183,7 @@ def _seconds(time: tuple[int, int]) -> float:
 class RedisBreakers:
     """Share breaker state between machines by a Redis server.
 
-    Give it as ``Breakers(make_state=...)``. See ``RedisState`` for what a server that is down means.
+    Give it as ``FoundryAPIClient(breaker_state=...)``; ``RedisState`` says what a server that is down means.
 
     Args:
         client: A ``redis.Redis`` without ``decode_responses``, with short time-outs. It stays yours to close.

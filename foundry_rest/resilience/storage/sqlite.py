@@ -145,8 +145,8 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 class SqliteBreakers:
     """Share breaker state between the processes of one machine by a file.
 
-    Give it as ``Breakers(make_state=...)``. It opens the file once for all addresses; pickled, it is its
-    path.
+    Give it as ``FoundryAPIClient(breaker_state=...)``. It opens the file once for all addresses; pickled,
+    it is its path.
 
     Args:
         path: The file, on a local disk; it is made, mode 0600, with its folder, mode 0700.
