@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         UnsupportedParameter,
     )
     from foundry_rest.observe.log import configure_logging
+    from foundry_rest.resilience.policy import BreakerPolicy
     from foundry_rest.resilience.retry import RetryPolicy
     from foundry_rest.runtime import LocalRuntime
     from foundry_rest.schema import (
@@ -86,6 +87,7 @@ _HOME = {
         "UnsupportedParameter",
     ),
     "observe.log": ("configure_logging",),
+    "resilience.policy": ("BreakerPolicy",),
     "resilience.retry": ("RetryPolicy",),
     "runtime": ("LocalRuntime",),
     "schema": ("ChatChunk", "ChatReply", "HealthReport", "ModelInfo", "Stats", "ToolCall", "Usage"),
@@ -98,6 +100,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AuthenticationError",
     "BadRequest",
+    "BreakerPolicy",
     "CancelToken",
     "Cancelled",
     "ChatChunk",

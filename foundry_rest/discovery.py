@@ -7,7 +7,9 @@ another service would answer with another model. Nothing is ever started or down
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from foundry_rest import clock
@@ -98,6 +100,7 @@ class Service:
         self._dialect = self._given = dialect
         self._revive, self._renewed, self._emit = revive, renewed, emit
         self._last: str | None = None
+        self._lost: deque[str] = deque(maxlen=1)
         self._pid: int | None = None
 
     def locate(self) -> str:
@@ -109,7 +112,9 @@ class Service:
         """
         url = self._url
         if url is None:
-            url = self._url = self._find()
+            url = self._find()
+            self._arrive(url)
+            self._url = url
         return url
 
     def has_moved(self, url: str) -> bool:
@@ -118,21 +123,17 @@ class Service:
             return False
         if self._url == url:
             self._last, self._url = url, None
+            self._lost.append(url)
         try:
-            found = self.locate()
+            return self.locate() != url
         except FoundryError:
             return False
-        if found == url:
-            return False
-        self._renew(url)
-        self._emit(ServiceMoved("", found, "", url))
-        return True
 
     def seen(self, pid: int | None) -> None:
         """Note which process answers; another one than before has loaded nothing and failed nothing."""
-        before, self._pid = self._pid, pid
-        if None not in (before, pid) and before != pid:
-            self._renew(self._url or "")
+        before, self._pid = self._pid, pid or self._pid
+        if before and pid and before != pid:
+            self._renew(self._url)
 
     @property
     def header_limit(self) -> int | None:
@@ -145,9 +146,19 @@ class Service:
             self._dialect = detect(sender.send, options)
         return self._dialect
 
-    def _renew(self, url: str) -> None:
+    def _arrive(self, url: str) -> None:
+        """Tell a move once, whoever finds it: the thread that looked, or a later try."""
+        with suppress(IndexError):
+            before = self._lost.pop()
+            if before != url:
+                self._pid = None
+                self._renew(before)
+                self._emit(ServiceMoved("", url, "", before))
+
+    def _renew(self, url: str | None) -> None:
         self._dialect = self._given
-        self._renewed(url)
+        if url is not None:
+            self._renewed(url)
 
     def _find(self) -> str:
         if self._revive is not None:

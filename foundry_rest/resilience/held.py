@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from foundry_rest.errors import FoundryError
-from foundry_rest.resilience.breaker import Breaker, Ticket
+from foundry_rest.resilience.breaker import Breaker, Outcome, Ticket
 from foundry_rest.resilience.judgement import outcome_of
 from foundry_rest.resilience.limiter import Slot
 from foundry_rest.transport.call import OpenReply
@@ -30,14 +30,24 @@ class Admitted(Generic[R]):
             self.slot.release()
         return self.answer
 
-    def report(self, error: FoundryError) -> None:
-        """Tell the breaker of a failure after the first event."""
+    def succeed(self) -> None:
+        """Tell the breaker that the answer came whole; a probe has told it already."""
+        if self.ticket is not None and not self.ticket.probe:
+            self.report(Outcome.SUCCESS)
+
+    def report(self, outcome: Outcome, error: FoundryError | None = None) -> None:
+        """Tell the breaker how the answer ended."""
         if self.breaker is not None and self.ticket is not None:
-            self.breaker.report(self.ticket, outcome_of(error), error)
+            self.breaker.report(self.ticket, outcome, error)
 
 
 class HeldReply:
-    """Pass an open stream on, with its slot until it ends."""
+    """Pass an open stream on, with its slot until it ends.
+
+    Success is told at the end, so that a service that breaks every stream in the middle is found out; only
+    a probe has told it at the first event, for the circuit must not wait for the last. A stream that its
+    reader leaves tells nothing.
+    """
 
     def __init__(self, admitted: Admitted[OpenReply]) -> None:
         self._admitted = admitted
@@ -57,7 +67,7 @@ class HeldReply:
         try:
             yield from self._opened
         except FoundryError as error:
-            self._admitted.report(error)
+            self._admitted.report(outcome_of(error), error)
             raise
 
     def set_idle(self, seconds: float) -> None:
@@ -68,6 +78,7 @@ class HeldReply:
         """Release connection and slot after the last event."""
         self._opened.finish()
         self._admitted.let_go()
+        self._admitted.succeed()
 
     def close(self) -> None:
         """Abandon the stream, and release its slot; from any thread."""

@@ -12,7 +12,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from foundry_rest import clock
 from foundry_rest.errors import Cancelled, ConfigError, DeadlineExceeded
@@ -64,13 +64,15 @@ class Slots:
         """
         if self._pid != os.getpid():
             self._renew()
+        turn = threading.Event()
         with self._lock:
-            if self._free:
+            is_free = self._free > 0
+            if is_free:
                 self._free -= 1
-                return Slot(self)
-            turn = threading.Event()
-            self._queue.append(turn)
-        self._wait(turn, until, tuple(cancels))
+            else:
+                self._queue.append(turn)
+        if not is_free:
+            self._wait(turn, until, tuple(cancels))
         return Slot(self)
 
     def give_back(self) -> None:
@@ -82,14 +84,16 @@ class Slots:
                 self._free += 1
 
     def _wait(self, turn: threading.Event, until: float, cancels: tuple[CancelToken, ...]) -> None:
-        with ExitStack() as watching:
-            for token in cancels:
-                watching.enter_context(token.watched(turn.set))
-            clock.wait(turn, max(0.0, until - clock.monotonic()))
-        with self._lock:
-            given = turn not in self._queue
-            if not given:
-                self._queue.remove(turn)
+        try:
+            with ExitStack() as watching:
+                for token in cancels:
+                    watching.enter_context(token.watched(turn.set))
+                clock.wait(turn, max(0.0, until - clock.monotonic()))
+        except BaseException:  # Ctrl-C: nobody is there any more to take the slot
+            if self._leave(turn):
+                self.give_back()
+            raise
+        given = self._leave(turn)
         cancelled = any(token.cancelled for token in cancels)
         if given and not cancelled:
             return
@@ -103,10 +107,19 @@ class Slots:
             advice="Give a larger deadline=, or a larger max_concurrency= if the service can bear it.",
         )
 
+    def _leave(self, turn: threading.Event) -> bool:
+        """Leave the queue; tell whether the slot had been given already."""
+        with self._lock:
+            if turn not in self._queue:
+                return True
+            self._queue.remove(turn)
+            return False
+
     def _renew(self) -> None:
         """Begin anew in a forked child: the parent's holders are not ours, its lock may be held."""
         self._pid = os.getpid()
-        self._lock = threading.Lock()
+        # Reentrant: a stream that is dropped unread gives its slot back from within the garbage collector.
+        self._lock = threading.RLock()
         self._free = self._size
         self._queue: deque[threading.Event] = deque()
 
@@ -114,17 +127,18 @@ class Slots:
 class Slot:
     """Hold one slot; ``release`` gives it back, once, whoever calls it how often."""
 
-    __slots__ = ("_pid", "_slots")
+    __slots__ = ("_held", "_pid")
 
     def __init__(self, slots: Slots) -> None:
-        self._slots: Slots | None = slots
+        self._held = [slots]  # a list: of two threads that release at once, one pops it
         self._pid = os.getpid()
 
     def release(self) -> None:
         """Give the slot back; the first call counts, and in a forked child none."""
-        slots, self._slots = self._slots, None
-        if slots is not None and self._pid == os.getpid():
-            slots.give_back()
+        with suppress(IndexError):
+            slots = self._held.pop()
+            if self._pid == os.getpid():
+                slots.give_back()
 
 
 class RetryBudget:
@@ -142,17 +156,17 @@ class RetryBudget:
         self._most, self._by_call, self._by_second = most, by_call, by_second
         self._tokens = most
         self._at = clock.monotonic()
-        self._lock = threading.Lock()
+        self._pid, self._lock = os.getpid(), threading.Lock()
 
     def earn(self) -> None:
         """Count one call; a full bucket, the usual case, costs no lock."""
         if self._tokens < self._most:
-            with self._lock:
+            with self._guard():
                 self._tokens = min(self._most, self._tokens + self._by_call)
 
     def spend(self) -> bool:
         """Take a token for one retry; False when there is none."""
-        with self._lock:
+        with self._guard():
             now = clock.monotonic()
             self._tokens = min(self._most, self._tokens + (now - self._at) * self._by_second)
             self._at = now
@@ -160,3 +174,9 @@ class RetryBudget:
                 return False
             self._tokens -= 1.0
             return True
+
+    def _guard(self) -> threading.Lock:
+        """Return the lock; in a forked child another one, for the parent's may have been held."""
+        if self._pid != os.getpid():
+            self._pid, self._lock = os.getpid(), threading.Lock()
+        return self._lock

@@ -88,7 +88,9 @@ class ResilientSender:
     def send(self, call: Call) -> Reply:
         """Return the whole answer, or raise the last error with all attempts in it."""
         journey = _Journey(self, call)
-        reply = journey.run(self._inner.send).let_go()
+        admitted = journey.run(self._inner.send)
+        admitted.succeed()
+        reply = admitted.let_go()
         self.emit(CallFinished(call.label, reply.url, call.model, journey.elapsed))
         return reply
 
@@ -158,7 +160,8 @@ class _Journey:
         except BaseException:  # Ctrl-C tells nothing, but gives a probe back
             breaker.report(ticket, Outcome.NEUTRAL)
             raise
-        breaker.report(ticket, Outcome.SUCCESS)
+        if ticket.probe:
+            breaker.report(ticket, Outcome.SUCCESS)
         return Admitted(answer, slot, breaker, ticket)
 
     def _judge(self, error: FoundryError) -> Outcome:
@@ -201,10 +204,10 @@ class _Journey:
             self._cured.add(_RECONNECT)
             return _RECONNECT
         name, cure = self._sender.cures.get(type(error), ("", None))
-        if cure is None or name in self._cured:
+        if cure is None or name in self._cured or not self._apply(name, cure, error):
             return ""
-        self._cured.add(name)
-        return name if self._apply(name, cure, error) else ""
+        self._cured.add(name)  # one that was no help may be later: a killed process takes a moment to die
+        return name
 
     def _may_repeat(self, error: FoundryError) -> bool:
         """Tell whether repeating is harmless: nothing can have begun, or asking twice is."""

@@ -61,8 +61,9 @@ class LocalRuntime:
             Path(cache_dir).expanduser().absolute() if cache_dir is not None else None,
             positive_seconds("start_timeout", start_timeout),
         )
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # reentrant: a signal handler may call close()
         self._child: Child | None = None
+        self._mourned: Child | None = None
         self._revived: deque[float] = deque(maxlen=_REVIVALS)
         self._is_wanted = False
 
@@ -78,11 +79,7 @@ class LocalRuntime:
         """
         _require_sdk()
         self._is_wanted = True
-        child, is_ours = self._claim()
-        if is_ours:
-            child.launch()
-        else:
-            child.wait()
+        self._launch()
         return self
 
     def close(self) -> None:
@@ -90,7 +87,8 @@ class LocalRuntime:
         child = self._child
         if child is None or child.owner != os.getpid():
             return
-        self._is_wanted = False
+        with self._lock:  # from here on nobody claims another child
+            self._is_wanted, child = False, self._child or child
         child.end()
         with self._lock:
             if self._child is child:
@@ -105,16 +103,22 @@ class LocalRuntime:
         """
         if not self._is_wanted:
             raise Cancelled("the embedded runtime is closed")
-        if not self.is_alive():
+        child = self._child
+        if child is None or not child.url or not child.is_alive():
             self._count_revival()
-            self.start()
-        return self.url
+            child = self._launch()
+        return child.url
 
     def _count_revival(self) -> None:
+        """Count a death once, however many threads meet it."""
         now = clock.monotonic()
         with self._lock:
+            child = self._child
+            if child is None or child is self._mourned or child.is_starting() or child.is_alive():
+                return
             is_hopeless = len(self._revived) == _REVIVALS and now - self._revived[0] < _WITHIN
-            if not is_hopeless and not (self._child is not None and self._child.is_starting()):
+            if not is_hopeless:
+                self._mourned = child
                 self._revived.append(now)
         if is_hopeless:
             raise ServiceUnreachable(
@@ -168,9 +172,20 @@ class LocalRuntime:
         names = ", ".join(model.alias for model in self.models) or "public catalog"
         return f"<LocalRuntime {state}: {names}>"
 
+    def _launch(self) -> Child:
+        """Return the child that serves, started here or in another thread."""
+        child, is_ours = self._claim()
+        if is_ours:
+            child.launch()
+        else:
+            child.wait()
+        return child
+
     def _claim(self) -> tuple[Child, bool]:
         """Return the child in use, or a new one that the caller has to launch."""
         with self._lock:
+            if not self._is_wanted:
+                raise Cancelled("the embedded runtime is closed")
             child = self._child
             if child is not None and (child.is_alive() or child.is_starting()):
                 return child, False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,7 +34,8 @@ class CancelToken:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # No lock: each step on this dict is one piece. A lock would hang a signal handler that cancels,
+        # the garbage collector that ends a dropped stream, and a child forked while it was held.
         self._watchers: dict[object, Callable[[], object]] = {}
         self._cancelled = False
 
@@ -46,11 +46,12 @@ class CancelToken:
 
     def cancel(self) -> None:
         """End every call that holds this token; idempotent, from any thread."""
-        with self._lock:
-            self._cancelled = True
-            watchers = list(self._watchers.values())
-            self._watchers.clear()
-        for wake in watchers:
+        self._cancelled = True
+        while True:
+            try:
+                _, wake = self._watchers.popitem()
+            except KeyError:
+                return
             wake()
 
     @contextmanager
@@ -65,17 +66,14 @@ class CancelToken:
     def watch(self, wake: Callable[[], object]) -> object:
         """Call ``wake`` when cancelled, now if that has happened; return what ``unwatch`` takes."""
         key = object()
-        with self._lock:
-            if not self._cancelled:
-                self._watchers[key] = wake
-        if self._cancelled:
+        self._watchers[key] = wake
+        if self._cancelled and self._watchers.pop(key, None) is not None:
             wake()
         return key
 
     def unwatch(self, key: object) -> None:
         """Forget a watcher."""
-        with self._lock:
-            self._watchers.pop(key, None)
+        self._watchers.pop(key, None)
 
 
 class Replay(enum.Enum):

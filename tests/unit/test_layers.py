@@ -29,7 +29,7 @@ ROWS = (
     ("dialects", "stream"),
     ("endpoints", "batch", "monitor", "discovery", "runtime"),
     ("client",),
-    ("cli", "__main__", ""),
+    ("cli", "__main__", "testing.plugin", ""),
 )
 ROW_OF = {name: row for row, names in enumerate(ROWS) for name in names}
 #: The row whose members may not import each other.

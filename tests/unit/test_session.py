@@ -9,7 +9,7 @@ import requests
 import responses
 
 from foundry_rest.errors import BadRequest, Cancelled, ConfigError, DeadlineExceeded, ServiceError
-from foundry_rest.testing import FaultServer, answer, chunked, dead_address, json_answer, stall
+from foundry_rest.testing import FaultServer, answer, chunked, dead_address, json_answer, json_error, stall
 from foundry_rest.transport.call import Call
 from foundry_rest.transport.session import SessionTransport
 
@@ -162,3 +162,16 @@ def test_the_responses_library_works():
         assert list(opened) == [b"{}", b"[DONE]"]
         opened.close()
         transport.close()
+
+
+def test_an_error_that_is_kept_holds_no_connection(server, transport):
+    """close() closes the idle connections too, though an error's traceback still holds their pool."""
+    server.on("GET", "/status", json_error(500, "no"), json_answer({}))
+    with pytest.raises(ServiceError) as kept:
+        transport.send(GET)
+    transport.send(GET)
+    assert server.open_connections == 1
+    transport.close()
+
+    assert server.wait_closed()
+    assert kept.value.__traceback__ is not None

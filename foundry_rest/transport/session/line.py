@@ -38,6 +38,8 @@ _WORDS: dict[type[FoundryError], str] = {
     Cancelled: "the call was ended from elsewhere, by close() or its cancel token",
     DeadlineExceeded: "the deadline passed while waiting for the answer",
 }
+#: Seconds, above 0: none would mean another mode of the socket.
+_NO_TIME = 0.001
 _here = threading.local()
 
 
@@ -141,6 +143,8 @@ class Line:
         # A forked child has the same sockets; shutting one down there would end the parent's answer.
         if sock is not None and self._pid == os.getpid():
             with contextlib.suppress(OSError):
+                # First the time-out: a socket that is about to be connected cannot be shut down yet.
+                sock.settimeout(_NO_TIME)
                 # Not the method: under TLS it would take the protocol away from the reader.
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
@@ -190,12 +194,13 @@ def _dial(connection: HTTPConnection) -> socket.socket:
         host, connection.port, type=socket.SOCK_STREAM
     ):
         sock = socket.socket(family, kind, protocol)
-        _tell(sock)
         try:
             for option in connection.socket_options or ():
                 sock.setsockopt(*option)
             sock.settimeout(connection.timeout)
+            _tell(sock)
             sock.connect(address)
+            _tell(sock)  # again: what was ended before it was connected could not be shut down
         except OSError as error:
             sock.close()
             refusal = error

@@ -40,6 +40,8 @@ def build_session(pool_size: int) -> requests.Session:
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     adapter = HTTPAdapter(pool_connections=8, pool_maxsize=pool_size)
     tell_sockets(adapter)
+    # urllib3 2 leaves this to the garbage collector, and an error that somebody keeps holds its pool.
+    adapter.poolmanager.pools.dispose_func = lambda pool: pool.close()
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session

@@ -1,0 +1,92 @@
+"""The embedded runtime is killed, and the same client goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from foundry_rest import RetryPolicy, clock
+from foundry_rest.client import FoundryAPIClient
+from foundry_rest.errors import Cancelled, ServiceUnreachable
+from foundry_rest.events import ServiceMoved
+from foundry_rest.runtime import demo_model_dir
+
+pytestmark = [
+    pytest.mark.runtime,
+    pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL"),
+]
+
+
+@pytest.fixture
+def told():
+    """Return what observers were told."""
+    return []
+
+
+@pytest.fixture
+def embedded(told):
+    """Return a client that owns a runtime of its own."""
+    soon = RetryPolicy(base=0.02)
+    with FoundryAPIClient.embedded([demo_model_dir()], observers=[told.append], retries=soon) as made:
+        yield made
+
+
+def kill(embedded) -> None:
+    """End the runtime as the kernel does when memory runs out, and wait until it is dead.
+
+    Until then, for some milliseconds, it resets what connects: a call that meets that twice is given up.
+    """
+    runtime = embedded._owned[1]
+    os.kill(runtime.pid, signal.SIGKILL)
+    while runtime.is_alive():
+        clock.sleep(0.001)
+
+
+def test_killed_and_started_again(embedded, told, pairs, is_gone, within):
+    """The next call restarts it, loads the model there and returns the right answer."""
+    pair = pairs[0]
+    assert embedded.complete(pair["question"]).content == pair["answer"]
+    first = embedded._owned[1].pid
+    kill(embedded)
+
+    assert embedded.complete(pair["question"]).content == pair["answer"]
+    assert embedded._owned[1].pid != first
+    assert within(2, lambda: is_gone(first))
+    assert len([event for event in told if isinstance(event, ServiceMoved)]) == 1
+
+
+def test_eight_threads_meet_one_death(embedded, pairs):
+    """All of them go on; one process is started, and one of the five revivals is used up."""
+    embedded.complete(pairs[0]["question"])
+    kill(embedded)
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pairs[number % len(pairs)] for number in range(8)]
+        answers = list(pool.map(lambda pair: embedded.complete(pair["question"]).content, asked))
+
+    assert answers == [pair["answer"] for pair in asked]
+    assert len(embedded._owned[1]._revived) == 1
+
+
+def test_killed_again_and_again(embedded, pairs):
+    """The sixth death within five minutes is the last; the error says why it is left alone."""
+    for _ in range(5):
+        kill(embedded)
+        assert embedded.complete(pairs[0]["question"]).content == pairs[0]["answer"]
+    kill(embedded)
+
+    with pytest.raises(ServiceUnreachable, match="died 5 times"):
+        embedded.complete(pairs[0]["question"])
+
+
+def test_closed_is_closed(embedded, pairs):
+    """After close() nothing is started any more."""
+    runtime = embedded._owned[1]
+    embedded.complete(pairs[0]["question"])
+    embedded.close()
+    with pytest.raises(Cancelled):
+        embedded.complete(pairs[0]["question"])
+
+    assert not runtime.is_alive()

@@ -1,0 +1,247 @@
+"""The client as a whole: copies of it, and its bounds."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from foundry_rest import RetryPolicy, Timeouts, clock
+from foundry_rest.client import FoundryAPIClient
+from foundry_rest.errors import (
+    Cancelled,
+    CircuitOpen,
+    ConfigError,
+    DeadlineExceeded,
+    ServiceUnreachable,
+)
+from foundry_rest.resilience.policy import BreakerPolicy
+from foundry_rest.resilience.state import MemoryState
+from foundry_rest.testing import FaultServer, chat_stream, dead_address
+
+CHAT = "/v1/chat/completions"
+MODEL = "demo-generic-cpu:1"
+KEY = "sk-0123456789"
+SEEN: list[object] = []
+STATES: list[str] = []
+
+
+def observe(event) -> None:
+    """Note an event; a function of a module, so that it can be pickled."""
+    SEEN.append(event)
+
+
+def make_state(address: str) -> MemoryState:
+    """Note for which address a state is made."""
+    STATES.append(address)
+    return MemoryState()
+
+
+@pytest.fixture
+def server():
+    """Serve a healthy 2.x."""
+    with FaultServer() as running:
+        yield running
+
+
+def until(condition) -> None:
+    """Wait until a condition holds; fail after two seconds."""
+    limit = clock.monotonic() + 2
+    while not condition():
+        assert clock.monotonic() < limit
+        clock.sleep(0.001)
+
+
+# ---------------------------------------------------------------- pickle
+
+
+def test_a_copy_is_a_client_of_its_own(server):
+    """It has the same settings, and neither the connections nor the figures."""
+    policy = RetryPolicy(retries=7)
+    with FoundryAPIClient(
+        server.url,
+        model=MODEL,
+        api_key=KEY,
+        timeout=5,
+        deadline=9,
+        retries=policy,
+        breaker=BreakerPolicy(failures=2),
+        breaker_state=make_state,
+        max_concurrency=3,
+        headers={"X-Team": "a"},
+        observers=[observe],
+    ) as client:
+        client.complete("Hi")
+        with pickle.loads(pickle.dumps(client)) as copy:
+            SEEN.clear()
+            assert server.connections == 1
+            assert copy.complete("Hi").content == "Hello there"
+            assert server.connections == 2
+            assert (copy._config, copy._policy) == (client._config, policy)
+            assert copy._shared.recipe == client._shared.recipe
+            assert copy._shared.bounds.slots.free == 3
+            assert copy.stats().by_call["chat.complete"].calls == 1
+            assert copy._owned == (copy._shared,)
+
+    request = server.requests[-1]
+    assert (request.headers.get("authorization"), request.headers.get("x-team")) == (f"Bearer {KEY}", "a")
+    assert SEEN
+
+
+def test_a_copy_hides_its_key_too(server):
+    """The key travels in the pickle, which is the caller's to guard, and shows in no repr."""
+    copy = pickle.loads(pickle.dumps(FoundryAPIClient(server.url, api_key=KEY, headers={"X-Key": KEY})))
+
+    assert copy._config.api_key == KEY
+    for shown in (repr(copy), repr(copy._shared.recipe), repr(copy._config), repr(vars(copy))):
+        assert KEY not in shown
+
+
+def test_a_pickle_holds_no_socket(server):
+    """A client in use pickles, and its bytes name nothing of the network but the address."""
+    with FoundryAPIClient(server.url, model=MODEL) as client:
+        client.complete("Hi")
+        data = pickle.dumps(client)
+
+    assert b"socket" not in data
+    assert b"urllib3" not in data
+
+
+def test_a_closed_client_pickles_open(server):
+    """The copy is a new client."""
+    client = FoundryAPIClient(server.url, model=MODEL)
+    client.close()
+    with pickle.loads(pickle.dumps(client)) as copy:
+        assert copy.complete("Hi").content == "Hello there"
+
+
+def test_a_view_pickles_as_a_client(server):
+    """With the view's settings; closing it closes its own connections only."""
+    with FoundryAPIClient(server.url, model="other") as client:
+        view = client.with_options(model=MODEL, timeout=Timeouts(first_token=4), deadline=8, retries=0)
+        copy = pickle.loads(pickle.dumps(view))
+        assert (copy._config, copy._policy) == (view._config, view._policy)
+        assert copy.complete("Hi").content == "Hello there"
+        copy.close()
+        with pytest.raises(Cancelled):
+            copy.complete("Hi")
+
+        assert view.complete("Hi").content == "Hello there"
+
+
+def test_a_copy_of_a_class_of_the_callers_own(server):
+    """It stays of that class."""
+    assert type(pickle.loads(pickle.dumps(Own(server.url)))) is Own
+
+
+class Own(FoundryAPIClient):
+    """Stand for a subclass."""
+
+
+# ---------------------------------------------------------------- bounds
+
+
+def test_max_concurrency(server):
+    """So many calls and open streams at a time; the next one waits for its slot, within its deadline."""
+    with FoundryAPIClient(server.url, model=MODEL, max_concurrency=1) as client:
+        server.on("POST", CHAT, chat_stream("one two"))
+        view = client.with_options(deadline=0.02)
+        with client.stream_complete("Hi") as stream:
+            with pytest.raises(DeadlineExceeded) as caught:
+                view.complete("Hi")
+            assert caught.value.limit == "slot"
+            list(stream)
+
+        assert client._shared.bounds.slots.free == 1
+        client.complete("Hi")
+
+
+@pytest.mark.parametrize("value", [0, -1, True, 1.5])
+def test_max_concurrency_is_checked(value):
+    """A bound that lets nobody in is refused."""
+    with pytest.raises(ConfigError):
+        FoundryAPIClient("http://h", max_concurrency=value)
+
+
+def test_max_concurrency_from_a_configuration(server):
+    """The pool is as large as the bound."""
+    client = FoundryAPIClient(server.url, max_concurrency=5)
+
+    assert client._shared.transport._pool_size == client._shared.bounds.slots.free == 5
+
+
+def test_without_a_breaker():
+    """Every call is tried, however many failed."""
+    with (
+        dead_address() as url,
+        FoundryAPIClient(url, model=MODEL, breaker=None, retries=0, dialect="native") as client,
+    ):
+        for _ in range(9):
+            with pytest.raises(ServiceUnreachable):
+                client.complete("Hi")
+
+        assert client._shared.breakers is None
+
+
+def test_without_a_breaker_another_process_may_answer():
+    """There is no circuit to close then."""
+    with FaultServer(pid=101) as server, FoundryAPIClient(server.url, breaker=None) as client:
+        client.health_check()
+        server._pid = 102
+
+        assert client.health_check().pid == 102
+
+
+def test_the_breakers_state_is_the_callers_choice():
+    """It is made once for the address, and views share the circuit."""
+    STATES.clear()
+    with (
+        dead_address() as url,
+        FoundryAPIClient(
+            url,
+            model=MODEL,
+            breaker=BreakerPolicy(failures=1),
+            breaker_state=make_state,
+            retries=0,
+            dialect="native",
+        ) as client,
+    ):
+        with pytest.raises(ServiceUnreachable):
+            client.complete("Hi")
+        with pytest.raises(CircuitOpen) as caught:
+            client.with_options(retries=3).complete("Hi")
+
+    assert [url] == STATES
+    assert caught.value.retry_in == pytest.approx(30, abs=5)
+
+
+def test_health_checks_pass_an_open_circuit(server):
+    """They are how one learns that the service is back."""
+    with FoundryAPIClient(server.url) as client:
+        client._shared.breakers.of(server.url).force_open()
+
+        assert client.health_check().status == "ok"
+
+
+def test_no_pool_is_full(server, caplog):
+    """64 threads at once get a connection each and keep it: urllib3 throws none away."""
+    gate = threading.Barrier(64)
+
+    def answer(request):
+        gate.wait(5)
+        return chat_stream("ok")
+
+    with caplog.at_level(logging.DEBUG, "urllib3"), FoundryAPIClient(server.url, model=MODEL) as client:
+        client.complete("warm")
+        server.on("POST", CHAT, answer)
+        with ThreadPoolExecutor(64) as pool:
+            answers = [reply.content for reply in pool.map(client.complete, ["Hi"] * 64)]
+
+    assert answers == ["ok"] * 64
+    assert not [
+        record for record in caplog.records if "pool" in record.message.lower() and record.levelno > 10
+    ]
+    assert server.connections == 64

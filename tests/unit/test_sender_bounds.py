@@ -1,0 +1,287 @@
+"""What bounds a call: slots, the breaker, the budget, cancellation, and how often a connection may die."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from foundry_rest.client import FoundryAPIClient
+from foundry_rest.errors import (
+    BadRequest,
+    Cancelled,
+    CircuitOpen,
+    DeadlineExceeded,
+    ServerError,
+    ServiceUnreachable,
+    StreamInterrupted,
+)
+from foundry_rest.resilience.breaker import Breaker, BreakerPolicy, Outcome, Ticket
+from foundry_rest.resilience.held import HeldReply
+from foundry_rest.resilience.limiter import RetryBudget, Slots
+from foundry_rest.resilience.retry import RetryPolicy
+from foundry_rest.resilience.sender import Bounds, ResilientSender
+from foundry_rest.stream import ChatStream
+from foundry_rest.testing import (
+    DEMO_MODEL,
+    FakeClock,
+    FakeOpenReply,
+    FakeSender,
+    FaultServer,
+    chat_stream,
+    cut,
+)
+from foundry_rest.transport.call import Call, CancelToken, Replay, Reply
+
+OK = Reply(200, {}, b"{}", "http://h")
+CALL = Call("POST", "/x", b"{}", Replay.ALWAYS, label="chat.complete", model="m")
+REFUSED = ServiceUnreachable("refused", sent=False)
+SUCCESS, FAILURE, NEUTRAL = Outcome.SUCCESS, Outcome.FAILURE, Outcome.NEUTRAL
+
+
+class FakeBreaker:
+    """Note what it is asked and told, and how many slots were free then; refuse when told to."""
+
+    def __init__(self, slots, refusal=None):
+        self.slots, self.refusal = slots, refusal
+        self.seen: list[object] = []
+        self.free: list[int] = []
+
+    def admit(self):
+        """Note and admit, or refuse."""
+        self.free.append(self.slots.free)
+        if self.refusal:
+            raise self.refusal
+        return Ticket(len(self.free))
+
+    def report(self, ticket, outcome, error=None):
+        """Note."""
+        self.seen.append((ticket.epoch, outcome))
+
+
+class Bench:
+    """A sender over a script, with all that bounds it."""
+
+    def __init__(self, *script, retries=3, cures=None, refusal=None, budget=None):
+        self.slots = Slots(1)
+        self.breaker = FakeBreaker(self.slots, refusal)
+        self.closing = CancelToken()
+        self.events: list[object] = []
+        self.inner = FakeSender(script)
+        self.sender = ResilientSender(
+            self.inner,
+            RetryPolicy(retries=retries),
+            bounds=Bounds(budget or RetryBudget(), self.closing, self.slots, lambda: self.breaker),
+            cures=cures,
+            emit=self.events.append,
+            jitter=lambda bound: bound,
+        )
+
+
+@pytest.fixture
+def time():
+    """Replace all time by a fake."""
+    with FakeClock().installed() as fake:
+        yield fake
+
+
+def died(**more) -> ServiceUnreachable:
+    """Return the error of a connection that ended without an answer."""
+    return ServiceUnreachable("died", sent=True, url="http://h", **more)
+
+
+# ---------------------------------------------------------------- slots
+
+
+@pytest.mark.parametrize(
+    ("item", "raised"),
+    [(OK, None), (BadRequest("x", status=400), BadRequest), (KeyboardInterrupt, KeyboardInterrupt)],
+)
+def test_a_slot_is_taken_first_and_always_given_back(time, item, raised):
+    """The breaker is asked within the slot, and however the attempt ends the slot is free again."""
+    bench = Bench(item)
+    if raised is None:
+        assert bench.sender.send(CALL) is OK
+    else:
+        with pytest.raises(raised):
+            bench.sender.send(CALL)
+
+    assert bench.breaker.free == [0]
+    assert bench.slots.free == 1
+
+
+def test_each_attempt_takes_a_slot_anew(time):
+    """While a call waits to try again, its slot serves others."""
+    bench = Bench(REFUSED, OK)
+    free = []
+    time.sleep, real = lambda seconds: (free.append(bench.slots.free), real(seconds)), time.sleep
+    bench.sender.send(CALL)
+
+    assert (bench.breaker.free, free, bench.slots.free) == ([0, 0], [1], 1)
+
+
+def test_a_refusal_leaves_at_once(time):
+    """CircuitOpen is not retried: it says itself when to come back."""
+    bench = Bench(refusal=CircuitOpen("open", retry_in=7.5))
+    with pytest.raises(CircuitOpen) as caught:
+        bench.sender.send(CALL)
+
+    assert (caught.value.retry_in, len(caught.value.attempts)) == (7.5, 1)
+    assert (bench.inner.calls, time.slept, bench.breaker.seen, bench.slots.free) == ([], [], [], 1)
+
+
+def test_the_wait_for_a_slot_keeps_to_the_deadline(time):
+    """A call that never got its slot names it, and is not tried again."""
+    bench = Bench(OK)
+    bench.slots.acquire()
+    with pytest.raises(DeadlineExceeded) as caught:
+        bench.sender.send(Call("GET", "/x", until=time.monotonic() + 2))
+
+    assert (caught.value.limit, time.slept, bench.inner.calls) == ("slot", [2.0], [])
+
+
+@pytest.mark.parametrize("end", ["finish", "close"])
+def test_a_stream_keeps_its_slot(time, end):
+    """Until it is read to its end or abandoned; then it gives the slot back, once."""
+    opened = FakeOpenReply([b"1"])
+    bench = Bench(opened)
+    held = bench.sender.open(CALL)
+    held.set_idle(3)
+    assert (list(held), bench.slots.free, opened.idle) == ([b"1"], 0, [3])
+    assert (held.headers, held.url) == (opened.headers, opened.url)
+    getattr(held, end)()
+    held.close()
+
+    assert bench.slots.free == 1
+    assert opened.finished is (end == "finish")
+
+
+def test_a_dropped_stream_gives_its_slot_back(time):
+    """What nobody reads any more ends with the garbage collector."""
+    bench = Bench(FakeOpenReply([b"1"]))
+    stream = ChatStream(bench.sender.open(CALL), lambda event: None, CALL, time.monotonic())
+    circle = [stream]
+    circle.append(circle)
+    del stream, circle
+    gc.collect()
+
+    assert bench.slots.free == 1
+
+
+def test_no_bounds_at_all(time):
+    """Without slots and breaker a call and a stream go straight through."""
+    opened = FakeOpenReply([b"1", StreamInterrupted("cut")])
+    sender = ResilientSender(FakeSender([OK, opened]), RetryPolicy())
+    assert sender.send(CALL) is OK
+    held = sender.open(CALL)
+    with pytest.raises(StreamInterrupted):
+        list(held)
+    held.close()
+    sender.close()
+
+    assert opened.closed
+    assert sender.bounds.closing.cancelled
+
+
+# ---------------------------------------------------------------- what the breaker is told
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ([OK], [SUCCESS]),
+        ([REFUSED, OK], [FAILURE, SUCCESS]),
+        ([BadRequest("x", status=400)], [NEUTRAL]),
+        ([ServerError("x", status=502)] * 3, [FAILURE, NEUTRAL, NEUTRAL]),
+        ([ServerError("bad tool call", status=500)] * 3, [NEUTRAL] * 3),
+        ([REFUSED] * 4, [FAILURE] * 4),
+        ([ServerError("x", status=502), REFUSED, OK], [FAILURE, FAILURE, SUCCESS]),
+        ([KeyboardInterrupt], [NEUTRAL]),
+        ([Cancelled("x")], [NEUTRAL]),
+        ([DeadlineExceeded("x")], [NEUTRAL]),
+    ],
+)
+def test_what_is_told(time, script, told):
+    """Each attempt is reported once, by its own ticket; answers with a status count once per call."""
+    bench = Bench(*script)
+    try:
+        bench.sender.send(CALL)
+    except BaseException as error:  # noqa: BLE001  # Ctrl-C is one of the rows
+        assert type(error) in {type(item) for item in script} | {script[-1]}  # noqa: PT017
+
+    assert bench.breaker.seen == list(enumerate(told, 1))
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        ([StreamInterrupted("cut")], [FAILURE]),
+        ([died()], [FAILURE]),
+        ([Cancelled("closed")], [NEUTRAL]),
+        ([], []),
+    ],
+)
+def test_a_break_after_the_first_event(time, end, told):
+    """A stream that breaks is a failure, that is ended from elsewhere tells nothing, whenever it opened."""
+    bench = Bench(FakeOpenReply([b"1", *end]))
+    held = bench.sender.open(CALL)
+    try:
+        list(held)
+    except (StreamInterrupted, ServiceUnreachable, Cancelled):
+        pass
+    finally:
+        held.close()
+
+    assert bench.breaker.seen == [(1, outcome) for outcome in told]
+
+
+def test_a_stream_that_the_user_closes(time):
+    """Giving up on an answer says nothing about the service."""
+    bench = Bench(FakeOpenReply([b"1", b"2"]))
+    held = bench.sender.open(CALL)
+    events = iter(held)
+    next(events)
+    held.close()
+    events.close()
+
+    assert bench.breaker.seen == []
+    assert isinstance(held, HeldReply)
+
+
+def test_a_real_breaker_opens(time):
+    """Five failures in a row, over as many calls as it takes; then nothing reaches the wire."""
+    inner = FakeSender([REFUSED] * 9)
+    breaker = Breaker(BreakerPolicy(), address="http://h")
+    sender = ResilientSender(inner, RetryPolicy(), bounds=Bounds(breaker=lambda: breaker))
+    with pytest.raises(ServiceUnreachable):
+        sender.send(CALL)
+    with pytest.raises(CircuitOpen) as caught:
+        sender.send(CALL)
+
+    assert len(inner.calls) == 5
+    assert caught.value.retry_in == pytest.approx(30, abs=1)
+    assert [attempt.error for attempt in caught.value.attempts] == ["ServiceUnreachable", "CircuitOpen"]
+    assert isinstance(caught.value.__cause__, ServiceUnreachable)
+
+
+def test_a_stream_that_comes_whole(time):
+    """Success is told at the end, once."""
+    bench = Bench(FakeOpenReply([b"1", b"2"]))
+    held = bench.sender.open(CALL)
+    list(held)
+    held.finish()
+
+    assert bench.breaker.seen == [(1, SUCCESS)]
+
+
+def test_streams_that_break_in_the_middle_open_the_circuit():
+    """A service that begins every answer and finishes none is found out."""
+    with FaultServer() as server, FoundryAPIClient(server.url, retries=0, auto_load=False) as client:
+        server.on("POST", "/v1/chat/completions", chat_stream("one two")[:3] + cut())
+        for _ in range(5):
+            with pytest.raises(StreamInterrupted):
+                client.complete("Hello", model=DEMO_MODEL)
+        with pytest.raises(CircuitOpen):
+            client.complete("Hello", model=DEMO_MODEL)
+
+        assert len(server.asked("/v1/chat/completions")) == 5

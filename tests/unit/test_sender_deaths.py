@@ -1,0 +1,241 @@
+"""What ends a call early, and what is free of charge: tokens, dead connections, budget, cures."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from foundry_rest import clock
+from foundry_rest.errors import (
+    BadRequest,
+    Cancelled,
+    ServiceUnreachable,
+)
+from foundry_rest.events import CallFinished, CureStarted
+from foundry_rest.resilience.breaker import Outcome, Ticket
+from foundry_rest.resilience.limiter import RetryBudget, Slots
+from foundry_rest.resilience.retry import RetryPolicy
+from foundry_rest.resilience.sender import Bounds, ResilientSender
+from foundry_rest.testing import FakeClock, FakeSender
+from foundry_rest.transport.call import Call, CancelToken, Replay, Reply
+
+OK = Reply(200, {}, b"{}", "http://h")
+CALL = Call("POST", "/x", b"{}", Replay.ALWAYS, label="chat.complete", model="m")
+REFUSED = ServiceUnreachable("refused", sent=False)
+SUCCESS, FAILURE, NEUTRAL = Outcome.SUCCESS, Outcome.FAILURE, Outcome.NEUTRAL
+
+
+class FakeBreaker:
+    """Note what it is asked and told, and how many slots were free then; refuse when told to."""
+
+    def __init__(self, slots, refusal=None):
+        self.slots, self.refusal = slots, refusal
+        self.seen: list[object] = []
+        self.free: list[int] = []
+
+    def admit(self):
+        """Note and admit, or refuse."""
+        self.free.append(self.slots.free)
+        if self.refusal:
+            raise self.refusal
+        return Ticket(len(self.free))
+
+    def report(self, ticket, outcome, error=None):
+        """Note."""
+        self.seen.append((ticket.epoch, outcome))
+
+
+class Bench:
+    """A sender over a script, with all that bounds it."""
+
+    def __init__(self, *script, retries=3, cures=None, refusal=None, budget=None):
+        self.slots = Slots(1)
+        self.breaker = FakeBreaker(self.slots, refusal)
+        self.closing = CancelToken()
+        self.events: list[object] = []
+        self.inner = FakeSender(script)
+        self.sender = ResilientSender(
+            self.inner,
+            RetryPolicy(retries=retries),
+            bounds=Bounds(budget or RetryBudget(), self.closing, self.slots, lambda: self.breaker),
+            cures=cures,
+            emit=self.events.append,
+            jitter=lambda bound: bound,
+        )
+
+
+@pytest.fixture
+def time():
+    """Replace all time by a fake."""
+    with FakeClock().installed() as fake:
+        yield fake
+
+
+def died(**more) -> ServiceUnreachable:
+    """Return the error of a connection that ended without an answer."""
+    return ServiceUnreachable("died", sent=True, url="http://h", **more)
+
+
+# ---------------------------------------------------------------- ending it from elsewhere
+
+
+@pytest.mark.parametrize("which", ["closing", "own"])
+def test_the_back_off_is_ended(which):
+    """Closing the client, or cancelling the call, ends its sleep at once; what was tried is kept."""
+    bench, own, seconds = Bench(REFUSED, OK), CancelToken(), []
+    bench.sender.policy = RetryPolicy(base=60, longest=60)
+    token = bench.closing if which == "closing" else own
+
+    def end():
+        while not (bench.closing._watchers and own._watchers):
+            clock.sleep(0.001)
+        seconds.append(clock.monotonic())
+        token.cancel()
+
+    ender = threading.Thread(target=end)
+    ender.start()
+    with pytest.raises(Cancelled) as caught:
+        bench.sender.send(Call("GET", "/x", cancel=own))
+    seconds.append(clock.monotonic())
+    ender.join(2)
+
+    assert seconds[1] - seconds[0] < 0.5
+    assert [attempt.error for attempt in caught.value.attempts] == ["ServiceUnreachable"]
+    assert len(bench.inner.calls) == 1
+    assert not bench.closing._watchers
+    assert not own._watchers
+    assert isinstance(bench.events[-1], CallFinished)
+    assert bench.events[-1].error is caught.value
+
+
+def test_closing_closes_what_is_below(time):
+    """close() ends the waits, then the connections."""
+    bench = Bench()
+    bench.sender.close()
+
+    assert bench.closing.cancelled
+    assert bench.inner.closed
+
+
+# ---------------------------------------------------------------- connections that die
+
+
+@pytest.mark.parametrize("stale", [False, True])
+@pytest.mark.parametrize("retries", [1, 3, 99])
+def test_two_deaths_end_a_call(time, retries, stale):
+    """It may be the request that kills the service: nothing allows a third try."""
+    bench = Bench(died(stale=stale), died(stale=stale), OK, retries=retries)
+    with pytest.raises(ServiceUnreachable) as caught:
+        bench.sender.send(CALL)
+
+    assert len(bench.inner.calls) == len(caught.value.attempts) == 2
+
+
+def test_two_deaths_allow_no_cure(time):
+    """Not even looking for the service elsewhere, where the request would kill it again."""
+    looked = []
+    cures = {ServiceUnreachable: ("rediscover", lambda call, error: looked.append(error) or call)}
+    bench = Bench(died(), died(), OK, cures=cures)
+    with pytest.raises(ServiceUnreachable):
+        bench.sender.send(CALL)
+
+    assert (len(looked), len(bench.inner.calls)) == (1, 2)
+
+
+def test_refusals_are_no_deaths(time):
+    """A connection that was refused killed nobody."""
+    bench = Bench(died(), REFUSED, REFUSED, OK)
+
+    assert bench.sender.send(CALL) is OK
+
+
+def test_a_stale_connection_is_free(time):
+    """A kept connection that died is replaced at once, without budget, once per call."""
+    budget = RetryBudget(most=0)
+    bench = Bench(died(stale=True), OK, budget=budget)
+    assert bench.sender.send(CALL) is OK
+
+    assert time.slept == []
+    assert [(event.cure, event.wait) for event in bench.events[:-1]] == [("reconnect", 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("call", "retries"),
+    [(CALL, 0), (Call("POST", "/x", b"{}", Replay.IF_UNSENT), 3)],
+    ids=["no retries", "not to be repeated"],
+)
+def test_when_a_stale_connection_is_not_replaced(time, call, retries):
+    """Never for a call that may have begun and must not begin twice, nor where no retry was granted."""
+    bench = Bench(died(stale=True), OK, retries=retries)
+    with pytest.raises(ServiceUnreachable):
+        bench.sender.send(call)
+
+    assert len(bench.inner.calls) == 1
+
+
+def test_an_empty_budget(time):
+    """No retry, whatever the policy grants."""
+    bench = Bench(REFUSED, OK, budget=RetryBudget(most=0))
+    with pytest.raises(ServiceUnreachable):
+        bench.sender.send(CALL)
+
+    assert len(bench.inner.calls) == 1
+
+
+def test_a_retry_that_the_policy_refuses_spends_nothing(time):
+    """The budget is asked last."""
+    budget = RetryBudget(most=1, by_call=0, by_second=0)
+    with pytest.raises(BadRequest):
+        Bench(BadRequest("x", status=400), budget=budget).sender.send(CALL)
+
+    assert budget.spend()
+
+
+# ---------------------------------------------------------------- cures
+
+
+def test_a_cure_is_told_before_it_begins(time):
+    """It may take minutes: whoever watches sees why."""
+    events: list[object] = []
+
+    def cure(call, error):
+        assert isinstance(events[-1], CureStarted)
+        assert (events[-1].cure, events[-1].error, events[-1].call) == ("rediscover", REFUSED, CALL.label)
+        return call
+
+    bench = Bench(REFUSED, OK, cures={ServiceUnreachable: ("rediscover", cure)})
+    bench.sender.emit = events.append
+
+    assert bench.sender.send(CALL) is OK
+    assert len(events) == 3
+
+
+def test_a_cure_runs_without_a_slot(time):
+    """What a cure sends takes slots of its own: with one slot it would else wait for itself."""
+    bench = Bench(REFUSED, OK)
+    bench.sender.cures = {
+        ServiceUnreachable: ("rediscover", lambda call, error: bench.slots.acquire().release() or call)
+    }
+
+    assert bench.sender.send(CALL) is OK
+
+
+def test_a_cure_that_was_no_help_may_be_later(time):
+    """A killed process takes a moment to die: whoever looks too early looks again, between the tries."""
+    looked = []
+    cures = {ServiceUnreachable: ("rediscover", lambda call, error: looked.append(error))}
+    bench = Bench(REFUSED, REFUSED, OK, cures=cures)
+
+    assert bench.sender.send(CALL) is OK
+    assert (len(looked), time.slept) == (2, [0.25, 0.5])
+
+
+def test_a_cure_that_helped_is_not_tried_again(time):
+    """What it removed is back: the next failure of that kind is the policy's."""
+    looked = []
+    cures = {ServiceUnreachable: ("rediscover", lambda call, error: looked.append(error) or call)}
+    bench = Bench(REFUSED, REFUSED, OK, cures=cures)
+
+    assert bench.sender.send(CALL) is OK
+    assert (len(looked), time.slept) == (1, [0.25])
