@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from foundry_rest.client.assembly import Recipe, Shared, assemble
 from foundry_rest.config import Config, Timeouts, from_env
 from foundry_rest.dialects.operation import Dialect
@@ -18,6 +20,7 @@ from foundry_rest.endpoints.health import Health
 from foundry_rest.endpoints.models import Models
 from foundry_rest.endpoints.raw import Raw
 from foundry_rest.events import Event
+from foundry_rest.resilience.breaker import Breaker
 from foundry_rest.resilience.policy import BreakerPolicy
 from foundry_rest.resilience.retry import RetryPolicy
 from foundry_rest.resilience.sender import ResilientSender
@@ -221,8 +224,23 @@ class FoundryAPIClient:
         return self.health.check()
 
     def stats(self) -> Stats:
-        """Return counts, latencies and tokens since the client was made, its views included."""
-        return self._shared.stats.snapshot()
+        """Return counts, latencies, tokens and circuits since the client was made, its views included."""
+        breakers = self._shared.breakers
+        circuits = breakers.current() if breakers is not None else {}
+        return msgspec.structs.replace(self._shared.stats.snapshot(), circuits=circuits)
+
+    @property
+    def breaker(self) -> Breaker | None:
+        """Return the circuit breaker of the service's address, to look at or to move by hand.
+
+        ``.current`` tells its state, ``.force_open()`` leaves the service alone, ``.close()`` believes it
+        again. ``None`` for a client without one.
+
+        Raises:
+            ServiceNotFound: The service's address is not known and none was discovered.
+        """
+        breakers = self._shared.breakers
+        return None if breakers is None else breakers.of(self._shared.service.locate())
 
     def close(self) -> None:
         """End every wait, close the connections, and the embedded runtime if this client started one.

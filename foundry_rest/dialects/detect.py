@@ -77,6 +77,7 @@ def _probe(path: str, options: Options) -> Call:
         label="detect",
         headers=options.headers,
         cancel=options.cancel,
+        retries=options.retries,
         header_limit=NATIVE_HEADER_LIMIT,  # it may be 2.x, which resets what is longer
     )
 

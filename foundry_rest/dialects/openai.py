@@ -74,6 +74,7 @@ class OpenAIDialect(Dialect):
             model=model,
             headers=options.headers,
             cancel=options.cancel,
+            retries=options.retries,
             header_limit=self.header_limit,
         )
 

@@ -37,6 +37,7 @@ class Chat:
         deadline: float | None = None,
         headers: Mapping[str, str] | None = None,
         cancel: CancelToken | None = None,
+        retries: int | None = None,
         parse: None = None,
         **params: Unpack[ChatParams],
     ) -> ChatReply: ...
@@ -53,6 +54,7 @@ class Chat:
         deadline: float | None = None,
         headers: Mapping[str, str] | None = None,
         cancel: CancelToken | None = None,
+        retries: int | None = None,
         parse: Callable[[Reply], T],
         **params: Unpack[ChatParams],
     ) -> T: ...
@@ -68,6 +70,7 @@ class Chat:
         deadline: float | None = None,
         headers: Mapping[str, str] | None = None,
         cancel: CancelToken | None = None,
+        retries: int | None = None,
         parse: Callable[[Reply], T] | None = None,
         **params: Unpack[ChatParams],
     ) -> ChatReply | T:
@@ -81,6 +84,7 @@ class Chat:
             deadline: Seconds for the whole call, retries included.
             headers: Added to this request.
             cancel: Ends the call from another thread.
+            retries: Tries after the first, in place of the client's number.
             parse: Reads the plain HTTP answer in place of this package; its result is returned. The
                 request is then sent as a plain one, which 2.x does not stop when it is given up.
             params: ``max_tokens``, ``temperature``, ``tools`` and others, see ``ChatParams``.
@@ -93,7 +97,7 @@ class Chat:
             Cancelled: It was ended from another thread.
         """
         started = clock.monotonic()
-        options = self._context.options(timeout, deadline, headers, cancel)
+        options = self._context.options(timeout, deadline, headers, cancel, retries)
         request = self._request(messages, model, system, params)
         dialect = self._context.speak(options)
         if parse is not None:
@@ -113,6 +117,7 @@ class Chat:
         deadline: float | None = None,
         headers: Mapping[str, str] | None = None,
         cancel: CancelToken | None = None,
+        retries: int | None = None,
         parse: Callable[[bytes], ChatChunk] | None = None,
         **params: Unpack[ChatParams],
     ) -> ChatStream:
@@ -127,7 +132,7 @@ class Chat:
             DeadlineExceeded: The time for the whole call ran out.
         """
         started = clock.monotonic()
-        options = self._context.options(timeout, deadline, headers, cancel)
+        options = self._context.options(timeout, deadline, headers, cancel, retries)
         request = self._request(messages, model, system, params)
         return self._open(self._context.speak(options), request, options, started, "chat.stream", parse)
 

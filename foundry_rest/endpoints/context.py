@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from foundry_rest import clock
-from foundry_rest.config import Config, Timeouts, positive_seconds
+from foundry_rest.config import Config, Timeouts, positive_seconds, whole_number
 from foundry_rest.dialects.operation import Dialect, Operation
 from foundry_rest.endpoints.flight import Flights
 from foundry_rest.endpoints.names import ModelNames
@@ -56,6 +56,7 @@ class Context:
         deadline: float | None = None,
         headers: Mapping[str, str] | None = None,
         cancel: CancelToken | None = None,
+        retries: int | None = None,
     ) -> Options:
         """Return one call's options; what is not given comes from the client's settings.
 
@@ -64,12 +65,15 @@ class Context:
             deadline: Seconds for the whole call from now; infinity for no bound.
             headers: Added to the client's own.
             cancel: Ends the call from another thread.
+            retries: Tries after the first.
         """
+        if retries is not None:
+            whole_number("retries", retries, 0)
         limit = self.config.deadline if deadline is None else deadline
         if limit != math.inf:
             limit = positive_seconds("deadline", limit)
         timeouts = self.config.timeouts if timeout is None else Timeouts.of(timeout)
-        return Options(timeouts, clock.monotonic() + limit, headers or {}, cancel)
+        return Options(timeouts, clock.monotonic() + limit, headers or {}, cancel, retries)
 
     def ask(self, operation: Operation[Reply, T]) -> T:
         """Send an operation and read its answer."""

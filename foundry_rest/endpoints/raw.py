@@ -33,6 +33,7 @@ class Raw:
         deadline: float | None = None,
         headers: Mapping[str, str] | None = None,
         cancel: CancelToken | None = None,
+        retries: int | None = None,
         parse: None = None,
     ) -> Reply: ...
 
@@ -48,6 +49,7 @@ class Raw:
         deadline: float | None = None,
         headers: Mapping[str, str] | None = None,
         cancel: CancelToken | None = None,
+        retries: int | None = None,
         parse: Callable[[Reply], T],
     ) -> T: ...
 
@@ -62,6 +64,7 @@ class Raw:
         deadline: float | None = None,
         headers: Mapping[str, str] | None = None,
         cancel: CancelToken | None = None,
+        retries: int | None = None,
         parse: Callable[[Reply], T] | None = None,
     ) -> Reply | T:
         """Send any request through the same deadlines, retries and error classes.
@@ -72,7 +75,7 @@ class Raw:
             json: Body, or ``None`` for none.
             replay: ``Replay.ALWAYS`` if asking twice is harmless; by default a request is repeated
                 only when it cannot have begun.
-            timeout, deadline, headers, cancel: For this call.
+            timeout, deadline, headers, cancel, retries: For this call.
             parse: Reads the answer; its result is returned.
 
         Raises:
@@ -80,7 +83,7 @@ class Raw:
             ServiceError: The service answered 300 or more.
             TransportError: No whole answer came.
         """
-        options = self._context.options(timeout, deadline, headers, cancel)
+        options = self._context.options(timeout, deadline, headers, cancel, retries)
         call = build_raw_call(method, path, json, replay, options, self._service.header_limit)
         reply = self._context.sender.send(call)
         return reply if parse is None else parse(reply)
@@ -107,5 +110,6 @@ def build_raw_call(
         label="request",
         headers=options.headers,
         cancel=options.cancel,
+        retries=options.retries,
         header_limit=header_limit,
     )

@@ -110,6 +110,7 @@ class _Journey:
     def __init__(self, sender: ResilientSender, call: Call) -> None:
         self._sender = sender
         self._call = call
+        self._policy = sender.policy if call.retries is None else replace(sender.policy, retries=call.retries)
         self._started = clock.monotonic()
         self._failures: list[Attempt] = []
         self._cured: set[str] = set()
@@ -199,7 +200,7 @@ class _Journey:
         """Return the name of the cure that worked, ``""`` for none."""
         if not self._may_repeat(error):
             return ""
-        may_reconnect = self._sender.policy.retries > 0 and _RECONNECT not in self._cured
+        may_reconnect = self._policy.retries > 0 and _RECONNECT not in self._cured
         if isinstance(error, ServiceUnreachable) and error.stale and may_reconnect:
             self._cured.add(_RECONNECT)
             return _RECONNECT
@@ -229,7 +230,7 @@ class _Journey:
         if self._deaths >= _DEATHS:
             return None
         sender, left = self._sender, self._call.until - clock.monotonic()
-        wait = sender.policy.wait_before_next(error, self._call.replay, failed, left, sender.jitter)
+        wait = self._policy.wait_before_next(error, self._call.replay, failed, left, sender.jitter)
         return wait if wait is not None and sender.bounds.budget.spend() else None
 
     def _pause(self, seconds: float) -> None:

@@ -34,7 +34,14 @@ class CallStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the figures of a client: the sum of all operations, and each by its label."""
+    """Hold the figures of a client.
+
+    Attributes:
+        total: The sum of all operations.
+        by_call: Each operation by its label, such as ``"chat.complete"``.
+        circuits: State of the circuit of each address used: ``"closed"``, ``"open"`` or ``"half-open"``.
+    """
 
     total: CallStats = CallStats()
     by_call: dict[str, CallStats] = {}
+    circuits: dict[str, str] = {}

@@ -102,6 +102,7 @@ class Call:
         headers: Added to the client's own; these win.
         header_limit: Most bytes of request headers that the service bears.
         cancel: Ends the call from another thread.
+        retries: Tries after the first, in place of the client's number.
     """
 
     method: str
@@ -116,6 +117,7 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     header_limit: int | None = None
     cancel: CancelToken | None = None
+    retries: int | None = None
 
     def __post_init__(self) -> None:
         if not self.path.startswith("/") or _NOT_IN_PATH.search(self.path):
@@ -170,12 +172,14 @@ class Options:
         until: Monotonic instant at which the whole call is over, or infinity.
         headers: Added to the client's own.
         cancel: Ends the call from another thread.
+        retries: Tries after the first, in place of the client's number.
     """
 
     timeouts: Timeouts = field(default_factory=Timeouts)
     until: float = float("inf")
     headers: Mapping[str, str] = field(default_factory=dict)
     cancel: CancelToken | None = None
+    retries: int | None = None
 
 
 class OpenReply(Protocol):

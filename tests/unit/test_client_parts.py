@@ -16,11 +16,12 @@ from foundry_rest.errors import (
     CircuitOpen,
     ConfigError,
     DeadlineExceeded,
+    ServerError,
     ServiceUnreachable,
 )
 from foundry_rest.resilience.policy import BreakerPolicy
 from foundry_rest.resilience.state import MemoryState
-from foundry_rest.testing import FaultServer, chat_stream, dead_address
+from foundry_rest.testing import DEMO_MODEL, FaultServer, chat_stream, dead_address, unavailable
 
 CHAT = "/v1/chat/completions"
 MODEL = "demo-generic-cpu:1"
@@ -245,3 +246,42 @@ def test_no_pool_is_full(server, caplog):
         record for record in caplog.records if "pool" in record.message.lower() and record.levelno > 10
     ]
     assert server.connections == 64
+
+
+def test_the_breaker_can_be_moved_by_hand():
+    """A person may leave a service alone, and believe it again; the figures tell the state."""
+    with FaultServer() as server, FoundryAPIClient(server.url, model=DEMO_MODEL) as client:
+        client.complete("Hello")
+        before = client.stats().circuits
+        client.breaker.force_open()
+        with pytest.raises(CircuitOpen):
+            client.complete("Hello")
+        opened = client.stats().circuits
+        client.breaker.close()
+
+        assert client.complete("Hello").content == "Hello there"
+        assert (before, opened) == ({server.url: "closed"}, {server.url: "open"})
+
+
+def test_a_client_without_a_breaker():
+    """There is none to move and none to tell of."""
+    with FoundryAPIClient("http://127.0.0.1:1", breaker=None) as client:
+        assert client.breaker is None
+        assert client.stats().circuits == {}
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_retries_of_one_call(retries):
+    """A call's own number wins over the client's."""
+    with FaultServer() as server, FoundryAPIClient(server.url, retries=5, dialect="native") as client:
+        server.on("GET", "/status", unavailable(0))
+        with pytest.raises(ServerError) as caught:
+            client.request("GET", "/status", retries=retries)
+
+        assert len(caught.value.attempts) == retries + 1
+
+
+def test_retries_of_one_call_are_checked():
+    """A number that means nothing is refused before anything is sent."""
+    with FoundryAPIClient("http://127.0.0.1:1") as client, pytest.raises(ConfigError, match="retries"):
+        client.complete("Hello", retries=-1)
