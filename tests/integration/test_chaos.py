@@ -31,7 +31,7 @@ THREADS = 8
 KILLS = 10
 DEADLINE = 15.0
 #: What lies between a start and the next kill: so many answers, and seconds.
-ANSWERS, LIFE = 250, 0.5
+ANSWERS, LIFE = 500, 0.5
 #: Seconds in which so many answers must have come.
 PATIENCE = 30
 
