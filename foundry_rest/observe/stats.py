@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from statistics import median, quantiles
 
@@ -48,20 +50,27 @@ class StatsObserver:
     def __init__(self) -> None:
         # Reentrant: a stream that is dropped unread tells so from wherever the garbage collector runs.
         self._lock = threading.RLock()
+        self._pid = os.getpid()
         self._tallies: dict[str, _Tally] = {}
 
     def __call__(self, event: Event) -> None:
         """Take one event into account."""
-        with self._lock:
+        with self._own_lock():
             tally = self._tallies.setdefault(event.call, _Tally())
             if isinstance(event, CallFinished):
                 tally.add(event)
             elif isinstance(event, AttemptFailed):
                 tally.failed_attempts += 1
 
+    def _own_lock(self) -> AbstractContextManager[object]:
+        """Return this process's lock: one that another thread held at a fork stays held in the child."""
+        if self._pid != os.getpid():
+            self._pid, self._lock = os.getpid(), threading.RLock()
+        return self._lock
+
     def snapshot(self) -> Stats:
         """Return the figures so far."""
-        with self._lock:
+        with self._own_lock():
             by_call = {label: _figures([tally]) for label, tally in self._tallies.items()}
             return Stats(total=_figures(list(self._tallies.values())), by_call=by_call)
 

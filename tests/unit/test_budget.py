@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
+import threading
 
 import pytest
 
 from foundry_rest.errors import ServerError
+from foundry_rest.events import CallFinished
+from foundry_rest.observe.stats import StatsObserver
 from foundry_rest.resilience.limiter import RetryBudget
 from foundry_rest.resilience.retry import RetryPolicy
 from foundry_rest.resilience.sender import Bounds, ResilientSender
@@ -120,6 +123,27 @@ def test_a_budget_in_a_forked_child():
     with budget._lock:
         assert in_child(child) == 0
     assert budget.spend()
+
+
+@forks
+def test_figures_in_a_forked_child():
+    """The lock of the figures, held by another thread while the process forked, does not hang the child."""
+    stats, held, done = StatsObserver(), threading.Event(), threading.Event()
+
+    def hold():
+        with stats._lock:
+            held.set()
+            done.wait(5)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(5)
+    code = in_child(lambda: stats(CallFinished("chat.complete", "http://h", "m", 0.1)))
+    done.set()
+    thread.join()
+
+    assert code == 0
+    assert stats.snapshot().total.calls == 0
 
 
 def test_a_cancel_within_a_cancel():
