@@ -201,6 +201,7 @@ class ChatStream:
         final.call, final.model, final.url = self._call.label, self._call.model, self._opened.url
         self._error = final
         if self._claim_end():
+            self._opened.fail(error)
             # The service ends a stream after its error: the connection can be kept.
             (self._opened.finish if isinstance(error, ServiceError) else self._opened.close)()
             self._tell(final)

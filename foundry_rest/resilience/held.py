@@ -52,6 +52,7 @@ class HeldReply:
     def __init__(self, admitted: Admitted[OpenReply]) -> None:
         self._admitted = admitted
         self._opened = admitted.answer
+        self._has_failed = False
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -64,21 +65,23 @@ class HeldReply:
         return self._opened.url
 
     def __iter__(self) -> Iterator[bytes]:
-        try:
-            yield from self._opened
-        except FoundryError as error:
-            self._admitted.report(outcome_of(error), error)
-            raise
+        return iter(self._opened)
 
     def set_idle(self, seconds: float) -> None:
         """Bound the time for all that may still come, in seconds."""
         self._opened.set_idle(seconds)
 
+    def fail(self, error: FoundryError) -> None:
+        """Tell the breaker what ended the stream, on the wire or in what was read."""
+        self._has_failed = True
+        self._admitted.report(outcome_of(error), error)
+
     def finish(self) -> None:
         """Release connection and slot after the last event."""
         self._opened.finish()
         self._admitted.let_go()
-        self._admitted.succeed()
+        if not self._has_failed:
+            self._admitted.succeed()
 
     def close(self) -> None:
         """Abandon the stream, and release its slot; from any thread."""

@@ -93,12 +93,14 @@ class FakeSender(Generic[CallT, ReplyT, OpenT]):
         calls: Every call so far, in order.
         opened: Those of them that came by ``open``.
         closed: Whether ``close`` was called.
+        failed: What ``fail`` was given, or ``None``.
     """
 
     def __init__(self, script: Iterable[object] = ()) -> None:
         self.calls: list[CallT] = []
         self.opened: list[CallT] = []
         self.closed = False
+        self.failed: Exception | None = None
         self._script = list(script)
         self._lock = threading.Lock()
 
@@ -188,6 +190,10 @@ class FakeOpenReply:
     def set_idle(self, seconds: float) -> None:
         """Record the bound on silence."""
         self.idle.append(seconds)
+
+    def fail(self, error: Exception, /) -> None:
+        """Record what ended the stream."""
+        self.failed = error
 
     def finish(self) -> None:
         """Note that the stream was read to its end."""

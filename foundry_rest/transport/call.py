@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from foundry_rest.config import Timeouts
-from foundry_rest.errors import ConfigError, InvalidReply
+from foundry_rest.errors import ConfigError, FoundryError, InvalidReply
 from foundry_rest.errors.reading import UNDECODABLE
 
 T = TypeVar("T")
@@ -198,6 +198,9 @@ class OpenReply(Protocol):
 
     def set_idle(self, seconds: float) -> None:
         """Bound the time for all that may still come, in seconds."""
+
+    def fail(self, error: FoundryError) -> None:
+        """Note what ended the stream early, on the wire or in what was read; an end follows."""
 
     def finish(self) -> None:
         """Release the connection for reuse after the last event."""

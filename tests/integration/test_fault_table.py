@@ -94,12 +94,11 @@ LOST = Outcome("ServiceUnreachable", 2, 2)
 MUTE = Outcome("ServiceTimeout", 2, 2)
 LATE = Outcome("DeadlineExceeded", 1, 0)
 ODD = Outcome("InvalidReply", 1, 1)
-#: What is found wrong when the answer is read, above the breaker, is not counted.
+#: What is found wrong when a plain answer is read, above the breaker, is not counted.
 ODD_BODY = Outcome("InvalidReply", 1, 0)
 FAILED = Outcome("InferenceFailed", 3, 1)
 EMPTY = Outcome("StreamInterrupted", 2, 2)
 BROKEN = Outcome("StreamInterrupted", 1, 1, PART)
-BROKEN_WORDS = Outcome("StreamInterrupted", 1, 0, PART)
 LATER = Outcome("TooManyRequests", 4, 0)
 DOWN = Outcome("ServerError", 4, 1)
 
@@ -159,17 +158,17 @@ TABLE = {
     "JSON error with status 200": both(FIRST, json_error(200, "Inference failed: memory"), FAILED),
     "error event": {
         (STREAM, FIRST): (sse([FAILURE], done=False), FAILED),
-        (STREAM, AFTER): (sse([*WORDS, FAILURE], done=False), BROKEN_WORDS),
+        (STREAM, AFTER): (sse([*WORDS, FAILURE], done=False), BROKEN),
     },
     "malformed event or body": {
         (PLAIN, FIRST): (answer(200, "}"), ODD_BODY),
         (PLAIN, AFTER): (answer(200, HALF[:1].data), ODD_BODY),
-        (STREAM, FIRST): (sse([MALFORMED]), ODD_BODY),
-        (STREAM, AFTER): (sse([*WORDS, MALFORMED]), BROKEN_WORDS),
+        (STREAM, FIRST): (sse([MALFORMED]), ODD),
+        (STREAM, AFTER): (sse([*WORDS, MALFORMED]), BROKEN),
     },
     "no [DONE], no finish_reason": {
         (STREAM, FIRST): (sse([], done=False), EMPTY),
-        (STREAM, AFTER): (sse(WORDS, done=False), BROKEN_WORDS),
+        (STREAM, AFTER): (sse(WORDS, done=False), BROKEN),
     },
     "no [DONE], but a finish_reason": {(STREAM, AFTER): (chat_stream(TEXT, done=False), GOOD)},
     "429 with Retry-After": both(FIRST, too_many(0.01), LATER),

@@ -227,8 +227,8 @@ def test_a_break_after_the_first_event(time, end, told):
     held = bench.sender.open(CALL)
     try:
         list(held)
-    except (StreamInterrupted, ServiceUnreachable, Cancelled):
-        pass
+    except (StreamInterrupted, ServiceUnreachable, Cancelled) as error:
+        held.fail(error)
     finally:
         held.close()
 
@@ -285,3 +285,14 @@ def test_streams_that_break_in_the_middle_open_the_circuit():
             client.complete("Hello", model=DEMO_MODEL)
 
         assert len(server.asked("/v1/chat/completions")) == 5
+
+
+def test_a_failure_found_by_reading():
+    """What only the reader sees, such as an error event, is a failure, however tidily the stream ends."""
+    bench = Bench(FakeOpenReply([b"1"]))
+    held = bench.sender.open(CALL)
+    list(held)
+    held.fail(ServerError("out of memory", status=500))
+    held.finish()
+
+    assert bench.breaker.seen == [(1, FAILURE)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 
-from foundry_rest.errors import InvalidReply, StreamInterrupted
+from foundry_rest.errors import FoundryError, InvalidReply, StreamInterrupted
 from foundry_rest.errors.reading import error_in
 from foundry_rest.transport.session.body import Body
 from foundry_rest.transport.sse import SSEDecoder
@@ -67,6 +67,9 @@ class EventStream:
     def set_idle(self, seconds: float) -> None:
         """Bound the time for all that may still come; comments do not lengthen it."""
         self._body.bound_rest(seconds)
+
+    def fail(self, error: FoundryError) -> None:
+        """Note a failure: nobody judges the service at this level."""
 
     def finish(self) -> None:
         """Release the connection for reuse after the last event."""
