@@ -17,7 +17,7 @@ from foundry_rest.resilience.breaker import Breaker, Outcome
 from foundry_rest.resilience.limiter import Slots
 from foundry_rest.resilience.policy import BreakerPolicy
 from foundry_rest.resilience.storage import SqliteBreakers
-from foundry_rest.testing import FaultServer, chat_stream, stall, unavailable
+from foundry_rest.testing import FaultServer, chat_stream, deaf_address, stall, unavailable
 
 CHAT = "/v1/chat/completions"
 ROUNDS = 5
@@ -39,13 +39,11 @@ def guarded(breaker: Breaker) -> Callable[[], object]:
     return lambda: breaker.report(breaker.admit(), Outcome.SUCCESS)
 
 
-def milliseconds_to_end(
-    server: FaultServer, wait: Callable[[FoundryAPIClient], object], **options: object
-) -> float:
+def milliseconds_to_end(url: str, wait: Callable[[FoundryAPIClient], object], **options: object) -> float:
     """Return how long ``close()`` takes to free a thread that waits; the worst of some rounds."""
     worst = 0.0
     for _ in range(ROUNDS):
-        client = FoundryAPIClient(server.url, model="demo-generic-cpu:1", dialect="native", **options)  # type: ignore[arg-type]
+        client = FoundryAPIClient(url, model="demo-generic-cpu:1", dialect="native", **options)  # type: ignore[arg-type]
         ended: list[float] = []
 
         def run(client: FoundryAPIClient = client, ended: list[float] = ended) -> None:
@@ -78,18 +76,20 @@ def print_costs() -> None:
 
 def print_cancellations() -> None:
     """Print how long ``close()`` from another thread takes, by what is waited for."""
+    with deaf_address() as url:
+        print(f"close() while connecting            {milliseconds_to_end(url, ask):8.2f} ms")
     with FaultServer() as server:
         server.on("POST", CHAT, stall())
-        print(f"close() in the header wait          {milliseconds_to_end(server, ask):8.2f} ms")
+        print(f"close() in the header wait          {milliseconds_to_end(server.url, ask):8.2f} ms")
     with FaultServer() as server:
         server.on("POST", CHAT, chat_stream("one two")[:3] + stall())
-        print(f"close() in a stalled stream         {milliseconds_to_end(server, ask):8.2f} ms")
+        print(f"close() in a stalled stream         {milliseconds_to_end(server.url, ask):8.2f} ms")
     with FaultServer() as server:
         server.on("POST", CHAT, unavailable(30))
-        print(f"close() in the back-off sleep       {milliseconds_to_end(server, ask):8.2f} ms")
+        print(f"close() in the back-off sleep       {milliseconds_to_end(server.url, ask):8.2f} ms")
     with FaultServer() as server:
         server.on("POST", CHAT, chat_stream("one two")[:3] + stall())
-        took = milliseconds_to_end(server, ask_twice, max_concurrency=1)
+        took = milliseconds_to_end(server.url, ask_twice, max_concurrency=1)
         print(f"close() in the wait for a slot      {took:8.2f} ms")
 
 
