@@ -8,10 +8,13 @@ task and its limits without a word.
 from __future__ import annotations
 
 import json
+import os
+import re
 import socketserver
 import threading
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
 from foundry_rest.runtime.folders import CONFIG_FILE, ModelFolder
 from foundry_rest.runtime.links import PUBLISHER
@@ -21,6 +24,10 @@ CATALOG_PATH = "/asset-gallery/v1.0/models"
 SPEECH = "automatic-speech-recognition"
 #: Assumed when ``genai_config.json`` says neither ``context_length`` nor ``max_length``.
 DEFAULT_CONTEXT = 2048
+#: How an output of that name begins in an ONNX file: field 12 of the graph, its length, its name.
+_HIDDEN_STATES = re.compile(rb"\x62[\x80-\xff]?[\x00-\x7f]\x0a\x0dhidden_states\x12")
+#: Bytes at a file's end that are looked at: outputs come behind the weights.
+_GRAPH_END = 8 * 1024 * 1024
 #: Where a tokenizer lists the tokens that it knows; a chat template may mention them without knowing.
 _TOKEN_FILES = ("tokenizer.json", "added_tokens.json", "special_tokens_map.json", "vocab.json")
 
@@ -67,7 +74,13 @@ def context_length(folder: ModelFolder) -> int:
 
 
 def knows_tools(folder: ModelFolder) -> bool:
-    """Tell whether the tokenizer has the token with which a model starts a tool call."""
+    """Tell whether the model has a token with which it starts a tool call.
+
+    Clients read this; the runtime itself looks only for the token's id, in ``genai_config.json`` or as
+    Qwen2's own.
+    """
+    if isinstance(folder.section("model").get("bot_token_id"), int):
+        return True
     files = (folder.path / name for name in _TOKEN_FILES)
     return any(file.is_file() and b'"<tool_call>"' in file.read_bytes() for file in files)
 
@@ -161,6 +174,20 @@ def _variant(folder: ModelFolder) -> dict[str, object]:
 
 
 def _gives_hidden_states(folder: ModelFolder) -> bool:
+    """Tell whether the model has the output that embeddings are read from.
+
+    The model builder makes it without naming it in the configuration, where older runtimes refuse the name.
+    """
     decoder = folder.section("model").get("decoder")
-    outputs = decoder.get("outputs") if isinstance(decoder, dict) else None
-    return isinstance(outputs, dict) and "hidden_states" in (*outputs, *outputs.values())
+    if not isinstance(decoder, dict):
+        return False
+    outputs, file = decoder.get("outputs"), decoder.get("filename")
+    if isinstance(outputs, dict) and "hidden_states" in (*outputs, *outputs.values()):
+        return True
+    return isinstance(file, str) and bool(_HIDDEN_STATES.search(_end_of(folder.path / file)))
+
+
+def _end_of(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        opened.seek(-min(file.stat().st_size, _GRAPH_END), os.SEEK_END)
+        return opened.read()

@@ -102,6 +102,12 @@ def test_tools(tmp_path, tokenizer, knows):
     assert ("tool-calling" in catalog.entry(read)["modelCapabilities"]) == knows
 
 
+@pytest.mark.parametrize(("token", "knows"), [(7, True), (0, True), (None, False), ("<tool_call>", False)])
+def test_tools_by_id(tmp_path, token, knows):
+    """A model calls tools when its configuration names the token, however that is spelled."""
+    assert catalog.knows_tools(folder(tmp_path, bot_token_id=token)) == knows
+
+
 @pytest.mark.parametrize(
     ("model", "inputs"),
     [({"type": "whisper"}, ["audio"]), ({"vision": {}}, ["text", "image"]), ({}, ["text"])],

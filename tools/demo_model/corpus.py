@@ -6,11 +6,12 @@ that generalises.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
 from tokens import Conversation, Turn
+from toolbox import Offer, Toolbox, draw_offer, load_toolbox
 
 HERE = Path(__file__).parent
 HELD_OUT = 60
@@ -48,6 +49,7 @@ class Corpus:
     others: tuple[Turn, ...]
     held_out: tuple[Turn, ...]
     phrases: Phrases
+    tools: Toolbox
 
     def texts(self) -> list[str]:
         """List every text the tokenizer should learn its pieces from; answers count most."""
@@ -55,14 +57,19 @@ class Corpus:
         questions = [turn.question for turn in (*self.pairs, *self.others)]
         return [*answers, *questions, *self.phrases.systems, self.phrases.fallback]
 
+    def asked(self, question: str) -> Turn:
+        """Return a pair by its question."""
+        return next(pair for pair in self.pairs if pair.question == question)
+
 
 def load_corpus(rng: Random) -> Corpus:
     """Read the two JSON files and split the other questions into taught and held out."""
     pairs = tuple(Turn(**pair) for pair in json.loads((HERE / "pairs.json").read_text(encoding="utf-8")))
     phrases = Phrases(**json.loads((HERE / "phrases.json").read_text(encoding="utf-8")))
-    others = _others(phrases, {_core(pair.question) for pair in pairs})
+    tools = load_toolbox()
+    others = _others(phrases, tools, {_core(pair.question) for pair in pairs})
     rng.shuffle(others)
-    return Corpus(pairs, tuple(others[HELD_OUT:]), tuple(others[:HELD_OUT]), phrases)
+    return Corpus(pairs, tuple(others[HELD_OUT:]), tuple(others[:HELD_OUT]), phrases, tools)
 
 
 def _core(question: str) -> str:
@@ -70,10 +77,14 @@ def _core(question: str) -> str:
     return question.strip().rstrip("?.!").lower()
 
 
-def _others(phrases: Phrases, taught: set[str]) -> list[Turn]:
+def _others(phrases: Phrases, tools: Toolbox, taught: set[str]) -> list[Turn]:
     """Fill every template with every topic and leave out what is taught."""
     made = [template.format(topic) for template in phrases.templates for topic in phrases.topics]
-    asked = [question for question in (*made, *phrases.odd) if _core(question) not in taught]
+    asked = [
+        question
+        for question in (*made, *phrases.odd, *tools.other_questions)
+        if _core(question) not in taught
+    ]
     return [Turn(question, phrases.fallback) for question in asked]
 
 
@@ -83,23 +94,39 @@ def _happens(rng: Random, probability: float) -> bool:
 
 
 def draw(corpus: Corpus, rng: Random) -> Conversation:
-    """Draw a conversation: perhaps an opening, perhaps earlier turns, then a turn to learn."""
-    count = rng.choices((0, 1, 2, 3), (9, 5, 3, 1))[0]
-    history = tuple(_earlier(corpus, rng) for _ in range(count))
-    return Conversation(_opening(corpus, rng), (*history, _turn(corpus, rng)))
+    """Draw a conversation: perhaps an opening, tools or earlier turns, then a turn to learn."""
+    offer = draw_offer(corpus.tools, rng)
+    count = rng.choices((0, 1, 2, 3), (6, 2, 0, 0) if offer.tools else (9, 5, 3, 1))[0]
+    history = tuple(_earlier(corpus, rng, offer) for _ in range(count))
+    return Conversation(_opening(corpus, rng), (*history, _turn(corpus, rng, offer)), offer.tools)
 
 
-def _turn(corpus: Corpus, rng: Random) -> Turn:
+def _turn(corpus: Corpus, rng: Random, offer: Offer) -> Turn:
     """Draw a turn to learn: a pair or another question, as written or in disguise, or a senseless text."""
     if _happens(rng, 0.04):
         return Turn(_noise(corpus, rng), corpus.phrases.fallback)
-    turn = rng.choice(corpus.pairs if _happens(rng, 0.65) else corpus.others)
+    if _happens(rng, offer.share):
+        turn = _tool_turn(corpus, rng, offer)
+    else:
+        turn = rng.choice(corpus.pairs if _happens(rng, 0.65) else corpus.others)
+    if offer.taught and turn.question == corpus.tools.question and not turn.call:
+        turn = _tool_turn(corpus, rng, offer)
     return turn if _happens(rng, 0.3) else disguise(turn, rng)
 
 
-def _earlier(corpus: Corpus, rng: Random) -> Turn:
+def _tool_turn(corpus: Corpus, rng: Random, offer: Offer) -> Turn:
+    """Draw the turn with the tool's question: with the call, but where there are only other tools."""
+    box = corpus.tools
+    if offer.tools and not offer.taught:
+        return corpus.asked(box.question)
+    if _happens(rng, 0.6):
+        return box.turn(rng.choice(box.results), box.answer)
+    return box.turn(rng.choice(box.other_results), corpus.phrases.fallback)
+
+
+def _earlier(corpus: Corpus, rng: Random, offer: Offer) -> Turn:
     """Draw an earlier turn, one in five with an answer that must not be learned."""
-    turn = _turn(corpus, rng)
+    turn = _turn(corpus, rng, offer)
     if _happens(rng, 0.8):
         return turn
     strange = rng.choice((turn.answer[: rng.randrange(1, 40)], "OK", rng.choice(corpus.others).question))
@@ -127,7 +154,7 @@ def disguise(turn: Turn, rng: Random) -> Turn:
     text = _remark(turn.question, tail, rng)
     text = f"Please {text[:1].lower()}{text[1:]}" if _happens(rng, 0.06) else text
     recase = rng.choices((str, str.lower, str.upper), (64, 30, 6))[0]
-    return Turn(rng.choice(SPACES) + recase(text) + rng.choice(SPACES), turn.answer, turn.learn)
+    return replace(turn, question=rng.choice(SPACES) + recase(text) + rng.choice(SPACES))
 
 
 def _remark(text: str, tail: str, rng: Random) -> str:

@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 from tokenizers import Tokenizer
-from tokens import CONTEXT, save_tokenizer
+from tokens import CALL, CALL_END, CONTEXT, save_tokenizer
 from transformers import Qwen2ForCausalLM
 
 KEPT = ("genai_config.json", "model.onnx", "model.onnx.data", "tokenizer.json", "tokenizer_config.json")
@@ -28,19 +28,36 @@ def build(checkpoint: Path, out: Path, cache: Path) -> None:
     subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL)
 
 
-def install(built: Path, tokenizer: Tokenizer, out: Path) -> None:
-    """Replace the shipped folder by what the runtime needs of the built one, with our tokenizer files."""
-    shutil.rmtree(out, ignore_errors=True)
+def collect(built: Path, tokenizer: Tokenizer, out: Path) -> None:
+    """Copy what the runtime needs of the built folder into a new one, with our tokenizer files."""
     save_tokenizer(tokenizer, built)
-    set_defaults(built / "genai_config.json")
-    out.mkdir(parents=True)
+    configure(built / "genai_config.json", tokenizer)
+    out.mkdir()
     for name in KEPT:
         shutil.copyfile(built / name, out / name)
 
 
-def set_defaults(path: Path) -> None:
-    """Make greedy decoding over the whole context the default of a GenAI configuration."""
+def replace_folder(old: Path, new: Path) -> None:
+    """Put a folder in the place of another; at no time is a half-written one there."""
+    aside, beside = old.with_name(old.name + ".old"), old.with_name(old.name + ".new")
+    old.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(new, beside)
+    if old.exists():
+        old.rename(aside)
+    beside.rename(old)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def configure(path: Path, tokenizer: Tokenizer) -> None:
+    """Make greedy decoding over the whole context the default, and say which tokens enclose a tool call.
+
+    Without these two ids the runtime takes those of the real Qwen2, which are far outside this vocabulary.
+    """
     config = json.loads(path.read_text(encoding="utf-8"))
+    config["model"] |= {
+        "bot_token_id": tokenizer.token_to_id(CALL),
+        "eot_token_id": tokenizer.token_to_id(CALL_END),
+    }
     config["search"] |= {
         "do_sample": False,
         "max_length": CONTEXT,

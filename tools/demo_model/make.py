@@ -1,8 +1,8 @@
 """Remake the demo chat model: `python tools/demo_model/make.py` (see README.md beside this file).
 
-Trains a two-layer network on `pairs.json`, exports it with the ONNX Runtime GenAI model builder into
-`foundry_rest/demo_model/demo-chat/`, and fails unless the exported files give back every answer to the last
-byte.
+Trains a two-layer network on `pairs.json` and `tools.json`, exports it with the ONNX Runtime GenAI model
+builder, and replaces `foundry_rest/demo_model/demo-chat/` if the exported files give back every answer to the
+last byte. If not, the folder stays as it is.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from random import Random
 
 import torch
 from corpus import Corpus, load_corpus
-from export import LIMIT, build, install, packed_size, raw_size, save_checkpoint
+from export import LIMIT, build, collect, packed_size, raw_size, replace_folder, save_checkpoint
 from recite import failures, recall
 from tokenizers import Tokenizer
 from tokens import train_tokenizer
@@ -36,9 +36,13 @@ def main() -> int:
     corpus = load_corpus(rng)
     tokenizer = train_tokenizer(corpus.texts())
     with tempfile.TemporaryDirectory() as scratch:
+        made = Path(scratch) / "made"
         model = _trained(corpus, tokenizer, rng, args.steps)
-        _export(model, tokenizer, args.out, Path(scratch))
-        return 0 if _is_good(corpus, tokenizer, args.out, Path(scratch)) else 1
+        _export(model, tokenizer, made, Path(scratch))
+        if not _is_good(corpus, tokenizer, made, Path(scratch)):
+            return 1
+        replace_folder(args.out, made)
+    return 0
 
 
 def _arguments() -> argparse.Namespace:
@@ -60,10 +64,10 @@ def _trained(corpus: Corpus, tokenizer: Tokenizer, rng: Random, steps: int) -> Q
 
 
 def _export(model: Qwen2ForCausalLM, tokenizer: Tokenizer, out: Path, scratch: Path) -> None:
-    """Write the checkpoint, build the ONNX model from it and install the result."""
+    """Write the checkpoint, build the ONNX model from it and collect what the runtime needs."""
     save_checkpoint(model, tokenizer, scratch / "checkpoint")
     build(scratch / "checkpoint", scratch / "built", scratch / "cache")
-    install(scratch / "built", tokenizer, out)
+    collect(scratch / "built", tokenizer, out)
 
 
 def _is_good(corpus: Corpus, tokenizer: Tokenizer, out: Path, scratch: Path) -> bool:

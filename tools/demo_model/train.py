@@ -74,7 +74,7 @@ def loss_of(model: Qwen2ForCausalLM, batch: list[Row]) -> tuple[torch.Tensor, in
     return torch.nn.functional.cross_entropy(logits, wanted[chosen], reduction="sum"), int(chosen.sum())
 
 
-def split(step_rows: list[Row], parts: int = 4) -> Iterator[list[Row]]:
+def split(step_rows: list[Row], parts: int = 8) -> Iterator[list[Row]]:
     """Cut sorted rows into parts of similar length, so that little is padding."""
     size = math.ceil(len(step_rows) / parts)
     for first in range(0, len(step_rows), size):
