@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         ServiceTimeout,
         ServiceUnreachable,
         StreamInterrupted,
+        ToolLoopExceeded,
         TooManyRequests,
         TransportError,
         UnsupportedByService,
@@ -47,13 +48,20 @@ if TYPE_CHECKING:
     from foundry_rest.schema import (
         ChatChunk,
         ChatReply,
+        DownloadStep,
         HealthReport,
         ModelInfo,
         Stats,
         ToolCall,
         Usage,
     )
-    from foundry_rest.stream import ChatStream
+    from foundry_rest.schema.audio import Transcription, TranscriptionChunk
+    from foundry_rest.schema.embeddings import EmbeddingReply
+    from foundry_rest.schema.responses import InputItem, OutputItem, Response, ResponseEvent, ResponsePage
+    from foundry_rest.schema.tools import CallMade, Tool, ToolRun, tool_message
+    from foundry_rest.stream.chat import ChatStream
+    from foundry_rest.stream.responses import ResponseStream
+    from foundry_rest.stream.transcription import TranscriptionStream
     from foundry_rest.transport.call import CancelToken, Replay, Reply
 
 _HOME = {
@@ -81,6 +89,7 @@ _HOME = {
         "ServiceTimeout",
         "ServiceUnreachable",
         "StreamInterrupted",
+        "ToolLoopExceeded",
         "TooManyRequests",
         "TransportError",
         "UnsupportedByService",
@@ -90,8 +99,23 @@ _HOME = {
     "resilience.policy": ("BreakerPolicy",),
     "resilience.retry": ("RetryPolicy",),
     "runtime": ("LocalRuntime",),
-    "schema": ("ChatChunk", "ChatReply", "HealthReport", "ModelInfo", "Stats", "ToolCall", "Usage"),
-    "stream": ("ChatStream",),
+    "schema": (
+        "ChatChunk",
+        "ChatReply",
+        "DownloadStep",
+        "HealthReport",
+        "ModelInfo",
+        "Stats",
+        "ToolCall",
+        "Usage",
+    ),
+    "schema.audio": ("Transcription", "TranscriptionChunk"),
+    "schema.embeddings": ("EmbeddingReply",),
+    "schema.responses": ("InputItem", "OutputItem", "Response", "ResponseEvent", "ResponsePage"),
+    "schema.tools": ("CallMade", "Tool", "ToolRun", "tool_message"),
+    "stream.chat": ("ChatStream",),
+    "stream.responses": ("ResponseStream",),
+    "stream.transcription": ("TranscriptionStream",),
     "transport.call": ("CancelToken", "Replay", "Reply"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -101,6 +125,7 @@ __all__ = [
     "AuthenticationError",
     "BadRequest",
     "BreakerPolicy",
+    "CallMade",
     "CancelToken",
     "Cancelled",
     "ChatChunk",
@@ -111,10 +136,13 @@ __all__ = [
     "ConfigError",
     "ContextLengthExceeded",
     "DeadlineExceeded",
+    "DownloadStep",
+    "EmbeddingReply",
     "FoundryAPIClient",
     "FoundryError",
     "HealthReport",
     "InferenceFailed",
+    "InputItem",
     "InvalidReply",
     "LoadFailed",
     "LocalRuntime",
@@ -123,8 +151,13 @@ __all__ = [
     "ModelNotFound",
     "ModelNotLoaded",
     "NotFound",
+    "OutputItem",
     "Replay",
     "Reply",
+    "Response",
+    "ResponseEvent",
+    "ResponsePage",
+    "ResponseStream",
     "RetryPolicy",
     "ServerError",
     "ServiceError",
@@ -135,13 +168,20 @@ __all__ = [
     "StreamInterrupted",
     "Timeouts",
     "TooManyRequests",
+    "Tool",
     "ToolCall",
+    "ToolLoopExceeded",
+    "ToolRun",
+    "Transcription",
+    "TranscriptionChunk",
+    "TranscriptionStream",
     "TransportError",
     "UnsupportedByService",
     "UnsupportedParameter",
     "Usage",
     "configure_logging",
     "from_env",
+    "tool_message",
 ]
 
 

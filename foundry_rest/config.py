@@ -41,6 +41,8 @@ _LARGEST = sys.float_info.max
 _NOT_IN_KEY = re.compile(r"[^!-~]")
 #: What a service binds to be reached on every address; nobody can connect to it.
 _BOUND = ("0.0.0.0", "*", "::")  # noqa: S104 (recognised, not bound)
+#: What others put behind an address: OpenAI's clients and Microsoft's ``endpoint``, `foundry service status`.
+_ROUTE = re.compile(r"/(v1|openai/status)$")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -94,6 +96,7 @@ class Config:
         max_tokens: Sent when a call gives none.
         auto_load: Load a model that is on disk but not in memory, then repeat the call.
         max_concurrency: Calls and open streams at a time.
+        auto_start: Have the ``foundry`` command start a service that is nowhere, once per process.
     """
 
     endpoint: str | None = None
@@ -106,6 +109,7 @@ class Config:
     max_tokens: int = DEFAULT_MAX_TOKENS
     auto_load: bool = True
     max_concurrency: int = MAX_CONCURRENCY
+    auto_start: bool = False
 
     def __post_init__(self) -> None:
         if self.deadline != math.inf:
@@ -144,9 +148,9 @@ def base_url(text: object) -> str:
     """Return a base URL as ``scheme://host[:port][/path]`` without a trailing slash.
 
     ``0.0.0.0``, ``*`` and ``[::]`` are what a service binds, not where it is reached: they become
-    ``127.0.0.1``.
+    ``127.0.0.1``. A route that other clients have in it (``/v1``, ``/openai/status``) is left out.
 
-    >>> base_url("http://0.0.0.0:5273/")
+    >>> base_url("http://0.0.0.0:5273/v1")
     'http://127.0.0.1:5273'
 
     Raises:
@@ -169,7 +173,7 @@ def base_url(text: object) -> str:
         raise ConfigError("base_url must not hold a query or a fragment")
     host = "127.0.0.1" if host in _BOUND else host
     netloc = (f"[{host}]" if ":" in host else host) + (f":{port}" if port is not None else "")
-    return f"{parts.scheme}://{netloc}{parts.path.rstrip('/')}"
+    return f"{parts.scheme}://{netloc}{_ROUTE.sub('', parts.path.rstrip('/'))}"
 
 
 def is_loopback(url: str) -> bool:

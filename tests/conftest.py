@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,6 +32,13 @@ USER_DIRS = (
     "APPDATA",
 )
 
+#: Without the folders that hold a real ``foundry``: no test may ask or start the service of this machine.
+SEARCH_PATH = os.pathsep.join(
+    folder
+    for folder in os.environ.get("PATH", "").split(os.pathsep)
+    if not shutil.which("foundry", path=folder)
+)
+
 _required = pytest.StashKey[bool]()
 
 
@@ -41,6 +49,7 @@ def _isolate(patch: pytest.MonkeyPatch, home: Path) -> None:
     patch.setenv("HOME", str(home))
     patch.setenv("USERPROFILE", str(home))
     patch.setenv("XDG_RUNTIME_DIR", str(home / "run"))
+    patch.setenv("PATH", SEARCH_PATH)
 
 
 class Homes:

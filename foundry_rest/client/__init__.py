@@ -6,24 +6,24 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar, overload
 
 import msgspec
 
-from foundry_rest.client.assembly import Recipe, Shared, assemble
+from foundry_rest.client.assembly import Recipe, Shared, assemble, connect
 from foundry_rest.config import Config, Timeouts, from_env
 from foundry_rest.dialects.operation import Dialect
+from foundry_rest.endpoints.audio import Audio
 from foundry_rest.endpoints.chat import Chat
-from foundry_rest.endpoints.context import Context
-from foundry_rest.endpoints.cures import cures_by
+from foundry_rest.endpoints.embeddings import Embeddings
 from foundry_rest.endpoints.health import Health
 from foundry_rest.endpoints.models import Models
 from foundry_rest.endpoints.raw import Raw
+from foundry_rest.endpoints.responses import Responses
 from foundry_rest.events import Event
 from foundry_rest.resilience.breaker import Breaker
 from foundry_rest.resilience.policy import BreakerPolicy
 from foundry_rest.resilience.retry import RetryPolicy
-from foundry_rest.resilience.sender import ResilientSender
 from foundry_rest.resilience.state import BreakerState
 from foundry_rest.schema import ChatParams, ChatReply, HealthReport, Message, Stats
 from foundry_rest.stream import ChatStream
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from foundry_rest.runtime import LocalRuntime
+
+T = TypeVar("T")
 
 #: Five failures in a row open the circuit for 30 s, longer each time that a probe fails.
 _DEFAULT_BREAKER = BreakerPolicy()
@@ -63,11 +65,12 @@ class FoundryAPIClient:
             this machine with ``SqliteBreakers(path)``, see ``foundry_rest.resilience.storage``.
         max_concurrency: Calls and open streams at a time, 64 by default; further ones wait their turn.
         auto_load: Load a model that is not in memory, then repeat the call once.
+        auto_start: Have the ``foundry`` command start a service that is nowhere, once per process.
         observers: Callables told of every ``foundry_rest.events`` fact.
         headers: Added to every request.
         auth: Signs every request: a requests ``AuthBase``, a callable, or (user, password).
         session: Your own ``requests.Session``, used as it is and not closed.
-        dialect: ``"auto"``, or the name of the generation: ``"native"``, ``"openai"``.
+        dialect: ``"auto"``, or the generation: ``"native"``, ``"core"``, ``"legacy"``, ``"openai"``.
         config: All settings at once in place of the environment.
 
     Raises:
@@ -87,6 +90,7 @@ class FoundryAPIClient:
         breaker_state: Callable[[str], BreakerState] | None = None,
         max_concurrency: int | None = None,
         auto_load: bool | None = None,
+        auto_start: bool | None = None,
         observers: Iterable[Callable[[Event], object]] = (),
         headers: Mapping[str, str] | None = None,
         auth: Auth | tuple[str, str] | None = None,
@@ -101,6 +105,7 @@ class FoundryAPIClient:
             timeouts=None if timeout is None else Timeouts.of(timeout),
             deadline=deadline,
             auto_load=auto_load,
+            auto_start=auto_start,
             max_concurrency=max_concurrency,
         )
         recipe = Recipe(
@@ -116,29 +121,19 @@ class FoundryAPIClient:
         self._begin(recipe, RetryPolicy.of(settings.retries if retries is None else retries))
 
     def _begin(self, recipe: Recipe, policy: RetryPolicy, runtime: LocalRuntime | None = None) -> None:
-        shared = assemble(recipe, runtime.revive if runtime is not None else None)
+        shared = assemble(recipe, runtime)
         self._owned: tuple[_Closable, ...] = (shared,) if runtime is None else (shared, runtime)
         self._equip(shared, recipe.config, policy)
 
     def _equip(self, shared: Shared, config: Config, policy: RetryPolicy) -> None:
         self._shared, self._config, self._policy = shared, config, policy
-        cures = cures_by(lambda: self.models, shared.service.has_moved, auto_load=config.auto_load)
-        sender = ResilientSender(
-            shared.transport, policy, bounds=shared.bounds, cures=cures, emit=shared.emit
-        )
-        self._context = Context(
-            sender,
-            shared.transport,
-            shared.service.dialect,
-            config,
-            shared.emit,
-            shared.names,
-            shared.flights,
-            shared.service.seen,
-        )
+        self._context = connect(shared, config, policy, lambda: self.models)
         self.chat = Chat(self._context)
         self.models = Models(self._context)
         self.health = Health(self._context)
+        self.embeddings = Embeddings(self._context)
+        self.audio = Audio(self._context)
+        self.responses = Responses(self._context)
         self.request = Raw(self._context, shared.service).request
 
     @classmethod
@@ -207,11 +202,35 @@ class FoundryAPIClient:
         view._equip(self._shared, config, self._policy if retries is None else RetryPolicy.of(retries))
         return view
 
+    @overload
     def complete(
         self, prompt: str | Iterable[Message], /, *, model: str | None = None, **params: Unpack[ChatParams]
-    ) -> ChatReply:
+    ) -> ChatReply: ...
+
+    @overload
+    def complete(
+        self,
+        prompt: str | Iterable[Message],
+        /,
+        *,
+        model: str | None = None,
+        response_model: type[T],
+        **params: Unpack[ChatParams],
+    ) -> T: ...
+
+    def complete(
+        self,
+        prompt: str | Iterable[Message],
+        /,
+        *,
+        model: str | None = None,
+        response_model: type[T] | None = None,
+        **params: Unpack[ChatParams],
+    ) -> ChatReply | T:
         """Return the whole answer; short for ``client.chat.complete``, which takes all options."""
-        return self.chat.complete(prompt, model=model, **params)
+        if response_model is None:
+            return self.chat.complete(prompt, model=model, **params)
+        return self.chat.complete(prompt, model=model, response_model=response_model, **params)
 
     def stream_complete(
         self, prompt: str | Iterable[Message], /, *, model: str | None = None, **params: Unpack[ChatParams]

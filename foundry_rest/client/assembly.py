@@ -10,21 +10,29 @@ from foundry_rest.config import Config
 from foundry_rest.dialects.detect import named
 from foundry_rest.dialects.operation import Dialect
 from foundry_rest.discovery import Service
+from foundry_rest.endpoints.context import Context, Fetch
+from foundry_rest.endpoints.cures import cures_by
 from foundry_rest.endpoints.flight import Flights
+from foundry_rest.endpoints.models import Models
 from foundry_rest.endpoints.names import ModelNames
 from foundry_rest.events import Event
 from foundry_rest.observe.log import fan_out, log_event
 from foundry_rest.observe.stats import StatsObserver
 from foundry_rest.resilience.breakers import Breakers
+from foundry_rest.resilience.explain import ExplainingSender
 from foundry_rest.resilience.limiter import Slots
 from foundry_rest.resilience.policy import BreakerPolicy
-from foundry_rest.resilience.sender import Bounds
+from foundry_rest.resilience.retry import RetryPolicy
+from foundry_rest.resilience.sender import Bounds, ResilientSender
 from foundry_rest.resilience.state import BreakerState
-from foundry_rest.transport.call import Auth
+from foundry_rest.schema import DownloadStep
+from foundry_rest.transport.call import Auth, CancelToken, Options
 from foundry_rest.transport.session import SessionTransport
 
 if TYPE_CHECKING:
     import requests
+
+    from foundry_rest.runtime import LocalRuntime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +65,7 @@ class Shared:
     stats: StatsObserver
     names: ModelNames = field(default_factory=ModelNames)
     flights: Flights = field(default_factory=Flights)
+    fetch: Fetch | None = None
 
     def close(self) -> None:
         """End every wait and close the connections."""
@@ -64,14 +73,15 @@ class Shared:
         self.transport.close()
 
 
-def assemble(recipe: Recipe, revive: Callable[[], str] | None = None) -> Shared:
+def assemble(recipe: Recipe, runtime: LocalRuntime | None = None) -> Shared:
     """Return the parts for a recipe; nothing is asked of the network.
 
     Args:
         recipe: What the client is made of.
-        revive: Starts the embedded runtime again and returns its address.
+        runtime: The embedded runtime that the client owns.
     """
     config, stats, names = recipe.config, StatsObserver(), ModelNames()
+    closing = CancelToken()
     emit = fan_out((stats, log_event, *recipe.observers))
     breakers = Breakers(recipe.breaker, recipe.breaker_state, emit) if recipe.breaker else None
 
@@ -81,7 +91,15 @@ def assemble(recipe: Recipe, revive: Callable[[], str] | None = None) -> Shared:
         if breakers is not None:
             breakers.reset(url)
 
-    service = Service(config.endpoint, _dialect(recipe.dialect), revive=revive, renewed=renew, emit=emit)
+    service = Service(
+        config.endpoint,
+        _dialect(recipe.dialect),
+        auto_start=config.auto_start,
+        revive=None if runtime is None else runtime.revive,
+        renewed=renew,
+        emit=emit,
+        closing=closing,
+    )
     transport = SessionTransport(
         service.locate,
         headers=recipe.headers,
@@ -91,8 +109,45 @@ def assemble(recipe: Recipe, revive: Callable[[], str] | None = None) -> Shared:
         pool_size=config.max_concurrency,
     )
     find = None if breakers is None else lambda: breakers.of(service.locate())
-    bounds = Bounds(slots=Slots(config.max_concurrency), breaker=find)
-    return Shared(recipe, service, transport, breakers, bounds, emit, stats, names)
+    bounds = Bounds(closing=closing, slots=Slots(config.max_concurrency), breaker=find)
+    shared = Shared(recipe, service, transport, breakers, bounds, emit, stats, names)
+    shared.fetch = None if runtime is None else _fetcher(runtime)
+    return shared
+
+
+def connect(shared: Shared, config: Config, policy: RetryPolicy, models: Callable[[], Models]) -> Context:
+    """Return what the endpoints of a client or view are given.
+
+    Args:
+        shared: The parts in common.
+        config: Settings of this client or view.
+        policy: When it tries again.
+        models: Returns its endpoint that resolves and loads.
+    """
+    service, emit = shared.service, shared.emit
+    inner = ExplainingSender(shared.transport)
+    cures = cures_by(models, service.has_moved, auto_load=config.auto_load)
+    return Context(
+        ResilientSender(inner, policy, bounds=shared.bounds, cures=cures, emit=emit),
+        shared.transport,
+        service.dialect,
+        config,
+        emit,
+        shared.names,
+        shared.flights,
+        service.seen,
+        service.locate,
+        shared.bounds.uses,
+        shared.fetch,
+    )
+
+
+def _fetcher(runtime: LocalRuntime) -> Fetch:
+    def fetch(name: str, progress: Callable[[DownloadStep], object], options: Options) -> None:
+        patience = options.timeouts.load
+        runtime.download(name, progress, timeout=patience, until=options.until, cancel=options.cancel)
+
+    return fetch
 
 
 def _dialect(given: str | Dialect) -> Dialect | None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from foundry_rest.dialects.core import CoreDialect
+from foundry_rest.dialects.legacy import LegacyDialect
 from foundry_rest.dialects.native import NativeDialect
 from foundry_rest.dialects.openai import OpenAIDialect
 from foundry_rest.dialects.operation import Dialect
@@ -22,12 +24,29 @@ from foundry_rest.errors import (
 from foundry_rest.transport.call import NATIVE_HEADER_LIMIT, Call, Options, Replay, Reply
 
 #: By the name that ``dialect=`` takes.
-DIALECTS: dict[str, type[Dialect]] = {cls.generation: cls for cls in (NativeDialect, OpenAIDialect)}
+DIALECTS: dict[str, type[Dialect]] = {
+    cls.generation: cls for cls in (NativeDialect, CoreDialect, LegacyDialect, OpenAIDialect)
+}
 
-#: path -> what the decoded body must hold -> who speaks; first match wins.
-_PROBES: tuple[tuple[str, Callable[[object], bool], type[Dialect]], ...] = (
-    ("/status", lambda body: _has(body, "modelCachePath", "pid"), NativeDialect),
-    ("/v1/models", lambda body: isinstance(body, list) or _has(body, "data"), OpenAIDialect),
+_Fits = Callable[[object], bool]
+#: path -> what the decoded body holds -> who speaks; asked in this order, first match wins.
+_PROBES: tuple[tuple[str, tuple[tuple[_Fits, type[Dialect]], ...]], ...] = (
+    (
+        "/status",
+        (
+            (lambda body: _has(body, "modelCachePath", "pid"), NativeDialect),
+            (lambda body: _has(body, "modelDirPath"), CoreDialect),
+        ),
+    ),
+    (
+        "/openai/status",
+        # The documents say ModelDirPath, its own client reads modelDirPath.
+        ((lambda body: _has(body, "modelDirPath") or _has(body, "ModelDirPath"), LegacyDialect),),
+    ),
+    (
+        "/v1/models",
+        ((lambda body: isinstance(body, list) or _has(body, "data"), OpenAIDialect),),
+    ),
 )
 
 
@@ -51,12 +70,13 @@ def detect(send: Callable[[Call], Reply], options: Options) -> Dialect:
         TransportError: Nothing answers.
     """
     url, refusal = "", None
-    for path, fits, dialect in _PROBES:
+    for path, speakers in _PROBES:
         try:
             reply = send(_probe(path, options))
-            url = reply.url
-            if fits(reply.raw):
-                return dialect()
+            url, body = reply.url, reply.raw
+            for fits, dialect in speakers:
+                if fits(body):
+                    return dialect()
         except (ServiceError, InvalidReply) as error:
             url = error.url or url
             if isinstance(error, (AuthenticationError, TooManyRequests, ServerError)):

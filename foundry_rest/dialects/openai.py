@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import ClassVar
 
 import msgspec
 
-from foundry_rest.dialects.operation import Dialect, Operation
+from foundry_rest.dialects.embeddings import parse_embeddings
+from foundry_rest.dialects.operation import Operation
+from foundry_rest.dialects.responses import ResponsesDialect
 from foundry_rest.errors import InvalidReply
 from foundry_rest.errors.reading import UNDECODABLE, error_in
 from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, ModelInfo, ServiceStatus, Usage
-from foundry_rest.transport.call import Call, Options, Replay, Reply, decode_json, encode_json, unreadable
+from foundry_rest.schema.embeddings import EmbeddingReply, EmbeddingRequest
+from foundry_rest.schema.request import Message
+from foundry_rest.transport.call import Call, Options, Reply, decode_json, unreadable
 
 _CHUNK = msgspec.json.Decoder(ChatChunk)
+#: Members of a message's part that hold more than text, as OpenAI spells them.
+_MEDIA = ("image_url", "input_audio", "file")
 
 
 class _Entry(msgspec.Struct):
@@ -23,14 +31,14 @@ class _Listing(msgspec.Struct):
     data: list[msgspec.Raw]
 
 
-class OpenAIDialect(Dialect):
+class OpenAIDialect(ResponsesDialect):
     """Speak to any service that answers ``/v1/chat/completions``."""
 
     generation: ClassVar[str] = "openai"
 
     def status(self, options: Options) -> Operation[Reply, ServiceStatus]:
         """Ask for the model list: a stranger has no status route."""
-        return Operation(self._get("/v1/models", "health.check", options), _parse_any_status)
+        return Operation(self.build_get("/v1/models", "health.check", options), _parse_any_status)
 
     def chat(self, request: ChatRequest, options: Options) -> Operation[Reply, ChatReply]:
         """Ask for a whole answer."""
@@ -44,39 +52,29 @@ class OpenAIDialect(Dialect):
 
     def list_models(self, options: Options) -> Operation[Reply, list[ModelInfo]]:
         """List the models the service knows."""
-        return Operation(self._get("/v1/models", "models.list", options), parse_models)
+        return Operation(self.build_get("/v1/models", "models.list", options), parse_models)
+
+    def embed(self, request: EmbeddingRequest, options: Options) -> Operation[Reply, EmbeddingReply]:
+        """Ask for one vector a text."""
+        body = {"model": request.id, "input": request.texts}
+        call = self.build_call("POST", "/v1/embeddings", "embeddings.create", options, body, request.model)
+        return Operation(call, partial(parse_embeddings, count=len(request.texts)))
 
     def chat_fields(self, request: ChatRequest) -> dict[str, object]:
         """Return the parameters as this service wants them spelt."""
         return request.params
 
     def _chat_call(self, request: ChatRequest, options: Options, label: str, *, stream: bool) -> Call:
+        if not self.reads_media and any(map(_holds_media, request.messages)):
+            self.unsupported(
+                "pictures, sound or files in chat",
+                "A picture goes as a data: URL into client.responses.create(), a sound file to client.audio.",
+            )
         body: dict[str, object] = {"model": request.id, "messages": request.messages}
         body |= self.chat_fields(request)
         if stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
-        return self._call("POST", "/v1/chat/completions", label, options, body, request.model)
-
-    def _get(self, path: str, label: str, options: Options, model: str = "") -> Call:
-        return self._call("GET", path, label, options, None, model)
-
-    def _call(
-        self, method: str, path: str, label: str, options: Options, body: object, model: str = ""
-    ) -> Call:
-        return Call(
-            method,
-            path,
-            None if body is None else encode_json(body),
-            Replay.ALWAYS,
-            options.timeouts,
-            options.until,
-            label=label,
-            model=model,
-            headers=options.headers,
-            cancel=options.cancel,
-            retries=options.retries,
-            header_limit=self.header_limit,
-        )
+        return self.build_call("POST", "/v1/chat/completions", label, options, body, request.model)
 
 
 def parse_chunk(event: bytes) -> ChatChunk:
@@ -144,3 +142,10 @@ def _model(entry: bytes, url: str) -> ModelInfo:
 
 def _parse_any_status(reply: Reply) -> ServiceStatus:
     return ServiceStatus(raw=reply.raw, headers=reply.headers)
+
+
+def _holds_media(message: Message) -> bool:
+    """Tell whether a message's parts are more than text; an empty one is left for the service to refuse."""
+    content = message.get("content")
+    parts = content if isinstance(content, (list, tuple)) else ()
+    return any(isinstance(part, Mapping) and any(map(part.get, _MEDIA)) for part in parts)

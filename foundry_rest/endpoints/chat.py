@@ -1,4 +1,4 @@
-"""Chat: whole answers and streams."""
+"""Chat: whole answers, answers of a type, streams, and runs in which the model calls functions."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, TypeVar, overload
 
 from foundry_rest import clock
-from foundry_rest.config import Timeouts
+from foundry_rest.config import Timeouts, whole_number
 from foundry_rest.dialects.operation import Dialect
 from foundry_rest.endpoints.context import Context
+from foundry_rest.endpoints.structured import MAX_REASKS, ask_structured, check_structured
+from foundry_rest.endpoints.toolloop import MAX_TURNS, run_loop, tools_of
+from foundry_rest.errors import ConfigError
 from foundry_rest.schema import ChatChunk, ChatParams, ChatReply, ChatRequest, Message, build_chat_request
+from foundry_rest.schema.structure import structure_of
+from foundry_rest.schema.tools import ToolRun
 from foundry_rest.stream import ChatStream
 from foundry_rest.transport.call import CancelToken, Options, Reply
 
@@ -39,6 +44,7 @@ class Chat:
         cancel: CancelToken | None = None,
         retries: int | None = None,
         parse: None = None,
+        response_model: None = None,
         **params: Unpack[ChatParams],
     ) -> ChatReply: ...
 
@@ -56,6 +62,25 @@ class Chat:
         cancel: CancelToken | None = None,
         retries: int | None = None,
         parse: Callable[[Reply], T],
+        response_model: None = None,
+        **params: Unpack[ChatParams],
+    ) -> T: ...
+
+    @overload
+    def complete(
+        self,
+        messages: str | Iterable[Message],
+        /,
+        *,
+        model: str | None = None,
+        system: str | None = None,
+        timeout: float | Timeouts | None = None,
+        deadline: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        cancel: CancelToken | None = None,
+        retries: int | None = None,
+        response_model: type[T],
+        max_reasks: int = MAX_REASKS,
         **params: Unpack[ChatParams],
     ) -> T: ...
 
@@ -72,6 +97,8 @@ class Chat:
         cancel: CancelToken | None = None,
         retries: int | None = None,
         parse: Callable[[Reply], T] | None = None,
+        response_model: type[T] | None = None,
+        max_reasks: int = MAX_REASKS,
         **params: Unpack[ChatParams],
     ) -> ChatReply | T:
         """Return the whole answer to a prompt or a conversation.
@@ -87,24 +114,103 @@ class Chat:
             retries: Tries after the first, in place of the client's number.
             parse: Reads the plain HTTP answer in place of this package; its result is returned. The
                 request is then sent as a plain one, which 2.x does not stop when it is given up.
+            response_model: Type of the answer, which is returned in place of the reply: a msgspec Struct,
+                dataclass, TypedDict, pydantic model, or another type that msgspec reads.
+            max_reasks: Further questions when an answer does not fit ``response_model``.
             params: ``max_tokens``, ``temperature``, ``tools`` and others, see ``ChatParams``.
 
         Raises:
             ConfigError: The input cannot be sent.
             ServiceError: The service said no.
             TransportError: No whole answer came; ``StreamInterrupted`` holds the text so far.
+            InvalidReply: No answer fitted ``response_model``; ``where`` and ``text`` tell why.
             DeadlineExceeded: The time for the whole call ran out.
             Cancelled: It was ended from another thread.
         """
-        started = clock.monotonic()
         options = self._context.options(timeout, deadline, headers, cancel, retries)
         request = self._request(messages, model, system, params)
-        dialect = self._context.speak(options)
+        if response_model is not None:
+            check_structured(max_reasks, params, parse=parse)
+            return ask_structured(
+                lambda question: self._whole(question, options),
+                request,
+                structure_of(response_model),
+                enforced=self._context.speak(options).enforces_schema,
+                max_reasks=max_reasks,
+                place=lambda: self._place("chat.complete", request),
+            )
         if parse is not None:
+            dialect = self._context.speak(options)
             return parse(self._context.sender.send(dialect.chat(request, options).call))
-        if dialect.completes_by_stream:
-            return self._open(dialect, request, options, started, "chat.complete").gather()
-        return self._context.ask(dialect.chat(request, options))
+        return self._whole(request, options)
+
+    def run_tools(
+        self,
+        messages: str | Iterable[Message],
+        /,
+        *,
+        functions: Iterable[Callable[..., object]],
+        max_turns: int = MAX_TURNS,
+        model: str | None = None,
+        system: str | None = None,
+        timeout: float | Timeouts | None = None,
+        deadline: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        cancel: CancelToken | None = None,
+        retries: int | None = None,
+        **params: Unpack[ChatParams],
+    ) -> ToolRun:
+        """Let the model call functions until it has its answer.
+
+        Several calls of one answer are made in order. A name or arguments that are wrong are told to the
+        model; what a function raises reaches you as it is. ``tool_choice="required"`` holds for the first
+        answer alone, and ``"auto"`` after it; give it where a model writes of a call in place of making one,
+        as some do on 0.x and 1.x (Foundry-Local issues 142, 346). Further args are those of ``complete``.
+
+        Args:
+            messages: The user's prompt, or OpenAI messages.
+            functions: Plain functions, described to the model as ``foundry_rest.schema.tools.Tool`` tells.
+            max_turns: Answers of the model, the last one included.
+            deadline: Seconds for the whole run, the functions' own time included.
+
+        Raises:
+            ConfigError: A function cannot be described, or its result is not JSON.
+            InvalidReply: ``max_tokens`` cut a call.
+            ToolLoopExceeded: The turns were used up; ``messages`` holds the conversation.
+        """
+        options = self._context.options(timeout, deadline, headers, cancel, retries)
+        whole_number("max_turns", max_turns, 1)
+        if "tools" in params:
+            raise ConfigError("tools cannot be given to run_tools(): functions takes their place")
+        tools = tools_of(functions)
+        given = {**params, "tools": [tool.spec for tool in tools.values()]}
+        request = self._request(messages, model, system, given)
+        return run_loop(
+            lambda question: self._whole(question, options),
+            request,
+            tools,
+            max_turns,
+            lambda: self._place("chat.run_tools", request),
+        )
+
+    def count_tokens(
+        self,
+        messages: str | Iterable[Message],
+        /,
+        *,
+        model: str | None = None,
+        system: str | None = None,
+        timeout: float | Timeouts | None = None,
+        deadline: float | None = None,
+    ) -> int:
+        """Return how many tokens a prompt or a conversation has, by the model's own tokenizer.
+
+        Raises:
+            UnsupportedByService: Only 0.x has a route for it.
+        """
+        options = self._context.options(timeout, deadline)
+        request = self._request(messages, model, system, {})
+        return self._context.ask(self._context.speak(options).count_tokens(request, options))
 
     def stream(
         self,
@@ -154,6 +260,16 @@ class Chat:
             system=system,
             params=params,
         )
+
+    def _whole(self, request: ChatRequest, options: Options) -> ChatReply:
+        started = clock.monotonic()
+        dialect = self._context.speak(options)
+        if dialect.completes_by_stream:
+            return self._open(dialect, request, options, started, "chat.complete").gather()
+        return self._context.ask(dialect.chat(request, options))
+
+    def _place(self, call: str, request: ChatRequest) -> dict[str, str]:
+        return {"call": call, "url": self._context.locate(), "model": request.model}
 
     def _open(
         self,

@@ -14,11 +14,16 @@ from foundry_rest.config import Config, Timeouts, positive_seconds, whole_number
 from foundry_rest.dialects.operation import Dialect, Operation
 from foundry_rest.endpoints.flight import Flights
 from foundry_rest.endpoints.names import ModelNames
-from foundry_rest.errors import InvalidReply
+from foundry_rest.errors import InvalidReply, ServiceError
 from foundry_rest.events import Event
+from foundry_rest.resilience.uses import Uses
+from foundry_rest.schema import DownloadStep
 from foundry_rest.transport.call import Call, CancelToken, Options, Reply, Sender, encode_json
 
 T = TypeVar("T")
+
+#: Downloads the named model, tells each step, within the options' bounds.
+Fetch = Callable[[str, Callable[[DownloadStep], object], Options], None]
 
 
 @dataclass(slots=True)
@@ -35,6 +40,9 @@ class Context:
         names: What was learnt about model names.
         flights: Work under way that other threads may wait for.
         seen: Told which process answers.
+        locate: Returns the service's address.
+        uses: Models that requests run on.
+        fetch: Downloads a model through the embedded runtime; ``None`` without one.
     """
 
     sender: Sender
@@ -45,6 +53,9 @@ class Context:
     names: ModelNames = field(default_factory=ModelNames)
     flights: Flights = field(default_factory=Flights)
     seen: Callable[[int | None], None] = lambda pid: None
+    locate: Callable[[], str] = lambda: ""
+    uses: Uses = field(default_factory=Uses)
+    fetch: Fetch | None = None
 
     def speak(self, options: Options) -> Dialect:
         """Return the dialect of the service."""
@@ -84,14 +95,19 @@ def read(operation: Operation[Reply, T], reply: Reply) -> T:
     """Return what an operation reads from its answer; what cannot be read names the call."""
     try:
         return operation.parse(reply)
-    except InvalidReply as error:
+    except (InvalidReply, ServiceError) as error:  # a response may tell its failure under HTTP 200
         error.call, error.url, error.model = operation.call.label, reply.url, operation.call.model
         raise
 
 
 def with_model(call: Call, model_id: str) -> Call | None:
     """Return ``call`` asking for another model id; ``None`` when it asks for that one already."""
-    body = msgspec.json.decode(call.body) if call.body else None
+    body = _asking(call.body, model_id)
+    return None if body is None else replace(call, body=body, plain=_asking(call.plain, model_id))
+
+
+def _asking(content: bytes | None, model_id: str) -> bytes | None:
+    body = msgspec.json.decode(content) if content else None
     if not isinstance(body, dict) or "model" not in body or body["model"] == model_id:
         return None
-    return replace(call, body=encode_json({**body, "model": model_id}))
+    return encode_json({**body, "model": model_id})

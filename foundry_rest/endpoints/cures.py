@@ -7,14 +7,14 @@ from collections.abc import Callable
 from foundry_rest.endpoints.context import with_model
 from foundry_rest.endpoints.models import Models
 from foundry_rest.errors import FoundryError, ModelNotFound, ModelNotLoaded, ServiceUnreachable
-from foundry_rest.transport.call import Call
+from foundry_rest.transport.call import Call, Options
 
 #: Removes the cause of one failure; returns the call to repeat, or ``None`` when it cannot help.
 Cure = Callable[[Call, FoundryError], "Call | None"]
 
 
 def cures_by(
-    models: Callable[[], Models], has_moved: Callable[[str], bool], *, auto_load: bool
+    models: Callable[[], Models], has_moved: Callable[[str, Options], bool], *, auto_load: bool
 ) -> dict[type[FoundryError], tuple[str, Cure]]:
     """Return the cures: error class -> (name in events, what to do).
 
@@ -46,15 +46,14 @@ def cures_by(
 
     def rediscover(call: Call, error: FoundryError) -> Call | None:
         """Look where the service is now; the same call goes there when it has moved."""
-        return call if has_moved(error.url) else None
+        bounds = Options(until=call.until, cancel=call.cancel)
+        return call if has_moved(error.url, bounds) else None
 
-    loading: dict[type[FoundryError], tuple[str, Cure]] = (
-        {ModelNotLoaded: ("load", load)} if auto_load else {}
-    )
     return {
         ServiceUnreachable: ("rediscover", rediscover),
         ModelNotFound: ("resolve", resolve),
-        **loading,
+        # 1.x and 0.x say of an alias, too, that it is not loaded.
+        ModelNotLoaded: ("load", load) if auto_load else ("resolve", resolve),
     }
 
 

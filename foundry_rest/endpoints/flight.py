@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Generic, TypeVar
 
-from foundry_rest import clock
-from foundry_rest.errors import Cancelled, DeadlineExceeded
-from foundry_rest.transport.call import Options
+from foundry_rest.transport.call import CancelToken, Options
+from foundry_rest.transport.waiting import wait_for
 
 T = TypeVar("T")
 
@@ -45,13 +43,17 @@ class Flights:
 
     No lock is held while anybody works. When the one who works fails, one of those who wait tries for
     itself: an error belongs to the call that met it.
+
+    Args:
+        closing: Ends every wait, besides each call's own token.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, closing: CancelToken | None = None) -> None:
+        self._closing = closing
         self._pid = os.getpid()
         self._under_way: dict[str, _Flight[object]] = {}
 
-    def run(self, key: str, options: Options, work: Callable[[], T]) -> T:
+    def run(self, key: str, options: Options, work: Callable[[], T], doing: str = "loads the model") -> T:
         """Return what ``work`` returns, here or in the thread that is at it already.
 
         Raises:
@@ -65,7 +67,10 @@ class Flights:
             first: _Flight[T] = self._under_way.setdefault(key, mine)  # type: ignore[arg-type, assignment]
             if first is mine:
                 return self._lead(key, mine, work)
-            _wait_for(first, options)
+            tokens = [token for token in (self._closing, options.cancel) if token is not None]
+            woken = threading.Event()
+            first.join(woken)
+            wait_for(woken, options.until, tokens, f"another thread that {doing}")
             if first.results:
                 return first.results[0]
 
@@ -76,15 +81,3 @@ class Flights:
             self._under_way.pop(key, None)
             mine.land()
         return mine.results[0]
-
-
-def _wait_for(flight: _Flight[T], options: Options) -> None:
-    woken = threading.Event()
-    flight.join(woken)
-    cancel = options.cancel
-    with nullcontext() if cancel is None else cancel.watched(woken.set):
-        in_time = clock.wait(woken, max(0.0, options.until - clock.monotonic()))
-    if cancel is not None and cancel.cancelled:
-        raise Cancelled("the call was ended from elsewhere while another thread loaded the model")
-    if not in_time:
-        raise DeadlineExceeded("the deadline passed while another thread loaded the model")

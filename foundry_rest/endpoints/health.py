@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from foundry_rest import clock
@@ -17,7 +18,7 @@ from foundry_rest.errors import (
     TransportError,
     UnsupportedByService,
 )
-from foundry_rest.schema import HealthReport
+from foundry_rest.schema import HealthReport, ServiceStatus
 from foundry_rest.transport.call import Options
 
 #: Status answers in milliseconds even while a model is loaded or answers run (measured, section 1).
@@ -60,7 +61,7 @@ class Health:
             generation=dialect.generation,
             pid=status.pid,
             loaded_models=tuple(loaded or ()),
-            memory_usage=_resident_memory(status.pid, reply.url),
+            memory_usage=_resident_memory(status, reply.url),
             latency=reply.elapsed,
             raw=status.raw,
             headers=status.headers,
@@ -115,20 +116,33 @@ def _not_ready(error: FoundryError, timeout: float) -> DeadlineExceeded:
     )
 
 
-def _resident_memory(pid: int | None, url: str) -> int | None:
-    """Return the bytes that process ``pid`` holds in memory, if it is the one that answers at ``url``.
+def _resident_memory(status: ServiceStatus, url: str) -> int | None:
+    """Return the bytes that the service's process holds in memory, if it is a process of this machine.
 
-    A forwarded port looks like this machine and is not, so the process must hold the listening port.
+    A forwarded port looks like this machine and is not. So the process that the service names must hold
+    the listening port; and where it names none, its model directory must be here.
     """
-    if pid is None or not is_loopback(url):
+    if not is_loopback(url):
         return None
     import psutil
 
     try:
-        process = psutil.Process(pid)
         port = urlsplit(url).port
-        if not any(held.laddr and held.laddr.port == port for held in process.net_connections("tcp")):
+        pid = _listener(status.cache_path, port) if status.pid is None else status.pid
+        if pid is None:
             return None
-        return int(process.memory_info().rss)
-    except (psutil.Error, ValueError, OverflowError):  # the last two: no number for a process
+        process = psutil.Process(pid)
+        ports = {held.laddr.port for held in process.net_connections("tcp") if held.laddr}
+        return int(process.memory_info().rss) if port in ports else None
+    except (psutil.Error, OSError, ValueError, OverflowError):  # the last two: no number for a process
         return None
+
+
+def _listener(cache_path: str, port: int | None) -> int | None:
+    """Return the process that listens on a port; ``None`` where the system does not show it."""
+    if not cache_path or not Path(cache_path).is_dir():
+        return None
+    import psutil
+
+    listening = (held for held in psutil.net_connections("tcp") if held.status == psutil.CONN_LISTEN)
+    return next((held.pid for held in listening if held.laddr and held.laddr.port == port), None)

@@ -6,10 +6,11 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 
+from foundry_rest.errors import ModelNotFound
 from foundry_rest.schema import ModelInfo
 
 #: The order in which the service itself picks a variant (foundry-local-rest.md section 3.1).
-_DEVICES = ("NPU", "GPU", "CPU")
+DEVICES = ("NPU", "GPU", "CPU")
 #: What an id adds to its model's name: ``-generic-cpu:5``.
 _VARIANT = re.compile(r"(-[a-z0-9]+-(cpu|gpu|npu))?(:\d+)?$")
 
@@ -21,10 +22,17 @@ class ModelNames:
         self._known: dict[str, ModelInfo] = {}
 
     def learn(self, name: str, info: ModelInfo) -> None:
-        """Remember that ``name`` means this model, as do its id and alias."""
-        for spelling in (name, info.id, info.alias):
-            if spelling:
-                self._known[spelling] = info
+        """Remember that ``name`` means this model, as does its id.
+
+        Its alias does so only when that was asked for: else it may mean another variant.
+        """
+        self._known[name] = self._known[info.id] = info
+        if name.casefold() == info.alias.casefold():
+            self._known[info.alias] = info
+
+    def means(self, name: str, info: ModelInfo) -> bool:
+        """Tell whether ``name`` was learnt to mean this model, or says so itself."""
+        return self.id_of(name) == info.id or info.has_name(name)
 
     def get(self, name: str) -> ModelInfo | None:
         """Return the model that ``name`` was seen to mean."""
@@ -40,9 +48,21 @@ class ModelNames:
         self._known.clear()
 
 
-def best_match(name: str, models: Iterable[ModelInfo]) -> ModelInfo | None:
-    """Return the variant that ``name`` means: exact id first, then what is cached, device, version."""
-    fitting = [info for info in models if info.has_name(name)]
+def same_model(id_: str, other: str) -> bool:
+    """Tell whether two ids name one model: in any case, and one may lack its version."""
+    one, two = id_.casefold(), other.casefold()
+    return one == two or ((":" in one) != (":" in two) and one.partition(":")[0] == two.partition(":")[0])
+
+
+def best_match(name: str, models: Iterable[ModelInfo], device: str = "") -> ModelInfo | None:
+    """Return the variant that ``name`` means: exact id first, then what is cached, device, kind, version.
+
+    Args:
+        name: Alias, id, or id without its version.
+        models: To choose from.
+        device: Only variants for this one: ``"NPU"``, ``"GPU"``, ``"CPU"``.
+    """
+    fitting = [info for info in models if info.has_name(name) and _is_for(device, info)]
     return min(fitting, key=lambda info: _rank(name, info), default=None)
 
 
@@ -73,11 +93,27 @@ def near_names(name: str, models: Iterable[ModelInfo]) -> tuple[str, ...]:
     return tuple(difflib.get_close_matches(name, sorted(names), n=3, cutoff=0.5))
 
 
+def suggest(error: ModelNotFound, models: Iterable[ModelInfo]) -> None:
+    """Tell in the error which names come near, or why the service's own name will not do."""
+    models = tuple(models)
+    if any(info.id == error.model for info in models):
+        error.advice = "The service lists this id but takes the alias here, such as 'phi-4-mini': give that."
+        return
+    error.suggestions = near_names(error.model, models)
+    if error.suggestions:
+        error.advice = f"Did you mean {' or '.join(error.suggestions)}? {ModelNotFound.advice}"
+
+
+def _is_for(device: str, info: ModelInfo) -> bool:
+    return not device or info.device.upper() == device.upper()
+
+
 def _begins(stem: str, name: str) -> bool:
     return stem == name or stem.startswith(f"{name}-")
 
 
-def _rank(name: str, info: ModelInfo) -> tuple[bool, bool, int, int]:
-    device = _DEVICES.index(info.device.upper()) if info.device.upper() in _DEVICES else len(_DEVICES)
+def _rank(name: str, info: ModelInfo) -> tuple[bool, bool, int, bool, int]:
+    """Sort as the services do: one made for this very device goes before a newer generic one."""
+    device = DEVICES.index(info.device.upper()) if info.device.upper() in DEVICES else len(DEVICES)
     version = int(info.version) if info.version.isdigit() else 0
-    return info.id != name, info.cached is False, device, -version
+    return info.id != name, info.cached is False, device, "generic" in info.name.casefold(), -version

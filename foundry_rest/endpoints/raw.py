@@ -84,6 +84,7 @@ class Raw:
             TransportError: No whole answer came.
         """
         options = self._context.options(timeout, deadline, headers, cancel, retries)
+        self._service.locate(options)  # within the call's bounds; the transport has none for it
         call = build_raw_call(method, path, json, replay, options, self._service.header_limit)
         reply = self._context.sender.send(call)
         return reply if parse is None else parse(reply)

@@ -26,7 +26,8 @@
     │   └── ServerError
     │       ├── InferenceFailed
     │       └── LoadFailed
-    └── InvalidReply
+    ├── InvalidReply
+    └── ToolLoopExceeded
 
 The classes are grouped by what a caller can do. The requests bases keep ``except
 requests.ConnectionError`` alive in code that was written before this package. Facts are attributes;
@@ -165,10 +166,11 @@ class ServiceUnreachable(TransportError, _requests.ConnectionError):
 
     Attributes:
         stale: It was a kept connection that died before one byte came: the service may be well.
+        begun: It broke within the answer: its status had come.
     """
 
     stale: bool = False
-
+    begun: bool = False
     advice = "Check that the service runs (foundry-rest health), or start one: foundry-rest serve."
 
 
@@ -208,7 +210,7 @@ class BadRequest(ServiceError):
 class ContextLengthExceeded(BadRequest):
     """Report that prompt and ``max_tokens`` together exceed the model's context."""
 
-    advice = "Lower max_tokens or shorten the messages."
+    advice = "Lower max_tokens (max_output_tokens) or shorten the messages."
 
 
 class ModelNotLoaded(BadRequest):
@@ -220,7 +222,7 @@ class ModelNotLoaded(BadRequest):
 class ModelNotCached(BadRequest):
     """Report a model that is in the catalog but not on this machine."""
 
-    advice = "Download it first (foundry model download NAME, or the embedded runtime), then load it."
+    advice = "Download it first: client.models.download(name), or foundry model download NAME."
 
 
 class UnsupportedParameter(BadRequest):
@@ -274,10 +276,23 @@ class InvalidReply(FoundryError):
     """Report an answer that cannot be read.
 
     Attributes:
-        where: Path in the body, such as ``$.choices[0]``.
+        where: Path in the body, such as ``$.choices[0]``; in ``text`` where that is what does not fit.
         body: The start of what came, at most 2,048 bytes.
+        text: What the model wrote, whole, when that does not fit the type asked for.
     """
 
     where: str = ""
     body: bytes = b""
+    text: str = ""
     advice = "Check that the address is a Foundry Local service and not a proxy or another server."
+
+
+class ToolLoopExceeded(FoundryError):
+    """Report that the model still asked for tools after ``turns`` answers, its bound.
+
+    ``messages`` is the conversation up to the last results: ``run_tools(error.messages, ...)`` goes on.
+    """
+
+    turns: int = 0
+    messages: tuple[object, ...] = ()
+    advice = "Give a larger max_turns, or go on from error.messages."

@@ -37,13 +37,15 @@ UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 #: First match wins; searched in message and code. "is not loaded" and "invalid openai json" are 1.x, "no
 #: openaiservice provider" is 0.x, codes are OpenAI's, the rest is 2.x. A 500 that the same request
-#: gets again each time counts as the request's fault.
+#: gets again each time counts as the request's fault: so does "hidden_states" (a chat model was to embed).
 _BY_WORDING: tuple[tuple[re.Pattern[str], type[ServiceError]], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), cls)
     for pattern, cls in (
         (r"exceeds the model's maximum context length|context_length_exceeded", ContextLengthExceeded),
         (r"cannot be greater than model context_length", ContextLengthExceeded),
-        (r"^invalid openai json request|error creating grammar", BadRequest),
+        (r"^invalid openai json request|error creating grammar|'hidden_states' was not found", BadRequest),
+        (r"\[AudioDecoder\]|\[LogMel\]|audio_features must be provided", BadRequest),
+        (r"empty chat template|invalid type in response format", BadRequest),
         (r"model not loaded|must be loaded before|is not loaded\b", ModelNotLoaded),
         (r"no openaiservice provider found", ModelNotLoaded),
         (r"model not cached|must be downloaded before", ModelNotCached),
@@ -51,6 +53,7 @@ _BY_WORDING: tuple[tuple[re.Pattern[str], type[ServiceError]], ...] = tuple(
         (r"unsupported parameter", UnsupportedParameter),
         (r"^(un)?load failed|failed loading model", LoadFailed),
         (r"inference failed|invalid tool call|failed to create generator", InferenceFailed),
+        (r"\btool '[^']*': instance '", InferenceFailed),
     )
 )
 _BY_STATUS: dict[int, type[ServiceError]] = {
@@ -58,6 +61,23 @@ _BY_STATUS: dict[int, type[ServiceError]] = {
     403: AuthenticationError,
     404: NotFound,
     429: TooManyRequests,
+}
+#: What a service leaves to be guessed, by its wording.
+_ADVICE: tuple[tuple[re.Pattern[str], str], ...] = (
+    (
+        re.compile(r"'hidden_states' was not found"),
+        "This model gives no embeddings: choose one whose task is embeddings from client.models.catalog().",
+    ),
+    (
+        re.compile(r"^failed to retrieve model list", re.IGNORECASE),
+        "The service cannot reach Microsoft's catalog: check network, proxy and SSL_CERT_FILE where it runs.",
+    ),
+)
+#: 1.x answers every failure of these calls with a 500 and no word (foundry-local-rest.md section 2.1).
+_WORDLESS = {
+    "models.load": "It does not say why: the name may be unknown (case counts), the model not downloaded, "
+    "its files broken or the memory full. See client.models.catalog() and the service's own log.",
+    "models.unload": "It does not say why: it may not reach its catalog. See the service's own log.",
 }
 #: What an error inside a stream stands for: its ``type`` is the only hint (reference 3.4).
 _STATUS_OF_TYPE = {"invalid_request_error": 400, "server_error": 500}
@@ -85,8 +105,9 @@ def service_error(
     shown = _shown(said.message) or f"the service answered {status} without a message"
     if 300 <= status < 400:
         shown = f"the service redirects to {headers.get('location', 'nowhere')}; redirects are not followed"
-    cls = _classify(status, said)
-    return cls(
+    wordless = _WORDLESS.get(call, "") if status == 500 and not said.message else ""
+    cls = LoadFailed if wordless else _classify(status, said)
+    error = cls(
         shown,
         status=status,
         code=said.code,
@@ -96,6 +117,7 @@ def service_error(
         url=url,
         model=model,
     )
+    return _advise(error, wordless or _advice(said))
 
 
 def error_in(payload: bytes) -> ServiceError | None:
@@ -113,9 +135,10 @@ def error_in(payload: bytes) -> ServiceError | None:
         return None
     said = _read(payload)
     status = _STATUS_OF_TYPE.get(said.type or said.code or "", 500)
-    return _classify(status, said)(
+    error = _classify(status, said)(
         _shown(said.message) or "the service reported an error", status=status, code=said.code, body=payload
     )
+    return _advise(error, _advice(said))
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -153,6 +176,17 @@ def _classify(status: int, said: _Said) -> type[ServiceError]:
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     return ServerError if status >= 500 else BadRequest if status >= 400 else ServiceError
+
+
+def _advice(said: _Said) -> str:
+    return next((advice for pattern, advice in _ADVICE if pattern.search(said.message)), "")
+
+
+def _advise(error: ServiceError, advice: str) -> ServiceError:
+    """Return the error with an advice of its own, where there is a better one than its class's."""
+    if advice:
+        error.advice = advice
+    return error
 
 
 def _read(body: bytes) -> _Said:

@@ -1,4 +1,4 @@
-"""What an answer holds until it is over: its slot, and its ticket of the breaker."""
+"""What an answer holds until it is over: its slot, its model, and its ticket of the breaker."""
 
 from __future__ import annotations
 
@@ -10,24 +10,38 @@ from foundry_rest.errors import FoundryError
 from foundry_rest.resilience.breaker import Breaker, Outcome, Ticket
 from foundry_rest.resilience.judgement import outcome_of
 from foundry_rest.resilience.limiter import Slot
+from foundry_rest.resilience.uses import Use
 from foundry_rest.transport.call import OpenReply
 
 R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Hold what a request takes while it is under way: a slot, and the use of a model."""
+
+    slot: Slot | None
+    use: Use | None
+
+    def release(self) -> None:
+        """Give both back; the first call counts."""
+        for taken in (self.slot, self.use):
+            if taken is not None:
+                taken.release()
+
+
+@dataclass(frozen=True, slots=True)
 class Admitted(Generic[R]):
-    """Hold an answer with what was taken for it: a slot, and a ticket of the breaker."""
+    """Hold an answer with what was taken for it, and its ticket of the breaker."""
 
     answer: R
-    slot: Slot | None
+    hold: Hold
     breaker: Breaker | None
     ticket: Ticket | None
 
     def let_go(self) -> R:
-        """Give the slot back and return the answer."""
-        if self.slot is not None:
-            self.slot.release()
+        """Give back what was taken and return the answer."""
+        self.hold.release()
         return self.answer
 
     def succeed(self) -> None:

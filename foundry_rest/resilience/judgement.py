@@ -2,7 +2,8 @@
 
 The breaker judges the service, not the prompt. What the caller can mend (4xx, a model that is not loaded,
 a deadline of his own) tells nothing; silence, a lost connection, a 5xx or an answer that cannot be read
-do. A tool call that the model got wrong is a 500 of the service and the model's doing.
+do. A tool call that the model got wrong is a 500 of the service and the model's doing, a catalog that 1.x
+cannot reach is one and the network's.
 """
 
 from __future__ import annotations
@@ -31,13 +32,15 @@ _OUTCOMES: tuple[tuple[type[FoundryError], Outcome], ...] = (
     (LoadFailed, _N),
     (ServerError, _F),
 )
-#: In the message of a 500 that is the model's doing (foundry-local-rest.md section 3.2).
-_MODELS_DOING = "tool call"
+#: In the message of a 500 that is not the service's doing: the model's (foundry-local-rest.md section 3.2),
+#: or the network's, on which 1.x has to list its models while it answers chats well.
+_NOT_ITS_DOING = ("tool call", "': instance '", "failed to retrieve model list")
 
 
 def outcome_of(error: FoundryError) -> Outcome:
     """Return what a failed attempt tells about the service."""
-    if isinstance(error, ServerError) and _MODELS_DOING in error.message.lower():
+    said = error.message.lower() if isinstance(error, ServerError) else ""
+    if any(words in said for words in _NOT_ITS_DOING):
         return Outcome.NEUTRAL
     return next((outcome for cls, outcome in _OUTCOMES if isinstance(error, cls)), Outcome.NEUTRAL)
 

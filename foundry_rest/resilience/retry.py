@@ -41,6 +41,8 @@ _LIMITS: tuple[tuple[type[FoundryError], int | None], ...] = (
 )
 #: The refusal to unload a model while an answer runs on it (native-runtime-measured.md section 3).
 _IN_USE = b"still using it"
+#: 1.x has asked all regions of its catalog by then (foundry-local-rest.md section 2.2).
+_NO_CATALOG = b"Failed to retrieve model list"
 #: Statuses that say "later", whatever the route: the request has not begun.
 _LATER = (429, 503)
 
@@ -125,5 +127,7 @@ def _limit(error: FoundryError, replay: Replay) -> float:
         return 0
     if isinstance(error, LoadFailed) and _IN_USE in error.body:
         return float("inf")  # the session of an answer that was just read lives some 5 ms longer
+    if isinstance(error, ServerError) and _NO_CATALOG in error.body:
+        return 0
     granted = next((limit for cls, limit in _LIMITS if isinstance(error, cls)), 0)
     return float("inf") if granted is None else granted

@@ -23,10 +23,11 @@ from foundry_rest.config import SLOT_TIMEOUT
 from foundry_rest.errors import Attempt, Cancelled, FoundryError, ServiceUnreachable, TransportError
 from foundry_rest.events import AttemptFailed, CallFinished, CureStarted, Event
 from foundry_rest.resilience.breaker import Breaker, Outcome
-from foundry_rest.resilience.held import Admitted, HeldReply
+from foundry_rest.resilience.held import Admitted, HeldReply, Hold
 from foundry_rest.resilience.judgement import is_answer, outcome_of
-from foundry_rest.resilience.limiter import RetryBudget, Slot, Slots
+from foundry_rest.resilience.limiter import RetryBudget, Slots
 from foundry_rest.resilience.retry import RetryPolicy, full_jitter
+from foundry_rest.resilience.uses import Uses
 from foundry_rest.transport.call import Call, CancelToken, OpenReply, Replay, Reply, Sender
 
 R = TypeVar("R")
@@ -48,12 +49,14 @@ class Bounds:
         closing: Cancelled when the client closes.
         slots: Calls at a time; ``None`` for no bound.
         breaker: Returns the breaker of the service's address; ``None`` for none.
+        uses: Models that requests run on.
     """
 
     budget: RetryBudget = field(default_factory=RetryBudget)
     closing: CancelToken = field(default_factory=CancelToken)
     slots: Slots | None = None
     breaker: Callable[[], Breaker] | None = None
+    uses: Uses = field(default_factory=Uses)
 
 
 class ResilientSender:
@@ -135,22 +138,30 @@ class _Journey:
     # ---------------------------------------------------------------- one attempt
 
     def _try(self, attempt: Callable[[Call], R]) -> Admitted[R]:
-        slots = self._sender.bounds.slots
-        slot = None
-        if slots is not None:
-            until = min(self._call.until, clock.monotonic() + SLOT_TIMEOUT)
-            slot = slots.acquire(until, self._tokens)
+        hold = self._take()
         try:
-            return self._admit(attempt, slot)
+            return self._admit(attempt, hold)
         except BaseException:
-            if slot is not None:
-                slot.release()
+            hold.release()
             raise
 
-    def _admit(self, attempt: Callable[[Call], R], slot: Slot | None) -> Admitted[R]:
+    def _take(self) -> Hold:
+        """Wait for the model first, then for a slot: one who unloads the model needs a slot for it."""
+        bounds, call = self._sender.bounds, self._call
+        until = min(call.until, clock.monotonic() + SLOT_TIMEOUT)
+        asks_model = bool(call.model) and call.body is not None
+        use = bounds.uses.begin(call.model, until, self._tokens) if asks_model else None
+        try:
+            slot = None if bounds.slots is None else bounds.slots.acquire(until, self._tokens)
+            return Hold(slot, use)
+        except BaseException:
+            Hold(None, use).release()
+            raise
+
+    def _admit(self, attempt: Callable[[Call], R], hold: Hold) -> Admitted[R]:
         find = self._sender.bounds.breaker
         if find is None:
-            return Admitted(attempt(self._call), slot, None, None)
+            return Admitted(attempt(self._call), hold, None, None)
         breaker = find()
         ticket = breaker.admit()
         try:
@@ -163,7 +174,7 @@ class _Journey:
             raise
         if ticket.probe:
             breaker.report(ticket, Outcome.SUCCESS)
-        return Admitted(answer, slot, breaker, ticket)
+        return Admitted(answer, hold, breaker, ticket)
 
     def _judge(self, error: FoundryError) -> Outcome:
         """Return what a failure tells; answers with a status count once per call, however often asked."""

@@ -1,7 +1,7 @@
 """What users give and get."""
 
 from foundry_rest.schema.chat import ChatChunk, ChatReply, Choice, FunctionCall, Part, ToolCall, Usage
-from foundry_rest.schema.models import HealthReport, ModelInfo, ServiceStatus
+from foundry_rest.schema.models import DownloadStep, HealthReport, ModelInfo, ServiceStatus
 from foundry_rest.schema.request import ChatParams, ChatRequest, Message, build_chat_request
 from foundry_rest.schema.stats import CallStats, Stats
 
@@ -12,6 +12,7 @@ __all__ = [
     "ChatReply",
     "ChatRequest",
     "Choice",
+    "DownloadStep",
     "FunctionCall",
     "HealthReport",
     "Message",

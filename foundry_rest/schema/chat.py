@@ -6,9 +6,16 @@ One set of types reads both, because the generations mix them: 1.x and 0.x send 
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Mapping
+from typing import TypeVar, overload
 
 import msgspec
+
+from foundry_rest.errors import InvalidReply
+from foundry_rest.schema.fit import Misfit, read_json
+
+T = TypeVar("T")
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -33,6 +40,47 @@ class ToolCall(msgspec.Struct, frozen=True):
     type: str | None = None
     function: FunctionCall | None = None
     index: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Return the function's name, ``""`` when the model named none."""
+        return (self.function and self.function.name) or ""
+
+    @property
+    def arguments(self) -> str:
+        """Return the arguments as JSON text, ``"{}"`` when the model wrote none."""
+        return (self.function and self.function.arguments) or "{}"
+
+    @property
+    def message(self) -> dict[str, object]:
+        """Return the call as a message of the assistant repeats it.
+
+        A service that gives no ids gets one made of the name: messages need one.
+        """
+        function = {"name": self.name, "arguments": self.arguments}
+        return {"id": self.id or f"call_{self.name}", "type": "function", "function": function}
+
+    @overload
+    def parse(self) -> dict[str, object]: ...
+
+    @overload
+    def parse(self, kind: builtins.type[T]) -> T: ...
+
+    def parse(self, kind: builtins.type[object] = dict) -> object:
+        """Return the arguments as ``kind``: anything msgspec can read, a dict when not given.
+
+        Raises:
+            InvalidReply: They are not JSON, or do not fit; ``where`` is the path, ``text`` what came.
+        """
+        try:
+            return read_json(self.arguments, kind)
+        except Misfit as misfit:
+            raise InvalidReply(
+                f"the arguments for tool {self.name!r} do not fit: {misfit.what}",
+                where=misfit.where.replace("$", "$.function.arguments", 1),
+                text=self.arguments,
+                advice="Answer the call with the error's text, so that the model can mend it.",
+            ) from None
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -138,6 +186,14 @@ class ChatReply(msgspec.Struct, frozen=True, kw_only=True):
         """Return the decoded body; for an answer gathered from a stream, the list of its events."""
         decoded = [msgspec.json.decode(body) for body in self.bodies]
         return decoded[0] if self.first_token is None and decoded else decoded
+
+    @property
+    def message(self) -> dict[str, object]:
+        """Return the answer as the next message of the conversation; the reasoning is not sent back."""
+        said: dict[str, object] = {"role": "assistant", "content": self.content}
+        if self.tool_calls:
+            said["tool_calls"] = [call.message for call in self.tool_calls]
+        return said
 
 
 _NOTHING = Part()

@@ -41,9 +41,27 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     raw: object = None
 
     def has_name(self, name: str) -> bool:
-        """Tell whether ``name`` means this model: id, alias, or id without version, in any case."""
+        """Tell whether ``name`` means this model: id, alias, or id without version, in any case.
+
+        Where the service tells no versions (1.x on another machine), any version of the name does.
+        """
         folded = name.casefold()
-        return folded in (self.id.casefold(), self.alias.casefold(), self.name.casefold())
+        mine = (self.id.casefold(), self.alias.casefold(), self.name.casefold())
+        return folded in mine or (not self.version and folded.partition(":")[0] == self.id.casefold())
+
+
+class DownloadStep(msgspec.Struct, frozen=True, kw_only=True):
+    """Tell how far a download is.
+
+    Attributes:
+        fraction: 0.0 to 1.0 of the file, or of the whole model.
+        file: Which file; ``""`` for the whole model.
+        done: It was the last step: the service says that the model is there.
+    """
+
+    fraction: float = 0.0
+    file: str = ""
+    done: bool = False
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +86,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         status: ``"ok"``; a service that does not answer raises instead.
         url: Its address.
-        generation: Dialect it speaks: ``"native"`` (2.x), ``"openai"`` (a stranger).
+        generation: ``"native"`` (2.x), ``"core"`` (1.x), ``"legacy"`` (0.x), or ``"openai"`` (a stranger).
         pid: Its process, or ``None``.
         loaded_models: Ids of the models in memory.
         memory_usage: Resident memory of the service process in bytes; ``None`` on another machine.

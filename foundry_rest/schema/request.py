@@ -1,13 +1,7 @@
-"""Check what users give, so that bad input never reaches the wire.
-
-JSON has no way to say NaN, bytes or endless nesting: msgspec writes NaN as null and bytes as base64,
-and the service then ignores the parameter or answers a prompt nobody wrote; JSON nested 60,000 deep
-kills 2.x. Everything is therefore walked once, without recursion, before it is written.
-"""
+"""Check what users give, so that bad input never reaches the wire."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypedDict
@@ -15,11 +9,24 @@ from typing import TypedDict
 import msgspec
 
 from foundry_rest.errors import ConfigError
+from foundry_rest.schema.checks import check_json
+from foundry_rest.schema.messages import Message, build_conversation
+from foundry_rest.schema.tools import Tool
 
-#: One message of a conversation, as OpenAI spells it.
-Message = Mapping[str, object]
-#: Deepest nesting sent. Real requests (tool schemas) stay below 20.
-MAX_DEPTH = 64
+__all__ = [
+    "PARAM_RULES",
+    "ChatParams",
+    "ChatRequest",
+    "Message",
+    "Rules",
+    "build_chat_request",
+    "check_json",
+    "check_model_name",
+    "checked_params",
+]
+
+#: Parameter's name -> (what is allowed, test).
+Rules = Mapping[str, tuple[str, Callable[[object], bool]]]
 #: Longest model name; ids in the catalog stay below 80.
 _MAX_NAME = 200
 _NOT_IN_NAME = re.compile(r"[^!-~]")
@@ -34,7 +41,8 @@ class ChatParams(TypedDict, total=False):
     top_p: float
     stop: str | Sequence[str]
     seed: int
-    tools: Sequence[Mapping[str, object]]
+    #: Plain functions are described to the model as ``foundry_rest.schema.tools.Tool`` tells.
+    tools: Sequence[Mapping[str, object] | Callable[..., object]]
     tool_choice: str | Mapping[str, object]
     response_format: Mapping[str, object]
     presence_penalty: float
@@ -85,19 +93,35 @@ def build_chat_request(
     Raises:
         ConfigError: Something in it cannot be sent or would be misread by the service.
     """
+    fields = checked_params(_with_tools(params or {}), PARAM_RULES, _DECIDED_ELSEWHERE)
+    if "max_tokens" not in fields and "max_completion_tokens" not in fields:
+        fields["max_tokens"] = max_tokens
+    conversation = build_conversation(messages, system)
+    return ChatRequest(check_model_name(model), conversation, fields, model_id or model)
+
+
+def checked_params(
+    params: Mapping[str, object] | None, rules: Rules, elsewhere: Mapping[str, str]
+) -> dict[str, object]:
+    """Return the parameters with ``extra`` merged in and those that are ``None`` left out.
+
+    Args:
+        params: As the caller gave them.
+        rules: What is allowed, by name; a parameter without a rule is sent as it is.
+        elsewhere: Names that are no parameters, and how they are said.
+
+    Raises:
+        ConfigError: One of them cannot be sent or would be misread by the service.
+    """
     given = dict(params or {})
     extra = given.pop("extra", None) or {}
     if not isinstance(extra, Mapping):
         raise ConfigError(f"extra must be a mapping, not {type(extra).__name__}")
     fields = {name: value for name, value in {**given, **extra}.items() if value is not None}
     for name, value in fields.items():
-        _check_param(name, value)
-    if "max_tokens" not in fields and "max_completion_tokens" not in fields:
-        fields["max_tokens"] = max_tokens
-    conversation = _conversation(messages, system)
-    check_json(conversation, "messages")
+        _check_param(name, value, rules, elsewhere)
     check_json(fields, "params")
-    return ChatRequest(check_model_name(model), conversation, fields, model_id or model)
+    return fields
 
 
 def check_model_name(name: object) -> str:
@@ -113,74 +137,18 @@ def check_model_name(name: object) -> str:
     return name
 
 
-def check_json(value: object, where: str) -> None:
-    """Raise ConfigError unless ``value`` can be said in JSON and read back as it is.
-
-    Refused: bytes and other types, NaN and infinity, NUL in texts (2.x cuts the text there), keys
-    that are not text, nesting deeper than 64.
-    """
-    waiting: list[tuple[object, int]] = [(value, 0)]
-    while waiting:
-        item, depth = waiting.pop()
-        if isinstance(item, str):
-            _check_text(item, where)
-        elif isinstance(item, Mapping):
-            if not all(isinstance(key, str) for key in item):
-                raise ConfigError(f"{where} holds a mapping whose keys are not all text")
-            waiting.extend((inner, depth + 1) for pair in item.items() for inner in pair)
-        elif isinstance(item, (list, tuple)):
-            waiting.extend((inner, depth + 1) for inner in item)
-        else:
-            _check_scalar(item, where)
-        if depth > MAX_DEPTH:
-            raise ConfigError(f"{where} is nested deeper than {MAX_DEPTH} levels")
+def _with_tools(params: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the parameters with each plain function among the tools described."""
+    tools = params.get("tools")
+    if not isinstance(tools, (list, tuple)) or not any(map(callable, tools)):
+        return params
+    return {**params, "tools": [Tool.of(tool).spec if callable(tool) else tool for tool in tools]}
 
 
-def _check_text(text: str, where: str) -> None:
-    if "\0" in text:
-        raise ConfigError(f"{where} holds a NUL character (U+0000), at which the service would cut it")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ConfigError(f"{where} holds a lone surrogate at position {error.start}") from None
-
-
-def _check_scalar(item: object, where: str) -> None:
-    if isinstance(item, float) and not math.isfinite(item):
-        raise ConfigError(f"{where} holds {item}, which JSON cannot say")
-    if item is not None and not isinstance(item, (bool, int, float)):
-        raise ConfigError(f"{where} holds {type(item).__name__}, which is not JSON (text must be str)")
-
-
-def _conversation(messages: object, system: str | None) -> list[Message]:
-    if isinstance(messages, str):
-        conversation: list[Message] = [{"role": "user", "content": messages}]
-    elif isinstance(messages, Iterable) and not isinstance(messages, (bytes, bytearray, Mapping)):
-        conversation = [_message(item) for item in messages]
-    else:
-        raise ConfigError(f"the prompt must be text or a list of messages, not {type(messages).__name__}")
-    if system is not None and not isinstance(system, str):
-        raise ConfigError(f"system must be text, not {type(system).__name__}")
-    if not any(message.get("content") or message.get("tool_calls") for message in conversation):
-        raise ConfigError("the prompt is empty: there is nothing to answer")
-    return [{"role": "system", "content": system}, *conversation] if system else conversation
-
-
-def _message(item: object) -> Message:
-    if not isinstance(item, Mapping):
-        raise ConfigError(f"a message must be a mapping with role and content, not {type(item).__name__}")
-    if not isinstance(item.get("role"), str):
-        raise ConfigError("a message needs a role: system, user, assistant or tool")
-    content = item.get("content")
-    if content is not None and not isinstance(content, (str, list, tuple)):
-        raise ConfigError(f"a message's content must be text or parts, not {type(content).__name__}")
-    return item
-
-
-def _check_param(name: str, value: object) -> None:
-    if name in _DECIDED_ELSEWHERE:
-        raise ConfigError(f"{name} cannot be given as a parameter: {_DECIDED_ELSEWHERE[name]}")
-    allowed, fits = _PARAMS.get(name, ("", None))
+def _check_param(name: str, value: object, rules: Rules, elsewhere: Mapping[str, str]) -> None:
+    if name in elsewhere:
+        raise ConfigError(f"{name} cannot be given as a parameter: {elsewhere[name]}")
+    allowed, fits = rules.get(name, ("", None))
     if fits is not None and not fits(value):
         raise ConfigError(f"{name} must be {allowed}, not {_shown(value)}")
 
@@ -222,8 +190,8 @@ def _is_mapping(value: object) -> bool:
     return isinstance(value, Mapping)
 
 
-#: name -> (what is allowed, test). The service ignores wrong types in silence: they stop here.
-_PARAMS: dict[str, tuple[str, Callable[[object], bool]]] = {
+#: The service ignores wrong types in silence: they stop here.
+PARAM_RULES: Rules = {
     "max_tokens": ("a whole number, 1 or more", _is_limit),
     "max_completion_tokens": ("a whole number, 1 or more", _is_limit),
     "temperature": ("a number from 0 to 2", _between(0, 2)),
@@ -232,7 +200,7 @@ _PARAMS: dict[str, tuple[str, Callable[[object], bool]]] = {
     "frequency_penalty": ("a number from -2 to 2", _between(-2, 2)),
     "stop": ("one to four texts that are not empty", _is_stop),
     "seed": ("a whole number", _is_integer),
-    "tools": ("a list of mappings", _is_list_of_mappings),
+    "tools": ("a list of functions or mappings", _is_list_of_mappings),
     "response_format": ("a mapping", _is_mapping),
     "metadata": ("a mapping", _is_mapping),
 }
@@ -241,4 +209,6 @@ _DECIDED_ELSEWHERE = {
     "stream_options": "usage is always asked for",
     "messages": "it is the first argument",
     "model": "it is an argument of its own",
+    "response_model": "complete() alone reads an answer into a type",
+    "max_reasks": "it goes with response_model, which complete() alone takes",
 }

@@ -46,6 +46,7 @@ from foundry_rest.testing.framing import (
     html_page,
     sse,
 )
+from foundry_rest.testing.legacy import LegacyService, legacy_model
 from foundry_rest.testing.listener import dead_address, deaf_address
 from foundry_rest.testing.script import (
     Script,
@@ -75,6 +76,7 @@ __all__ = [
     "FakeSender",
     "FaultServer",
     "Headers",
+    "LegacyService",
     "Request",
     "Script",
     "answer",
@@ -100,6 +102,7 @@ __all__ = [
     "inference_failed",
     "json_answer",
     "json_error",
+    "legacy_model",
     "model_item",
     "model_list",
     "model_not_cached",

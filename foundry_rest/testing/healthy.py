@@ -25,6 +25,8 @@ class HealthyService:
         loaded: Aliases or ids in memory; ``None`` for every one on disk.
         not_cached: Aliases or ids that are in the catalog, but not on disk.
         reply: Text of every chat answer.
+        model_cache_path: Directory that ``/status`` names.
+        pid: Process that ``/status`` names.
     """
 
     def __init__(
@@ -33,9 +35,12 @@ class HealthyService:
         loaded: Iterable[str] | None,
         not_cached: Iterable[str] = (),
         reply: str = "Hello there",
+        model_cache_path: str = "",
+        pid: int = 0,
     ) -> None:
         self._models = dict(models)
         self._reply = reply
+        self._model_cache_path, self._pid = model_cache_path, pid
         self._lock = threading.Lock()
         self._not_cached = self._ids(not_cached)
         on_disk = (id for id in self._models.values() if id not in self._not_cached)
@@ -54,9 +59,11 @@ class HealthyService:
         with self._lock:
             self._loaded = ids
 
-    def answer(self, request: Request) -> Script:
-        """Return the answer to any request but ``GET /status``, which knows the address."""
+    def answer(self, request: Request, url: str) -> Script:
+        """Return the answer to any request; ``url`` is the service's own address."""
         path = re.sub("/+", "/", request.path).rstrip("/")
+        if (request.method, path) == ("GET", "/status"):
+            return answers.service_status(url, self._model_cache_path, self._pid)
         for method, pattern, reply in self._ROUTES:
             match = re.fullmatch(pattern, path)
             if request.method == method and match:

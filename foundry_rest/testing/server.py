@@ -17,9 +17,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from types import TracebackType
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
-from foundry_rest.testing.answers import service_status
 from foundry_rest.testing.healthy import DEMO, HealthyService
 from foundry_rest.testing.listener import HOST, Life
 from foundry_rest.testing.script import Script, Scripted, as_script
@@ -29,6 +28,21 @@ from foundry_rest.testing.wire import Connection, GoneError, Request
 Answer: TypeAlias = Scripted | Callable[[Request], Scripted]
 #: What 2.2.1 bears: 4,000 bytes of request headers passed, 5,000 were reset (measured).
 HEADER_LIMIT = 4096
+
+
+class Service(Protocol):
+    """Stand for the sound service that answers what no script names."""
+
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """Return or set the ids of the models in memory."""
+
+    @loaded.setter
+    def loaded(self, names: Iterable[str]) -> None:
+        """Replace the models in memory."""
+
+    def answer(self, request: Request, url: str) -> Scripted:
+        """Return the answer to a request; ``url`` is the service's own address."""
 
 
 class _Route:
@@ -63,6 +77,9 @@ class FaultServer:
         accept_delay: Seconds before each connection is accepted (connecting itself works at once).
         close_after: Requests after which a connection is closed, unannounced; default: never.
         header_limit: Bytes of request headers above which a connection is reset; ``None`` for no limit.
+        service: Another service than 2.x, such as ``LegacyService()``; the arguments about models, the
+            reply, the directory and the process are for 2.x alone.
+        port: Port of the first life; 0 for any free one.
 
     Raises:
         ValueError: ``loaded`` or ``not_cached`` names what is not among ``models``.
@@ -80,10 +97,17 @@ class FaultServer:
         accept_delay: float = 0.0,
         close_after: int | None = None,
         header_limit: int | None = HEADER_LIMIT,
+        service: Service | None = None,
+        port: int = 0,
     ) -> None:
-        self._service = HealthyService(DEMO if models is None else models, loaded, not_cached, reply)
-        self._model_cache_path = model_cache_path
-        self._pid = os.getpid() if pid is None else pid
+        self._service: Service = service or HealthyService(
+            DEMO if models is None else models,
+            loaded,
+            not_cached,
+            reply,
+            model_cache_path,
+            os.getpid() if pid is None else pid,
+        )
         self._accept_delay = accept_delay
         self._close_after = close_after
         self._header_limit = header_limit
@@ -93,7 +117,7 @@ class FaultServer:
         self._requests: list[Request] = []
         self._connections = 0
         self._left = 0
-        self._port = 0
+        self._port = port
         self._life: Life | None = None
         self._ended: list[Life] = []
 
@@ -198,11 +222,9 @@ class FaultServer:
             self._otherwise = route
         return self
 
-    def healthy(self, request: Request) -> Script:
+    def healthy(self, request: Request) -> Scripted:
         """Answer as the healthy service; give it as a script: ``on("POST", path, cut(), server.healthy)``."""
-        if (request.method, request.path.strip("/")) == ("GET", "status"):
-            return service_status(self.url, self._model_cache_path, self._pid)
-        return self._service.answer(request)
+        return self._service.answer(request, self.url)
 
     def asked(self, path: str, method: str = "*") -> list[Request]:
         """Return the requests so far for a path; ``*`` stands for any text."""

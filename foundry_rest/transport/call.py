@@ -103,6 +103,9 @@ class Call:
         header_limit: Most bytes of request headers that the service bears.
         cancel: Ends the call from another thread.
         retries: Tries after the first, in place of the client's number.
+        plain: Body that asks the same without a stream; sent once to learn the cause when a stream breaks
+            before its first event. ``None`` where the stream itself tells it.
+        lines: The answer's stream is lines of text, one an event, not server-sent events.
     """
 
     method: str
@@ -118,6 +121,8 @@ class Call:
     header_limit: int | None = None
     cancel: CancelToken | None = None
     retries: int | None = None
+    plain: bytes | None = None
+    lines: bool = False
 
     def __post_init__(self) -> None:
         if not self.path.startswith("/") or _NOT_IN_PATH.search(self.path):

@@ -19,6 +19,7 @@ from __future__ import annotations
 import msgspec
 
 from foundry_rest.errors import InvalidReply
+from foundry_rest.errors.reading import UNDECODABLE
 
 #: The largest event taken. Whole tool calls and images as data URLs come in one event; 32 MiB is far
 #: above both and far below what hurts.
@@ -72,7 +73,7 @@ class SSEDecoder:
         events: list[bytes] = []
         self._take(self._finish_line(b""), events)
         self._take(b"", events)
-        return [data for data in events if data == DONE or _is_whole_object(data)]
+        return [data for data in events if data == DONE or is_whole_object(data)]
 
     def _strip_bom(self, piece: bytes) -> bytes:
         start = (self._head or b"") + piece
@@ -116,8 +117,9 @@ class SSEDecoder:
             raise InvalidReply(f"one event of the stream is larger than {self._max:,} bytes")
 
 
-def _is_whole_object(data: bytes) -> bool:
+def is_whole_object(data: bytes) -> bool:
+    """Tell whether these bytes are one JSON object and nothing else."""
     try:
         return isinstance(msgspec.json.decode(data), dict)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNDECODABLE:
         return False

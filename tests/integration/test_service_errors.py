@@ -19,6 +19,7 @@ from foundry_rest import (
     ModelNotFound,
     ModelNotLoaded,
     NotFound,
+    Replay,
     ServerError,
     ServiceError,
     ServiceUnreachable,
@@ -204,16 +205,27 @@ def test_text_instead_of_json(client):
 
 def test_inference_failed(client):
     """A generation that fails inside the service is InferenceFailed with the service's reason."""
+    parameters = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    untaught = {"type": "function", "function": {"name": "count_sheep", "parameters": parameters}}
     with pytest.raises(InferenceFailed) as caught:
-        client.request("POST", "/v1/embeddings", json={"model": ID, "input": "Hello"})
+        client.chat.complete("Say OK", tools=[untaught], tool_choice="required", temperature=0, retries=0)
 
-    assert_tells(caught.value, "'hidden_states' was not found", "foundry-rest health", status=500)
+    assert_tells(caught.value, "tool", "foundry-rest health", status=500)
+
+
+def test_a_chat_model_gives_no_embeddings(client):
+    """It is the request's fault, whatever the status says: asked once, and the advice names the way out."""
+    with pytest.raises(BadRequest) as caught:
+        client.request("POST", "/v1/embeddings", json={"model": ID, "input": "Hello"}, replay=Replay.ALWAYS)
+
+    assert_tells(caught.value, "'hidden_states' was not found", "task is embeddings", status=500)
+    assert len(caught.value.attempts) == 1
 
 
 @pytest.mark.parametrize(
     "params",
     [
-        {"tools": [{"type": "function", "function": {"name": "now"}}], "tool_choice": "required"},
+        {"response_format": {"type": "json_schema", "json_schema": {"not": {}}}},
         {"response_format": {"type": "lark_grammar", "lark_grammar": "start: ("}},
     ],
 )

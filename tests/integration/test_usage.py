@@ -213,7 +213,7 @@ def test_default_model_is_loaded_by_itself(own_runtime, own_client, unload):
 
 def test_download_is_unsupported(client):
     """2.x has no download over REST: the error says so and tells the way out."""
-    with pytest.raises(UnsupportedByService, match="foundry command or foundry-local-sdk") as caught:
+    with pytest.raises(UnsupportedByService, match="`foundry model download`") as caught:
         client.models.download(ALIAS)
 
     assert caught.value.generation == "native"

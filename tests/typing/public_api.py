@@ -7,7 +7,10 @@ one is an error here before it is one in a user's code.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypedDict
 
+import msgspec
 import requests
 
 from foundry_rest import (
@@ -17,6 +20,7 @@ from foundry_rest import (
     DeadlineExceeded,
     FoundryAPIClient,
     FoundryError,
+    ModelInfo,
     ServiceError,
     ServiceNotFound,
     ServiceTimeout,
@@ -26,6 +30,7 @@ from foundry_rest import (
     TransportError,
     UnsupportedByService,
 )
+from foundry_rest.schema.tools import Tool, tool_message
 
 client: FoundryAPIClient = FoundryAPIClient()
 
@@ -114,13 +119,76 @@ def parsed_by_the_caller() -> None:
     lines: list[bytes] = client.chat.complete("Hello", parse=lambda answer: answer.body.splitlines())
 
 
+class _Person(msgspec.Struct):
+    name: str
+    age: int
+
+
+class _Place(TypedDict):
+    city: str
+
+
+def answers_of_a_type() -> None:
+    person: _Person = client.chat.complete("Who?", response_model=_Person, max_reasks=1, temperature=0)
+    people: list[_Person] = client.chat.complete("Who?", response_model=list[_Person])
+    place: _Place = client.chat.complete("Where?", response_model=_Place)
+    yes: bool = client.chat.complete("Well?", response_model=bool)
+
+
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+def tools() -> None:
+    run = client.chat.run_tools("What is 1 + 2?", functions=[add], max_turns=3, tool_choice="required")
+    text: str = run.reply.content
+    results: list[object] = [made.result for made in run.calls]
+    reply = client.chat.complete("What is 1 + 2?", tools=[add, {"type": "function"}])
+    messages: list[dict[str, object]] = [reply.message]
+    for call in reply.tool_calls:
+        loose: dict[str, object] = call.parse()
+        strict: _Place = call.parse(_Place)
+        messages.append(tool_message(call, strict["city"]))
+    described: dict[str, object] = Tool.of(add).spec
+    tokens: int = client.chat.count_tokens("Hello")
+
+
+def embeddings_and_audio() -> None:
+    vectors: list[list[float]] = client.embeddings.create(["a", "b"], model="m").vectors
+    one: list[float] = client.embeddings.create("a").vector
+    text: str = client.audio.transcribe("talk.wav", model="whisper", language="en").text
+    with client.audio.transcribe_stream(Path("talk.wav")) as pieces:
+        parts: list[str] = [piece.text for piece in pieces]
+
+
+def responses() -> None:
+    first = client.responses.create("Hello", store=True, max_output_tokens=20)
+    again = client.responses.create([{"role": "user", "content": "More"}], previous_response_id=first.id)
+    text: str = again.output_text
+    for event in client.responses.stream("Hello"):
+        delta: str = event.content
+    ids: list[str] = [each.id for each in client.responses.list(limit=5)]
+    client.responses.delete(first.id)
+
+
+def managed_models() -> None:
+    info: ModelInfo = client.models.load("phi-4-mini", ttl=600, device="CPU")
+    client.models.unload(info.id, force=False)
+    dropped: list[str] = client.models.unload_all()
+    fetched: ModelInfo = client.models.download("phi-4-mini", progress=lambda step: step.fraction)
+    started = FoundryAPIClient(auto_start=True)
+
+
 def mistakes() -> None:
     # mypy warns of an ignore that is not needed, so each of these lines must be an error.
-    client.complete("Hello", max_tokens="many")  # type: ignore[arg-type]
-    client.complete("Hello", max_token=1)  # type: ignore[call-arg]
-    client.complete(prompt="Hello")  # type: ignore[call-arg]
+    client.complete("Hello", max_tokens="many")  # type: ignore[call-overload]
+    client.complete("Hello", max_token=1)  # type: ignore[call-overload]
+    client.complete(prompt="Hello")  # type: ignore[call-overload]
     client.with_options(retries="three")  # type: ignore[arg-type]
     client.models.load(3)  # type: ignore[arg-type]
+    client.chat.stream("Hello", response_model=_Person)  # type: ignore[call-arg]
+    client.chat.complete("Hello", parse=len, response_model=_Person)  # type: ignore[call-overload]
+    client.chat.run_tools("Hello")  # type: ignore[call-arg]
     FoundryAPIClient("http://127.0.0.1:5273", "phi-4-mini")  # type: ignore[call-arg]
     client.health_check().status = "well"  # type: ignore[misc]
 

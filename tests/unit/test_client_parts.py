@@ -191,7 +191,7 @@ def test_without_a_breaker_another_process_may_answer():
     """There is no circuit to close then."""
     with FaultServer(pid=101) as server, FoundryAPIClient(server.url, breaker=None) as client:
         client.health_check()
-        server._pid = 102
+        server._service._pid = 102
 
         assert client.health_check().pid == 102
 

@@ -20,6 +20,7 @@ def test_defaults():
     assert (Config().endpoint, Config().model, Config().api_key) == (None, "phi-4-mini", None)
     assert (Config().timeouts.first_token, Config().deadline, Config().retries) == (30.0, math.inf, 3)
     assert (Config().log_level, Config().max_tokens, Config().auto_load) == ("INFO", 2048, True)
+    assert Config().auto_start is False
 
 
 @pytest.mark.parametrize(

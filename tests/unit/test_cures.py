@@ -148,7 +148,7 @@ def test_a_stream_is_cured_before_it_opens(server):
 
 def test_cures_are_for_calls_that_ask_a_model():
     """Loading itself, or a route of the caller's choice, is not cured."""
-    cures = cures_by(lambda: pytest.fail("no cure is due"), lambda url: False, auto_load=True)
+    cures = cures_by(lambda: pytest.fail("no cure is due"), lambda *_: False, auto_load=True)
 
     assert set(cures) == {ModelNotFound, ModelNotLoaded, ServiceUnreachable}
     for call in (Call("GET", "/models/load/m", model="m"), Call("POST", "/x", b"{}")):

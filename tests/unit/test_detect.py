@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from foundry_rest.config import Timeouts
+from foundry_rest.dialects.core import CoreDialect
 from foundry_rest.dialects.detect import DIALECTS, detect, named
+from foundry_rest.dialects.legacy import LegacyDialect
 from foundry_rest.dialects.native import NativeDialect
 from foundry_rest.dialects.openai import OpenAIDialect
 from foundry_rest.errors import (
@@ -36,20 +38,29 @@ HTML = Reply(200, {}, b"<html>", "http://h")
 MISSING = NotFound("no mapping", url="http://h", status=404)
 
 
+LEGACY = Reply(200, {}, b'{"Endpoints":[],"ModelDirPath":"/m","PipeName":"p"}', "http://h")
+#: What the 0.5.1 client reads in place of the documented spelling.
+LEGACY_CAMEL = Reply(200, {}, b'{"modelDirPath":"/m"}', "http://h")
+
+
 @pytest.mark.parametrize(
     ("answers", "dialect"),
     [
         ([body("native_status")], NativeDialect),
-        ([body("core_status"), body("core_models")], OpenAIDialect),
-        ([MISSING, body("native_models")], OpenAIDialect),
-        ([BadRequest("405", status=405), Reply(200, {}, b"[]")], OpenAIDialect),
-        ([HTML, body("core_models")], OpenAIDialect),
-        ([AuthenticationError("not here", status=403), body("native_models")], OpenAIDialect),
-        ([Reply(200, {}, b""), body("native_models")], OpenAIDialect),
+        ([body("core_status")], CoreDialect),
+        ([MISSING, LEGACY], LegacyDialect),
+        ([HTML, LEGACY_CAMEL], LegacyDialect),
+        ([MISSING, MISSING, body("native_models")], OpenAIDialect),
+        ([Reply(200, {}, b'{"pid":7}'), body("core_models"), body("core_models")], OpenAIDialect),
+        ([Reply(200, {}, b'["modelDirPath"]'), MISSING, body("core_models")], OpenAIDialect),
+        ([BadRequest("405", status=405), MISSING, Reply(200, {}, b"[]")], OpenAIDialect),
+        ([HTML, HTML, body("core_models")], OpenAIDialect),
+        ([AuthenticationError("not here", status=403), MISSING, body("native_models")], OpenAIDialect),
+        ([Reply(200, {}, b""), Reply(200, {}, b""), body("native_models")], OpenAIDialect),
     ],
 )
 def test_who_speaks(answers, dialect):
-    """2.x is known by what its status holds; /v1/models makes a stranger; 1.x is one so far."""
+    """A generation is known by what its status holds; the model list, asked last, makes a stranger."""
     sender = FakeSender(answers)
 
     assert type(detect(sender.send, OPTIONS)) is dialect
@@ -58,17 +69,17 @@ def test_who_speaks(answers, dialect):
 
 def test_probes_keep_to_the_callers_bounds():
     """Detection happens inside a call, so it has that call's timeouts, deadline and headers."""
-    sender = FakeSender([MISSING, body("native_models")])
+    sender = FakeSender([MISSING, MISSING, body("native_models")])
     detect(sender.send, OPTIONS)
 
     for call in sender.calls:
         assert (call.timeouts, call.until, call.headers) == (OPTIONS.timeouts, 99.0, {"X-Key": "k"})
         assert (call.method, call.label, call.body) == ("GET", "detect", None)
-    assert [call.path for call in sender.calls] == ["/status", "/v1/models"]
+    assert [call.path for call in sender.calls] == ["/status", "/openai/status", "/v1/models"]
 
 
 @pytest.mark.parametrize(
-    "answers", [[HTML, HTML], [MISSING, MISSING], [MISSING, Reply(200, {}, b"{}", "http://h")]]
+    "answers", [[HTML] * 3, [MISSING] * 3, [MISSING, MISSING, Reply(200, {}, b"{}", "http://h")]]
 )
 def test_nothing_known_answers(answers):
     """A web server that is none of ours is named as such, with its address."""
@@ -83,7 +94,7 @@ def test_nothing_known_answers(answers):
 def test_a_gateways_refusal_is_the_error(refusal, last):
     """Behind a gateway that wants a key, or is down, the reason is that, not a wrong address."""
     with pytest.raises(type(refusal)):
-        detect(FakeSender([refusal, last or refusal]).send, OPTIONS)
+        detect(FakeSender([refusal, *[last or refusal] * 2]).send, OPTIONS)
 
 
 def test_nothing_answers():
@@ -103,5 +114,5 @@ def test_by_name(name):
 
 def test_an_unknown_name():
     """The error lists what is allowed."""
-    with pytest.raises(ConfigError, match="must be 'auto', 'native', 'openai', not 'grpc'"):
+    with pytest.raises(ConfigError, match="must be 'auto', 'native', 'core', 'legacy', 'openai', not 'grpc'"):
         named("grpc")

@@ -169,7 +169,7 @@ def test_every_cut_of_a_catalog_file_is_noticed():
 
 def test_there_is_no_download():
     """The error tells the way out."""
-    with pytest.raises(UnsupportedByService, match=r"no download over REST.*foundry command") as caught:
+    with pytest.raises(UnsupportedByService, match=r"no download over REST.*`foundry model") as caught:
         NATIVE.download_model("m", OPTIONS)
 
     assert (caught.value.feature, caught.value.generation) == ("download over REST", "native")

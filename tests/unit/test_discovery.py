@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -60,9 +61,9 @@ def test_nothing_was_found():
 
     assert str(caught.value) == (
         "no Foundry Local service was found; looked at base_url (not given), FOUNDRY_ENDPOINT (not set), "
-        f"registry file {registry_path()} (none) (discover). Start one with: foundry-rest serve --model-dir "
-        "DIR; or give base_url= (FOUNDRY_ENDPOINT), or let FoundryAPIClient.embedded(model_dirs=[...]) "
-        "start one."
+        f"registry file {registry_path()} (none), daemon file {Path('~/.foundry/daemon.json')} (none), "
+        "foundry command (not on PATH) (discover). Start one with: foundry-rest serve --model-dir DIR; or "
+        "give base_url= (FOUNDRY_ENDPOINT), or let FoundryAPIClient.embedded(model_dirs=[...]) start one."
     )
     assert caught.value.sent is False
 
@@ -86,6 +87,13 @@ def test_a_garbled_registry(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(ServiceNotFound, match=r"service.json \(none\)"):
         discover(None, never, path)
+
+
+def test_no_place_for_a_registry(monkeypatch):
+    """A machine without a directory for it has no entry; the reason is told."""
+    monkeypatch.setattr("foundry_rest.runtime.registry.registry_path", Path("/none/such").stat)
+    with pytest.raises(ServiceNotFound, match=r"registry file \(\[Errno 2\] No such file"):
+        discover(None, never)
 
 
 def test_a_stale_entry():
@@ -157,7 +165,7 @@ def test_a_client_finds_nothing():
     with FoundryAPIClient() as client, pytest.raises(ServiceNotFound, match="looked at base_url") as caught:
         client.complete("Hi")
 
-    assert len(caught.value.attempts) == 1
+    assert (caught.value.call, caught.value.attempts) == ("discover", ())
 
 
 def test_no_network_in_the_constructor(monkeypatch):

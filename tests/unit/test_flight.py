@@ -115,7 +115,7 @@ def test_a_followers_deadline_holds(pool):
     """Whoever waits for another's work waits no longer than it may."""
     flights, work = Flights(), Work()
     leader = led(pool, flights, work)
-    with pytest.raises(DeadlineExceeded, match="another thread loaded the model"):
+    with pytest.raises(DeadlineExceeded, match="another thread that loads the model"):
         flights.run("k", Options(until=clock.monotonic() + 0.02), work)
     work.gate.set()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -18,6 +20,7 @@ from foundry_rest.errors import (
     ServiceTimeout,
     ServiceUnreachable,
 )
+from foundry_rest.schema import ServiceStatus
 from foundry_rest.testing import (
     FaultServer,
     answer,
@@ -152,21 +155,62 @@ def test_memory_of_no_process(pid):
         assert health_of(server.url).check().memory_usage is None
 
 
-def test_memory_elsewhere():
+def core_status(cache_path: object):
+    """Answer as a 1.x service does, which does not tell its process."""
+    return json_answer({"endpoints": [], "modelDirPath": str(cache_path)})
+
+
+def test_memory_of_a_service_that_does_not_tell_its_process(server, tmp_path):
+    """Where 1.x and 0.x keep their models on this machine, the process that holds the port is theirs."""
+    server.on("GET", "/status", core_status(tmp_path))
+    report = health_of(server.url).check()
+
+    assert (report.generation, report.pid) == ("core", None)
+    assert report.memory_usage > 10_000_000
+
+
+@pytest.mark.parametrize("folder", ["", "/no/such/folder", "x" * 5000])
+def test_memory_of_a_forwarded_service(server, folder):
+    """A model directory that is not here belongs to another machine, whose port is forwarded to this one."""
+    server.on("GET", "/status", core_status(folder))
+
+    assert health_of(server.url, dialect="core").check().memory_usage is None
+
+
+def test_memory_when_no_process_is_seen_at_the_port(server, tmp_path, monkeypatch):
+    """The listener of another user shows no process: the figure is missing."""
+    server.on("GET", "/status", core_status(tmp_path))
+    for seen in ([], [_held(pid=None, port=urlsplit(server.url).port)], [_held(pid=os.getpid(), port=1)]):
+        monkeypatch.setattr(psutil, "net_connections", lambda kind, seen=seen: seen)
+
+        assert health_of(server.url).check().memory_usage is None
+
+
+def _held(pid: int | None, port: int):
+    return SimpleNamespace(pid=pid, laddr=SimpleNamespace(port=port), status=psutil.CONN_LISTEN)
+
+
+def test_memory_elsewhere(tmp_path):
     """On another machine nothing is known, and no process here is looked at."""
     from foundry_rest.endpoints.health import _resident_memory
 
-    assert _resident_memory(os.getpid(), "http://192.0.2.1:80") is None
-    assert _resident_memory(None, "http://127.0.0.1:80") is None
+    assert _resident_memory(ServiceStatus(pid=os.getpid()), "http://192.0.2.1:80") is None
+    assert _resident_memory(ServiceStatus(cache_path=str(tmp_path)), "http://192.0.2.1:80") is None
+    assert _resident_memory(ServiceStatus(), "http://127.0.0.1:80") is None
 
 
-def test_memory_that_may_not_be_seen(server, monkeypatch):
+@pytest.mark.parametrize("error", [psutil.AccessDenied, PermissionError])
+@pytest.mark.parametrize("tells_pid", [True, False])
+def test_memory_that_may_not_be_seen(server, tmp_path, monkeypatch, error, tells_pid):
     """Without permission to look, the figure is missing."""
 
     def refuse(*_arguments):
-        raise psutil.AccessDenied
+        raise error
 
     monkeypatch.setattr(psutil.Process, "net_connections", refuse)
+    monkeypatch.setattr(psutil, "net_connections", refuse)
+    if not tells_pid:
+        server.on("GET", "/status", core_status(tmp_path))
 
     assert health_of(server.url).check().memory_usage is None
 

@@ -24,6 +24,7 @@ TABLE = {
     "FoundryError": NEUTRAL,
     "ConfigError": NEUTRAL,
     "UnsupportedByService": NEUTRAL,
+    "ToolLoopExceeded": NEUTRAL,
     "CircuitOpen": NEUTRAL,
     "DeadlineExceeded": NEUTRAL,
     "Cancelled": NEUTRAL,
@@ -61,7 +62,18 @@ def test_no_class_is_missing():
 @pytest.mark.parametrize("cls", [errors.ServerError, errors.InferenceFailed])
 def test_a_tool_call_gone_wrong_is_the_models_doing(cls):
     """The service answers 500 when its model wrote no sound tool call; that says nothing about it."""
-    assert outcome_of(cls("Failed to parse Tool Call from the model", status=500)) is NEUTRAL
+    for said in (
+        "Failed to parse Tool Call from the model",
+        "tool 'f': instance '', keyword '/required': Required property 'x' not found.",
+    ):
+        assert outcome_of(cls(said, status=500)) is NEUTRAL
+
+
+def test_a_catalog_out_of_reach_is_the_networks_doing():
+    """1.x lists no models then and answers chats well: its circuit stays closed."""
+    said = "Failed to retrieve model list: Catalog request failed across 7 region(s)"
+
+    assert outcome_of(errors.ServerError(said, status=500)) is NEUTRAL
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ PACKAGE = "foundry_rest"
 #: Lowest first. A module belongs to the longest name that is its own or a parent's; "" is the package itself.
 ROWS = (
     ("errors", "schema", "config", "events", "clock"),
-    ("transport.call", "transport.sse"),
+    ("transport.call", "transport.lines", "transport.sse", "transport.waiting"),
     ("transport", "resilience", "cache", "observe", "testing"),
     ("dialects", "stream"),
     ("endpoints", "batch", "monitor", "discovery", "runtime"),

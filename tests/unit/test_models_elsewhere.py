@@ -44,13 +44,13 @@ def loads(server) -> int:
 
 
 def test_the_catalog(there, models):
-    """Ids and what is loaded are known; what is on its disk is not."""
+    """Ids and what is loaded are known; of the rest nobody tells whether it is on the disk."""
     there.loaded = ["phi-4"]
     found = models.list()
 
     assert [(info.id, info.loaded, info.cached, info.alias) for info in found] == [
         ("tool-chat-generic-cpu:2", False, None, ""),
-        ("phi-4-generic-cpu:1", True, None, ""),
+        ("phi-4-generic-cpu:1", True, True, ""),
     ]
 
 
@@ -112,7 +112,7 @@ def test_ensure_loaded(there, models):
 
 def test_download(there, models):
     """No route: the error tells what to do instead."""
-    with pytest.raises(UnsupportedByService, match="Download with the foundry command") as caught:
+    with pytest.raises(UnsupportedByService, match="Download with the command `foundry model") as caught:
         models.download("phi-4")
 
     assert caught.value.feature == "download over REST"

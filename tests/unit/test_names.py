@@ -80,11 +80,13 @@ def test_near_names():
 
 
 def test_names_are_learnt_both_ways():
-    """What was learnt is known by the spelling asked for, by the id and by the alias."""
+    """What was learnt is known by the spelling asked for, by the id, and by the alias when it was that."""
     names = ModelNames()
     names.learn("PHI-4", CPU1)
+    names.learn(CPU9.id, CPU9)
 
     assert [names.id_of(name) for name in ("PHI-4", "phi-4", CPU1.id)] == [CPU1.id] * 3
+    assert names.id_of(CPU9.id) == CPU9.id
     assert (names.id_of("other"), names.get("other")) == ("other", None)
 
 

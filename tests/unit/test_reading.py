@@ -62,6 +62,74 @@ def test_the_status_decides_what_the_body_does_not(status, cls):
         assert error.message
 
 
+@pytest.mark.parametrize("verb", ["load", "unload"])
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"error":{}}'])
+def test_a_load_that_fails_without_a_word(verb, body):
+    """1.x says nothing at all: the advice names what it may be, and the failure is no server's fault."""
+    error = service_error(500, {}, body, call=f"models.{verb}", model="m")
+
+    assert type(error) is errors.LoadFailed
+    assert "does not say why" in error.advice
+    assert ("not downloaded" in str(error)) is (verb == "load")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "call", "cls"),
+    [
+        (500, b"", "chat.complete", errors.ServerError),
+        (500, b"out of order", "models.load", errors.ServerError),
+        (503, b"", "models.load", errors.ServerError),
+        (404, b"", "models.load", errors.NotFound),
+        (500, b"Model not found: x", "models.load", errors.ModelNotFound),
+    ],
+)
+def test_other_failures_keep_their_class(status, body, call, cls):
+    """Only the wordless 500 of a load is guessed at; a gateway's 503 is no failed load."""
+    error = service_error(status, {}, body, call=call)
+
+    assert (type(error), error.advice) == (cls, cls.advice)
+
+
+def test_a_model_without_embeddings():
+    """2.x's 500 is the request's fault; the advice says which models embed."""
+    error = read(500, {"error": {"message": "Generator output 'hidden_states' was not found."}})
+
+    assert type(error) is errors.BadRequest
+    assert "whose task is embeddings" in error.advice
+
+
+@pytest.mark.parametrize(
+    "message", ["Empty chat template.", "Invalid OpenAI: Invalid type in response format", "[LogMel] failed"]
+)
+def test_a_500_that_the_request_gets_each_time(message):
+    """It is the request's fault, whatever the status says: neither repeated nor held against the service."""
+    assert type(read(500, {"error": {"message": message}})) is errors.BadRequest
+
+
+def test_a_service_without_its_catalog():
+    """It is the service's network, not this client's."""
+    error = read(500, {"error": {"message": "Failed to retrieve model list: Connection refused"}})
+
+    assert type(error) is errors.ServerError
+    assert "where it runs" in error.advice
+
+
+@pytest.mark.parametrize(
+    ("message", "cls"),
+    [
+        ("This request exceeds the model's maximum context length of 8", errors.ContextLengthExceeded),
+        ("boom", errors.ServerError),
+    ],
+)
+def test_a_failed_response(message, cls):
+    """1.x puts the failure of a response into a 200: its error is read like any other."""
+    whole = {"id": "resp_1", "status": "failed", "error": {"code": "internal_error", "message": message}}
+    error = error_in(json.dumps(whole).encode())
+
+    assert (type(error), error.message, error.code) == (cls, message, "internal_error")
+    assert error_in(json.dumps({**whole, "status": "completed", "error": None}).encode()) is None
+
+
 def test_a_redirect_names_its_target():
     """Redirects are not followed, so the message tells where they lead."""
     assert "redirects to https://login.example/" in read(302, b"", location="https://login.example/").message

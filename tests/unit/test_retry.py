@@ -49,6 +49,7 @@ TABLE = [
     (errors.DeadlineExceeded(), 0, 0),
     (errors.Cancelled(), 0, 0),
     (errors.InvalidReply(), 0, 0),
+    (errors.ToolLoopExceeded(), 0, 0),
     (errors.TransportError(), 0, 0),
     (errors.TransportError(sent=False), 0, 0),
     (errors.ServiceNotFound(), 0, 0),
@@ -94,6 +95,13 @@ def test_every_error_is_in_the_table():
     }
 
     assert {type(error) for error, *_ in TABLE} == classes
+
+
+def test_a_catalog_out_of_reach_is_not_asked_again():
+    """1.x has tried every region by the time it says so."""
+    body = b'{"error":{"message":"Failed to retrieve model list: Catalog request failed across 7 region(s)"}}'
+
+    assert wait(errors.ServerError(status=500, body=body), failed=1) is None
 
 
 @pytest.mark.parametrize("retries", [0, 1, 3])

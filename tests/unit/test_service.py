@@ -8,13 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from foundry_rest import RetryPolicy
+from foundry_rest import RetryPolicy, clock
 from foundry_rest.dialects.native import NativeDialect
 from foundry_rest.discovery import Service
-from foundry_rest.errors import ServiceNotFound, ServiceUnreachable
+from foundry_rest.errors import Cancelled, DeadlineExceeded, ServiceNotFound, ServiceUnreachable
 from foundry_rest.events import ServiceMoved
 from foundry_rest.runtime.registry import Entry, write
-from foundry_rest.testing import FaultServer
+from foundry_rest.testing import FakeSender, FaultServer
+from foundry_rest.transport.call import CancelToken, Options
 
 CHAT = "/v1/chat/completions"
 MODEL = "demo-generic-cpu:1"
@@ -185,3 +186,101 @@ def test_gone():
 
     assert (caught.value.sent, caught.value.url) == (False, url)
     assert "foundry-rest serve" in caught.value.advice
+
+
+def crowd(service: Service, count: int) -> list[object]:
+    """Return what so many threads got that asked at once: addresses and errors."""
+    with ThreadPoolExecutor(count) as pool:
+        asked = [pool.submit(service.locate) for _ in range(count)]
+    return [done.exception() or done.result() for done in asked]
+
+
+def waiting(service: Service) -> int:
+    """Count the threads that wait for the one that looks."""
+    return sum(len(look._waiting) for look in service._looks._under_way.values())
+
+
+@pytest.mark.parametrize("found", [A, ServiceNotFound("nowhere")], ids=["found", "nowhere"])
+def test_one_thread_looks_for_all(monkeypatch, found):
+    """A look may start processes: eight threads that ask at once cause one, and each has its own error."""
+    service, looks = Service(None, None), []
+
+    def look(*_, **__):
+        looks.append(1)
+        limit = clock.monotonic() + 5
+        while waiting(service) < 7 and clock.monotonic() < limit:
+            clock.sleep(0.001)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr("foundry_rest.discovery.service.discover", look)
+    results = crowd(service, 8)
+
+    assert len(looks) == 1
+    assert {str(result) for result in results} == {str(found)}
+    assert len({id(result) for result in results}) == (1 if found is A else 8)
+
+
+def test_a_closed_client_stops_waiting(monkeypatch):
+    """Whoever waits for the thread that looks is told that it was the search that ended."""
+    token = CancelToken()
+    service = Service(None, None, closing=token)
+
+    def look(*_, **__):
+        limit = clock.monotonic() + 5
+        while not waiting(service) and clock.monotonic() < limit:
+            clock.sleep(0.001)
+        token.cancel()
+        return A
+
+    monkeypatch.setattr("foundry_rest.discovery.service.discover", look)
+
+    assert sorted(map(str, crowd(service, 2))) == [
+        A,
+        "the call was ended from elsewhere while it waited for another thread that looks for the service",
+    ]
+
+
+def test_a_closed_client_stops_looking(monkeypatch):
+    """What the client closes ends the look, too."""
+    token, seen = CancelToken(), []
+    monkeypatch.setattr(
+        "foundry_rest.discovery.service.discover", lambda *_, foundry, **__: seen.append(foundry) or A
+    )
+    Service(None, None, closing=token).locate()
+    token.cancel()
+    with pytest.raises(Cancelled):
+        seen[0].pause(0)
+
+
+def test_a_look_keeps_to_the_calls_time(monkeypatch):
+    """The deadline ends it in the call's own words; the next call looks anew."""
+    service, looks = Service(None, None), []
+
+    def look(*_, foundry, **__):
+        looks.append(foundry)
+        foundry.check()
+        return A
+
+    monkeypatch.setattr("foundry_rest.discovery.service.discover", look)
+    with pytest.raises(DeadlineExceeded, match="the deadline passed while the service was looked for"):
+        service.locate(Options(until=clock.monotonic()))
+    ended = CancelToken()
+    ended.cancel()
+    with pytest.raises(Cancelled):
+        service.dialect(FakeSender([]), Options(cancel=ended))
+
+    assert service.locate() == A
+    assert len(looks) == 3
+
+
+def test_a_rediscovery_keeps_to_the_calls_time(monkeypatch):
+    """It tells that the time is over, not that the service is nowhere."""
+    service = Service(None, None)
+    monkeypatch.setattr(
+        "foundry_rest.discovery.service.discover", lambda *_, foundry, **__: foundry.check() or A
+    )
+    assert service.locate() == A
+    with pytest.raises(DeadlineExceeded):
+        service.has_moved(A, Options(until=clock.monotonic()))

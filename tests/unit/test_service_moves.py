@@ -128,7 +128,7 @@ def test_another_process_at_the_same_address():
         client.health_check()
         assert breaker.current == "open"
         assert client._shared.names.get("demo") is not None
-        server._pid = 102
+        server._service._pid = 102
         client.health_check()
 
         assert breaker.current == "closed"

@@ -20,12 +20,14 @@ from foundry_rest.config import is_loopback
 from foundry_rest.errors import Cancelled, ConfigError, DeadlineExceeded, InvalidReply, ServiceUnreachable
 from foundry_rest.errors.reading import error_in, service_error
 from foundry_rest.transport.call import Auth, Call, Reply
+from foundry_rest.transport.lines import LineDecoder
 from foundry_rest.transport.session.body import Body
 from foundry_rest.transport.session.events import EventStream
 from foundry_rest.transport.session.line import Line
 from foundry_rest.transport.session.prepare import Preparer, build_session
 from foundry_rest.transport.session.translate import FOREIGN, Place, died_unanswered, translate
 from foundry_rest.transport.session.watch import Watch
+from foundry_rest.transport.sse import SSEDecoder
 
 #: Most bytes of a plain answer: 64 MiB is far above any answer and embeddings of 2,048 inputs.
 MAX_BODY = 64 * 1024 * 1024
@@ -89,13 +91,13 @@ class SessionTransport:
         Raises:
             TransportError: No event came.
             ServiceError: The service said no, by status or as the first event.
-            InvalidReply: The answer is no event stream.
+            InvalidReply: The answer is no stream of the kind that the call asks for.
             DeadlineExceeded: ``call.until`` passed.
             Cancelled: ``close()`` was called meanwhile.
         """
-        body = self._exchange(call, accept="text/event-stream")
+        body = self._exchange(call, accept="*/*" if call.lines else "text/event-stream")
         try:
-            return _opened(body, call.timeouts.idle)
+            return _opened(body, call)
         except BaseException:
             body.close()
             raise
@@ -190,21 +192,26 @@ def _refusal(body: Body, call: Call) -> Exception:
     return error
 
 
-def _opened(body: Body, idle: float) -> EventStream:
-    kind = body.headers.get("content-type", "text/event-stream")
-    if "text/event-stream" not in kind.lower():
-        raise _not_a_stream(body, kind)
-    stream = EventStream(body, idle)
+def _opened(body: Body, call: Call) -> EventStream:
+    kind = body.headers.get("content-type", "")
+    if not _is_stream(kind.lower(), lines=call.lines):
+        raise _not_a_stream(body, kind, "lines of text" if call.lines else "an event stream")
+    stream = EventStream(body, call.timeouts.idle, LineDecoder() if call.lines else SSEDecoder())
     stream.await_first()
     return stream
 
 
-def _not_a_stream(body: Body, kind: str) -> Exception:
+def _is_stream(kind: str, *, lines: bool) -> bool:
+    # 0.x calls its lines what it likes; only a page is surely none of its answers.
+    return "text/html" not in kind if lines else not kind or "text/event-stream" in kind
+
+
+def _not_a_stream(body: Body, kind: str, wanted: str) -> Exception:
     content = body.read_some(MAX_ERROR_BODY)
     error = error_in(content)
     if error is not None:
         return body.place.mark(error)
     shown = kind.split(";", maxsplit=1)[0].strip()[:60]
     return body.place.mark(
-        InvalidReply(f"expected an event stream, got {shown}", where="content-type", body=content[:2048])
+        InvalidReply(f"expected {wanted}, got {shown}", where="content-type", body=content[:2048])
     )

@@ -167,6 +167,8 @@ class Body:
         if ours is None:
             late = clock.monotonic() >= self._until
             ours = translate(error, self.place, self._phase, late=late)
+        if isinstance(ours, ServiceUnreachable):
+            ours.begun = True
         self.close()
         return self.place.mark(ours)
 

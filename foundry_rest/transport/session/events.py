@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
+from typing import Protocol
 
 from foundry_rest.errors import FoundryError, InvalidReply, StreamInterrupted
 from foundry_rest.errors.reading import error_in
 from foundry_rest.transport.session.body import Body
-from foundry_rest.transport.sse import SSEDecoder
+
+
+class Decoder(Protocol):
+    """Turn the pieces of a body into events; raise InvalidReply for one without end."""
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        """Return every event that ``piece`` completes."""
+
+    def end(self) -> list[bytes]:
+        """Return what the end of the body completes."""
 
 
 class EventStream:
@@ -19,12 +29,13 @@ class EventStream:
     Args:
         body: The unread answer.
         idle: Seconds of silence borne after the first event.
+        decoder: Takes the body apart.
     """
 
-    def __init__(self, body: Body, idle: float) -> None:
+    def __init__(self, body: Body, idle: float, decoder: Decoder) -> None:
         self._body = body
         self._idle = idle
-        self._decoder = SSEDecoder()
+        self._decoder = decoder
         self._waiting: deque[bytes] = deque()
         self._at_end = False
 

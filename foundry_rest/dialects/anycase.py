@@ -1,0 +1,38 @@
+"""Read JSON whose names come in any case: 0.x's documents say ModelDirPath, its client modelDirPath."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+
+from foundry_rest.transport.call import decode_json, unreadable
+
+T = TypeVar("T")
+
+
+def decode_any_case(body: bytes, kind: type[T], url: str = "") -> T:
+    """Read JSON bytes as ``kind``, whose names are in lower case.
+
+    Raises:
+        InvalidReply: The bytes are not JSON, or not of that shape.
+    """
+    return convert_any_case(decode_json(body, object, url), kind, body, url)
+
+
+def convert_any_case(value: object, kind: type[T], body: bytes, url: str = "") -> T:
+    """Read a decoded part of ``body`` as ``kind``, whose names are in lower case.
+
+    Raises:
+        InvalidReply: It is not of that shape.
+    """
+    try:
+        return msgspec.convert(folded(value) if isinstance(value, dict) else value, kind)
+    except msgspec.ValidationError as error:
+        raise unreadable(error, body, url) from None
+
+
+def folded(value: Mapping[str, T]) -> dict[str, T]:
+    """Return an object with its own names in lower case; what lies deeper stays as it is."""
+    return {name.lower(): part for name, part in value.items()}

@@ -1,0 +1,50 @@
+"""Read the answers of ``/v1/audio/transcriptions``, whole and in events."""
+
+from __future__ import annotations
+
+import msgspec
+
+from foundry_rest.errors.reading import UNDECODABLE, error_in
+from foundry_rest.schema.audio import Transcription, TranscriptionChunk
+from foundry_rest.transport.call import Reply, unreadable
+
+_CHUNK = msgspec.json.Decoder(TranscriptionChunk)
+
+
+def parse_transcription(reply: Reply, model: str) -> Transcription:
+    """Read a whole transcription.
+
+    Args:
+        reply: The answer.
+        model: Alias or id, as it was asked for.
+
+    Raises:
+        InvalidReply: It has no text.
+    """
+    whole = reply.decode(TranscriptionChunk)
+    return Transcription(
+        text=whole.text,
+        id=whole.id or "",
+        model=model,
+        elapsed=reply.elapsed,
+        headers=reply.headers,
+        bodies=(reply.body,),
+    )
+
+
+def parse_transcription_chunk(event: bytes) -> TranscriptionChunk:
+    """Read one event of a streamed transcription.
+
+    Raises:
+        ServiceError: The event is an error.
+        InvalidReply: The event has no text.
+    """
+    error = error_in(event)
+    if error is not None:
+        raise error
+    try:
+        chunk = _CHUNK.decode(event)
+    except UNDECODABLE as wrong:
+        raise unreadable(wrong, event) from None
+    chunk.event = event
+    return chunk

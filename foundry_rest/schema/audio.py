@@ -1,0 +1,111 @@
+"""Audio: what is asked of a file, and what is said in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from foundry_rest.errors import ConfigError
+from foundry_rest.schema.request import check_json, check_model_name
+
+#: ``en``, ``haw``, ``pt-BR``; what models know of these differs, and 2.2.1 takes the rest for English.
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})?")
+
+
+class TranscriptionRequest(msgspec.Struct, frozen=True):
+    """Hold one checked request for a transcription.
+
+    Attributes:
+        model: Name as the caller gave it, alias or id.
+        path: Absolute path of the file on the service's machine.
+        params: All other fields of the body.
+        id: What the service is asked for: the exact id when it is known, else ``model``.
+    """
+
+    model: str
+    path: str
+    params: dict[str, object]
+    id: str
+
+
+class TranscriptionChunk(msgspec.Struct):
+    """Hold one event of a streamed transcription; ``text`` is what it adds."""
+
+    text: str
+    id: str | None = None
+    #: The bytes it was read from; the odd name keeps an answer from filling it in.
+    event: bytes = msgspec.field(default=b"", name=" the event itself ")
+
+    @property
+    def raw(self) -> object:
+        """Return the event as decoded JSON, unknown fields included."""
+        return msgspec.json.decode(self.event) if self.event else None
+
+
+class Transcription(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold what is said in one file.
+
+    Attributes:
+        text: What is said; ``""`` for a file in which the model hears nothing.
+        id: The service's name for this answer; ``""`` when it gave none.
+        model: Alias or id, as it was asked for: the service does not repeat it.
+        elapsed: Seconds from the start of the call to its last byte, retries included.
+        first_token: Seconds to the first event; ``None`` when the answer came in one piece.
+        headers: The answer's HTTP headers, case-insensitive.
+        bodies: The answer's bytes: one JSON body, or each event of the stream beneath.
+    """
+
+    text: str
+    id: str = ""
+    model: str = ""
+    elapsed: float = 0.0
+    first_token: float | None = None
+    headers: Mapping[str, str] = {}
+    bodies: tuple[bytes, ...] = ()
+
+    @property
+    def raw(self) -> object:
+        """Return the decoded body; for an answer gathered from a stream, the list of its events."""
+        decoded = [msgspec.json.decode(body) for body in self.bodies]
+        return decoded[0] if self.first_token is None and decoded else decoded
+
+
+def build_transcription_request(
+    path: str,
+    *,
+    model: str,
+    model_id: str | None = None,
+    language: str | None = None,
+    temperature: float | None = None,
+    prompt: str | None = None,
+) -> TranscriptionRequest:
+    """Return the checked request for one file.
+
+    Args:
+        path: Absolute path on the service's machine.
+        model: Alias or id.
+        model_id: Exact id, when it is known.
+        language: What is spoken, as ISO 639 spells it.
+        temperature: 0 to 1.
+        prompt: What came before, or a hint of names and style.
+
+    Raises:
+        ConfigError: Something in it cannot be sent or would be ignored by the service in silence.
+    """
+    if language is not None and (not isinstance(language, str) or not _LANGUAGE.fullmatch(language)):
+        raise ConfigError(f"language must be a code such as 'en' or 'pt-BR', not {language!r}")
+    if temperature is not None and not _is_share(temperature):
+        raise ConfigError(f"temperature must be a number from 0 to 1, not {temperature!r}")
+    if prompt is not None and not isinstance(prompt, str):
+        raise ConfigError(f"prompt must be text, not {type(prompt).__name__}")
+    given = {"language": language, "temperature": temperature, "prompt": prompt}
+    params: dict[str, object] = {name: value for name, value in given.items() if value is not None}
+    check_json(params, "params")
+    check_json(path, "path")
+    return TranscriptionRequest(check_model_name(model), path, params, model_id or model)
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1

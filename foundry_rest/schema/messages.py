@@ -1,0 +1,70 @@
+"""Check the messages of a conversation, so that what the service would misread never reaches it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from foundry_rest.errors import ConfigError
+from foundry_rest.schema.checks import check_json
+
+#: One message of a conversation, as OpenAI spells it.
+Message = Mapping[str, object]
+
+
+def build_conversation(messages: object, system: str | None = None) -> list[Message]:
+    """Return the checked messages for a prompt or a conversation.
+
+    Args:
+        messages: The user's prompt, or OpenAI messages.
+        system: Put before the messages as a system message.
+
+    Raises:
+        ConfigError: Something in it cannot be sent or would be misread by the service.
+    """
+    if isinstance(messages, str):
+        conversation: list[Message] = [{"role": "user", "content": messages}]
+    elif isinstance(messages, Iterable) and not isinstance(messages, (bytes, bytearray, Mapping)):
+        conversation = [_message(item) for item in messages]
+    else:
+        raise ConfigError(f"the prompt must be text or a list of messages, not {type(messages).__name__}")
+    if system is not None and not isinstance(system, str):
+        raise ConfigError(f"system must be text, not {type(system).__name__}")
+    if not any(message.get("content") or message.get("tool_calls") for message in conversation):
+        raise ConfigError("the prompt is empty: there is nothing to answer")
+    whole = [{"role": "system", "content": system}, *conversation] if system else conversation
+    check_json(whole, "messages")
+    return whole
+
+
+def _message(item: object) -> Message:
+    if not isinstance(item, Mapping):
+        raise ConfigError(f"a message must be a mapping with role and content, not {type(item).__name__}")
+    role = item.get("role")
+    if not isinstance(role, str):
+        raise ConfigError("a message needs a role: system, user, assistant or tool")
+    content = item.get("content")
+    if content is not None and not isinstance(content, (str, list, tuple)):
+        raise ConfigError(f"a message's content must be text or parts, not {type(content).__name__}")
+    if role == "tool" and not _is_name(item.get("tool_call_id")):
+        raise ConfigError("a tool message needs the tool_call_id of the call that it answers")
+    _check_calls(item.get("tool_calls"))
+    return item
+
+
+def _check_calls(calls: object) -> None:
+    """Raise ConfigError unless these are tool calls as a service writes them; none is allowed."""
+    if calls is not None and not isinstance(calls, (list, tuple)):
+        raise ConfigError(f"a message's tool_calls must be a list, not {type(calls).__name__}")
+    for call in calls or ():
+        function = call.get("function") if isinstance(call, Mapping) else None
+        if not isinstance(function, Mapping) or not _is_name(function.get("name")):
+            raise ConfigError("a tool call must be a mapping with id and function, which has a name")
+        if not _is_name(call.get("id")):
+            raise ConfigError("a tool call needs the id that the service gave it")
+        arguments = function.get("arguments")
+        if not isinstance(arguments, str):
+            raise ConfigError(f"a tool call's arguments must be JSON text, not {type(arguments).__name__}")
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value)

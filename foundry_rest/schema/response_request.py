@@ -1,0 +1,165 @@
+"""Check what the Responses API is given, so that bad input never reaches the wire."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+import msgspec
+
+from foundry_rest.errors import ConfigError
+from foundry_rest.schema.checks import check_json
+from foundry_rest.schema.request import PARAM_RULES, Rules, check_model_name, checked_params
+from foundry_rest.schema.responses import Item, OutputItem, ResponseRequest
+from foundry_rest.schema.tools import Tool
+
+_NOT_IN_ID = re.compile(r"[^A-Za-z0-9._~-]")
+#: Longest response id; the service's have 37 characters.
+_MAX_ID = 200
+#: What 2.x lists in one page at most; it ignores a larger number in silence.
+_MAX_LIMIT = 100
+
+
+def build_response_request(
+    input: str | Iterable[Item | OutputItem],
+    *,
+    model: str,
+    max_output_tokens: int,
+    model_id: str | None = None,
+    params: Mapping[str, object] | None = None,
+) -> ResponseRequest:
+    """Return the checked request for a prompt or the items of a conversation.
+
+    Args:
+        input: The user's prompt, or OpenAI input items; those of an earlier response's output will do.
+        model: Alias or id.
+        max_output_tokens: Sent unless ``params`` names a limit.
+        model_id: Exact id, when it is known.
+        params: Parameters as in ``ResponseParams``; those that are ``None`` are left out.
+
+    Raises:
+        ConfigError: Something in it cannot be sent or would be misread by the service.
+    """
+    fields = checked_params(_with_tools(params or {}), _RULES, _DECIDED_ELSEWHERE)
+    fields.setdefault("max_output_tokens", max_output_tokens)
+    if "previous_response_id" in fields:
+        check_response_id(fields["previous_response_id"], "previous_response_id")
+    items = _items(input)
+    if not items and not fields.get("instructions") and "previous_response_id" not in fields:
+        raise ConfigError("the input is empty: there is nothing to answer")
+    check_json(items, "input")
+    return ResponseRequest(check_model_name(model), items, fields, model_id or model)
+
+
+def check_response_id(id: object, name: str = "id") -> str:
+    """Return ``id``.
+
+    Raises:
+        ConfigError: It is no text, empty, or holds what does not belong in an address.
+    """
+    if not isinstance(id, str) or len(id) > _MAX_ID or _NOT_IN_ID.search(id) or not id.strip("."):
+        shown = repr(id[:_MAX_ID]) if isinstance(id, str) else type(id).__name__
+        raise ConfigError(f"{name} must be the id of a response such as 'resp_4db2', not {shown}")
+    return id
+
+
+def check_page(limit: object, after: object) -> None:
+    """Raise ConfigError unless both say, or leave open, which page of a list is meant."""
+    is_number = isinstance(limit, int) and not isinstance(limit, bool)
+    if limit is not None and not (is_number and 1 <= limit <= _MAX_LIMIT):  # type: ignore[operator]
+        raise ConfigError(f"limit must be a whole number from 1 to {_MAX_LIMIT}, not {limit!r}")
+    if after is not None:
+        check_response_id(after, "after")
+
+
+def _with_tools(params: Mapping[str, object]) -> Mapping[str, object]:
+    tools = params.get("tools")
+    return {**params, "tools": [*map(_tool, tools)]} if isinstance(tools, (list, tuple)) else params
+
+
+def _tool(tool: object) -> object:
+    """Return a function described, and a tool of the chat API in the flat form of this one."""
+    spec = Tool.of(tool).spec if callable(tool) else tool
+    inner = spec.get("function") if isinstance(spec, Mapping) else None
+    return {"type": "function", **inner} if isinstance(inner, Mapping) else spec
+
+
+def _items(given: object) -> str | list[Item]:
+    if isinstance(given, str):
+        return given
+    if not isinstance(given, Iterable) or isinstance(given, (bytes, bytearray, Mapping)):
+        raise ConfigError(f"the input must be text or a list of items, not {type(given).__name__}")
+    return [_item(each) for each in given]
+
+
+def _item(given: object) -> Item:
+    item = msgspec.to_builtins(given) if isinstance(given, OutputItem) else given
+    if not isinstance(item, Mapping):
+        raise ConfigError(f"an input item must be a mapping, not {type(item).__name__}")
+    role, kind = item.get("role"), item.get("type")
+    if not isinstance(role if kind in (None, "message") else kind, str):
+        raise ConfigError("an input item needs a role (user, assistant, system) or another type")
+    for part in (*_parts(item.get("content")), *_parts(item.get("output"))):
+        _check_image(part)
+    # 1.x drops a message that does not say that it is one (measured on 1.2.4).
+    return item if kind else {"type": "message", **item}
+
+
+def _parts(content: object) -> Iterator[Mapping[str, object]]:
+    if isinstance(content, (list, tuple)):
+        yield from (part for part in content if isinstance(part, Mapping))
+
+
+def _check_image(part: Mapping[str, object]) -> None:
+    url = part.get("image_url") if part.get("type") == "input_image" else None
+    if isinstance(url, str) and url.strip().casefold().startswith(("http:", "https:")):
+        raise ConfigError(
+            "the service fetches no image: send it as a data: URL (data:image/png;base64,...)",
+            advice="Read the file and put base64.b64encode(content).decode() into the URL.",
+        )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_texts_by_name(value: object) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(text, str) for text in value.values())
+
+
+def _is_text_form(value: object) -> bool:
+    """Tell whether it is a mapping, and no schema wrapped as in chat: 2.x takes that and applies nothing."""
+    if not isinstance(value, Mapping):
+        return False
+    form = value.get("format")
+    if not isinstance(form, Mapping) or form.get("type") != "json_schema":
+        return True
+    return isinstance(form.get("schema"), Mapping)
+
+
+#: As in chat; further wrong types that 2.x ignores in silence, such as numbers in ``metadata``.
+_RULES: Rules = {
+    **{name: PARAM_RULES[name] for name in ("temperature", "top_p", "tools")},
+    **{name: PARAM_RULES[name] for name in ("presence_penalty", "frequency_penalty")},
+    "max_output_tokens": PARAM_RULES["max_tokens"],
+    "text": ("{'format': {...}}, with a json_schema's name and schema beside its type", _is_text_form),
+    "reasoning": PARAM_RULES["response_format"],
+    "instructions": ("text", _is_text),
+    "store": ("True or False", _is_flag),
+    "metadata": ("a mapping of text to text", _is_texts_by_name),
+}
+_DECIDED_ELSEWHERE = {
+    "stream": "create() gives the whole response, stream() the events",
+    "input": "it is the first argument",
+    "model": "it is an argument of its own",
+    "max_tokens": "this API calls it max_output_tokens",
+    "max_completion_tokens": "this API calls it max_output_tokens",
+    "response_format": "this API calls it text={'format': {...}}",
+    "stop": "this API has none, and 2.x would ignore it; the chat API has",
+    "messages": "this API calls it input, the first argument",
+    "conversation": "no Foundry Local keeps any, and 2.x would ignore it; give previous_response_id=",
+}

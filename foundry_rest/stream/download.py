@@ -1,0 +1,35 @@
+"""DownloadStream: a download, step by step."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from foundry_rest.errors import FoundryError, ServiceTimeout, ServiceUnreachable, StreamInterrupted
+from foundry_rest.schema import DownloadStep
+from foundry_rest.stream.answer import AnswerStream
+
+_ADVICE = "Download it again: the service goes on where it stopped."
+
+
+class DownloadStream(AnswerStream[DownloadStep]):
+    """Iterate over the steps of a download; it is whole only when the service said that it is done.
+
+    Raises:
+        ServiceError: The service says that it failed.
+        StreamInterrupted: The service fell silent or left before that.
+    """
+
+    def _add(self, item: DownloadStep) -> bool:
+        return item.done
+
+    def _judge_end(self, *, done: bool) -> None:  # noqa: ARG002 ([DONE] is no word of a download)
+        if not self._answered:
+            raise StreamInterrupted(
+                "the download ended before the service said that it is done", advice=_ADVICE
+            )
+
+    def _break(self, error: FoundryError) -> NoReturn:
+        if isinstance(error, (ServiceUnreachable, ServiceTimeout)):
+            broken = StreamInterrupted(f"the download broke off: {error.message}", advice=_ADVICE)
+            broken.__cause__, error = error, broken
+        super()._break(error)

@@ -1,0 +1,63 @@
+"""Bytes in, lines out: what 0.x answers to a download, with no I/O.
+
+The answer is progress in lines of text and then one JSON object, which says whether it worked and may
+itself lie over several lines (foundry-local-rest.md section 1.4). Each line is one unit, and so is the
+object: it is handed out as soon as it is whole, for a service may leave the connection open behind it.
+What breaks off, an object without its end or a line without its line end, is dropped: that the answer
+was cut shows in the missing object, which is the reader's to judge.
+"""
+
+from __future__ import annotations
+
+import re
+
+from foundry_rest.errors import InvalidReply
+from foundry_rest.transport.sse import is_whole_object
+
+#: Most bytes of one unit: a line is a file name and a number, the object a message. The bound is low
+#: because the object is tried anew with every piece that may have ended it.
+MAX_UNIT = 64 * 1024
+_OBJECT = re.compile(rb"^[ \t]*\{", re.MULTILINE)
+
+
+class LineDecoder:
+    """Turn the pieces of an answer into its lines, without the blanks around them, and its one object.
+
+    Args:
+        max_unit: Most bytes of one line, or of the object.
+    """
+
+    __slots__ = ("_max", "_over", "_rest")
+
+    def __init__(self, max_unit: int = MAX_UNIT) -> None:
+        self._max = max_unit
+        self._rest = b""  # the unfinished line, or the object so far
+        self._over = False
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        """Return every unit that ``piece`` completes; what follows the object is ignored.
+
+        Raises:
+            InvalidReply: One unit is larger than ``max_unit``.
+        """
+        if self._over:
+            return []
+        # A progress display may go back to the start of its line: a lone CR ends a line too.
+        text = self._rest + piece.replace(b"\r", b"\n")
+        found = _OBJECT.search(text)
+        cut = found.start() if found else text.rfind(b"\n") + 1
+        units = [line.strip() for line in text[:cut].split(b"\n") if not line.isspace() and line]
+        self._rest = text[cut:]
+        if found and self._is_whole():
+            units.append(self._rest.strip())
+            self._over = True
+        elif len(self._rest) > self._max:
+            raise InvalidReply(f"one line or object of the answer is larger than {self._max:,} bytes")
+        return units
+
+    def end(self) -> list[bytes]:
+        """Return nothing: what is whole was handed out before."""
+        return []
+
+    def _is_whole(self) -> bool:
+        return self._rest.rstrip().endswith(b"}") and is_whole_object(self._rest)

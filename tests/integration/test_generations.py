@@ -1,0 +1,221 @@
+"""One story on every generation: find the service, look around, ask, lose the model, ask again, clean up.
+
+2.x and 1.x are the real runtimes with the demo model; 0.x, of which there is no binary here, is the fake
+that Microsoft's own client 0.5.1 takes for the real one (test_legacy_client.py).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from foundry_rest import FoundryAPIClient, ModelNotCached, ModelNotFound, ModelNotLoaded, clock
+from foundry_rest.events import CureStarted
+from foundry_rest.runtime import LocalRuntime, demo_model_dir
+from foundry_rest.runtime.registry import Entry, write
+from foundry_rest.testing import FaultServer, LegacyService
+
+pytestmark = pytest.mark.runtime
+PROMPT, ANSWER = "Say OK", "OK"
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A service of one generation, to be found, with one model on its disk and none in memory.
+
+    ``absent`` is in the catalog and not on the disk, ``near`` a misspelt alias.
+    """
+
+    name: str
+    url: str
+    alias: str
+    id: str
+    absent: str
+    near: str
+
+
+@pytest.fixture
+def native(own_runtime: LocalRuntime) -> Generation:
+    """2.2.1, told by the registry file that ``foundry-rest serve`` writes."""
+    write(Entry(url=own_runtime.url, pid=own_runtime.pid, started=clock.now()))
+    return Generation("native", own_runtime.url, "demo-chat", "demo-chat-generic-cpu:1", "", "demo-chap")
+
+
+@pytest.fixture
+def core_models() -> list[dict[str, object]]:
+    """The models of 1.2.4: the demo model, and one that is not on the disk."""
+    demo = {"alias": "demo-chat", "task": "chat-completion", "path": str(demo_model_dir())}
+    return [
+        {**demo, "name": "demo-chat-generic-cpu", "version": 1},
+        {**demo, "name": "phantom-generic-cpu", "version": 1, "alias": "phantom", "path": None},
+    ]
+
+
+@pytest.fixture
+def core(own_core_runtime, fake_foundry) -> Generation:
+    """1.2.4, told by the command of the preview, whose daemon is a 1.x."""
+    fake_foundry(cli="0.10", url=own_core_runtime.url, running=True, noise="Starting ...\n")
+    return Generation(
+        "core", own_core_runtime.url, "demo-chat", "demo-chat-generic-cpu:1", "phantom", "demo-chap"
+    )
+
+
+@pytest.fixture
+def legacy(fake_foundry: Callable[..., object], tmp_path: Path) -> Iterator[Generation]:
+    """0.8, told by its command."""
+    cached = ["Phi-4-mini-instruct-generic-cpu:5"]
+    service = LegacyService(cached=cached, reply=ANSWER, model_dir=str(tmp_path))
+    with FaultServer(service=service) as server:
+        fake_foundry(url=server.url)
+        yield Generation("legacy", server.url, "phi-4-mini", cached[0], "qwen2.5-0.5b", "phi-4-mimi")
+
+
+@pytest.fixture(params=["native", "core", "legacy"])
+def there(request: pytest.FixtureRequest) -> Generation:
+    """Each generation in turn."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def cures() -> list[str]:
+    """The cures that were begun."""
+    return []
+
+
+@pytest.fixture
+def client(there: Generation, cures: list[str]) -> Iterator[FoundryAPIClient]:
+    """A client that has to find the service by itself."""
+
+    def note(event: object) -> None:
+        if isinstance(event, CureStarted):
+            cures.append(event.cure)
+
+    with FoundryAPIClient(model=there.alias, observers=[note]) as made:
+        yield made
+
+
+def spellings(there: Generation) -> list[str]:
+    """Return every way to write the model's name."""
+    name = there.id.partition(":")[0]
+    return [there.alias, there.alias.upper(), name, name.swapcase(), there.id, there.id.upper()]
+
+
+def test_the_story(there, client, cures, within):
+    """The same calls mean the same on every generation."""
+    report = client.health_check()
+    assert (report.generation, report.url, report.loaded_models) == (there.name, there.url, ())
+    assert report.status == "ok"
+
+    (info,) = [each for each in client.models.catalog() if each.cached]
+    assert (info.id, info.alias, info.device, info.task) == (there.id, there.alias, "CPU", "chat-completion")
+    assert (info.loaded, info.version) == (False, there.id.partition(":")[2])
+    assert client.models.cached() == [info]
+    assert client.models.resolve(there.alias).id == there.id
+
+    reply = client.complete(PROMPT, temperature=0)  # not loaded: healed
+    assert (reply.content, reply.finish_reason, cures[-1]) == (ANSWER, "stop", "load")
+    assert cures.count("load") == 1
+
+    assert [each.id for each in client.models.loaded()] == [there.id]
+    assert client.models.load(there.id).loaded  # again, by the other name: stays as it is
+    assert client.models.ensure_loaded(there.alias).id == there.id
+    report = client.health_check()
+    assert report.loaded_models == (there.id,)
+    assert (report.memory_usage or 0) > 0
+
+    with client.chat.stream(PROMPT, temperature=0) as stream:
+        assert "".join(chunk.content for chunk in stream) == ANSWER
+    assert stream.finish_reason == "stop"
+
+    assert within(2, lambda: _unloads(client, there.alias))
+    assert client.models.loaded() == []
+    client.models.unload(there.id)  # again: stays as it is
+
+
+def _unloads(client: FoundryAPIClient, name: str) -> bool:
+    client.models.unload(name)
+    return True
+
+
+@pytest.mark.parametrize("ask", ["complete", "stream"])
+def test_a_model_that_was_unloaded_behind_our_back(there, client, cures, ask, within):
+    """It is loaded again and the call succeeds; one event says so."""
+    client.complete(PROMPT, temperature=0)
+    with FoundryAPIClient(there.url) as another:
+        assert within(2, lambda: _unloads(another, there.id))
+    cures.clear()
+
+    if ask == "complete":
+        text = client.complete(PROMPT, temperature=0).content
+    else:
+        text = client.chat.stream(PROMPT, temperature=0).gather().content
+
+    assert (text, cures) == (ANSWER, ["load"])
+
+
+def test_every_spelling_leads_to_the_model(there):
+    """Alias, name, and id, in any case: for resolving, loading, asking and unloading."""
+    for name in spellings(there):
+        with FoundryAPIClient(there.url) as client:
+            assert client.models.resolve(name).id == there.id, name
+            assert client.complete(PROMPT, model=name, temperature=0).content == ANSWER, name
+    for name in spellings(there):
+        with FoundryAPIClient(there.url) as client:
+            assert client.models.load(name).id == there.id, name
+
+
+def test_an_unknown_name_lists_near_misses(there, client):
+    """Nothing guesses: the error names what comes near."""
+    for attempt in (
+        client.models.resolve,
+        client.models.load,
+        lambda name: client.complete("Hi", model=name),
+    ):
+        with pytest.raises(ModelNotFound) as caught:
+            attempt(there.near)
+        assert there.alias in caught.value.suggestions
+        assert there.alias in str(caught.value)
+
+
+# Of 2.2.1 the embedded runtime's own catalog holds only what is on the disk.
+@pytest.mark.parametrize("there", ["core", "legacy"], indirect=True)
+def test_a_model_that_is_not_on_the_disk(there, client):
+    """The catalog has it, the disk has not: the error says what to do."""
+    with pytest.raises(ModelNotCached, match="Download it first"):
+        client.models.load(there.absent)
+    with pytest.raises(ModelNotCached):
+        client.complete("Hi", model=there.absent)
+
+
+def test_nothing_is_loaded_unasked(there, client):
+    """With ``auto_load=False`` the refusal is the answer, whatever name was given."""
+    with FoundryAPIClient(there.url, auto_load=False) as modest:
+        for name in (there.alias, there.id):
+            with pytest.raises(ModelNotLoaded):
+                modest.complete(PROMPT, model=name)
+    assert client.models.loaded() == []
+
+
+def test_an_alias_needs_no_loading_to_be_understood(there, client):
+    """A model that is in memory answers to its alias although nothing may be loaded."""
+    client.models.load(there.id)
+    with FoundryAPIClient(there.url, auto_load=False) as modest:
+        assert modest.complete(PROMPT, model=there.alias, temperature=0).content == ANSWER
+
+
+def test_nothing_is_unloaded_under_a_running_answer(there, client):
+    """The service survives, the answer comes whole, and the model goes when it has come."""
+    client.models.load(there.alias)
+    stream = client.chat.stream("Write a story about AI", temperature=0)
+    next(stream)
+    going = threading.Thread(target=client.models.unload, args=(there.alias,), daemon=True)
+    going.start()
+
+    assert stream.gather().finish_reason == "stop"
+    going.join(30)
+    assert not going.is_alive()
+    assert client.health.is_alive()
