@@ -6,7 +6,9 @@ from foundry_rest.errors import (
     ContextLengthExceeded,
     DeadlineExceeded,
     FoundryError,
+    ModelNotCached,
     ModelNotFound,
+    ModelNotLoaded,
     ServiceNotFound,
     ServiceTimeout,
     StreamInterrupted,
@@ -14,15 +16,25 @@ from foundry_rest.errors import (
 
 #: Error class -> what takes the place of its own advice.
 _ADVICE: dict[type[FoundryError], str] = {
-    ServiceNotFound: "Start one with: foundry-rest serve --model-dir DIR; or give --url (FOUNDRY_ENDPOINT).",
+    ServiceNotFound: (
+        "Start one with: foundry-rest serve --model-dir DIR; let the foundry command do it with --start; "
+        "or give --url (FOUNDRY_ENDPOINT)."
+    ),
     ServiceTimeout: "If the service is only slow, give a larger --timeout (FOUNDRY_TIMEOUT).",
     DeadlineExceeded: "Give a larger FOUNDRY_DEADLINE, a smaller --max-tokens, or a smaller model.",
     StreamInterrupted: "Ask again for a whole answer.",
     ContextLengthExceeded: "Give a smaller --max-tokens or a shorter prompt.",
-    ModelNotFound: "List its names with: foundry-rest models; give one with --model (FOUNDRY_MODEL).",
+    ModelNotCached: "Download it first: foundry-rest download NAME (2.x: with --embedded), then load it.",
+    ModelNotFound: "List its names with: foundry-rest models; chat takes one by --model (FOUNDRY_MODEL).",
+    ModelNotLoaded: "Load it with: foundry-rest load NAME.",
 }
 #: Words of the library in advice that holds facts of its own -> words of the command.
-_WORDS = {"port=0": "--port 0"}
+_WORDS = {
+    "port=0": "--port 0",
+    "deadline=": "FOUNDRY_DEADLINE",
+    "Call client.models.unload(name)": "Run foundry-rest unload NAME",
+    "let FoundryAPIClient.embedded() download it": "fetch it with: foundry-rest download --embedded NAME",
+}
 
 
 def in_words_of_the_command(error: FoundryError) -> FoundryError:

@@ -9,8 +9,10 @@ from collections.abc import Callable
 import msgspec
 
 from foundry_rest.cli.advice import in_words_of_the_command
-from foundry_rest.cli.output import note, print_health, print_json, print_models, print_stats
+from foundry_rest.cli.models import download, load, models, unload
+from foundry_rest.cli.output import note, print_health, print_json, print_stats
 from foundry_rest.cli.serve import serve
+from foundry_rest.cli.service import client_for, facts_of
 from foundry_rest.client import FoundryAPIClient
 from foundry_rest.errors import (
     CircuitOpen,
@@ -75,7 +77,7 @@ def _chat(arguments: Namespace) -> None:
         for name in ("model", "system", "max_tokens", "temperature")
         if getattr(arguments, name) is not None
     }
-    with _client(arguments) as client:
+    with client_for(arguments) as client:
         if arguments.json:
             _print_reply(client.chat.complete(prompt, **params))
         elif arguments.no_stream:
@@ -86,22 +88,13 @@ def _chat(arguments: Namespace) -> None:
             _print_stream(client.chat.stream(prompt, **params))
 
 
-def _models(arguments: Namespace) -> None:
-    with _client(arguments) as client:
-        found = client.models.catalog()
-        if arguments.json:
-            print_json([_facts(info, "raw") for info in found])
-        else:
-            print_models(found)
-
-
 def _health(arguments: Namespace) -> None:
-    with _client(arguments) as client:
+    with client_for(arguments) as client:
         # Health has a patience of its own, shorter than a chat's.
         given = {} if arguments.timeout is None else {"timeout": arguments.timeout}
         report = client.health.check(**given)
         if arguments.json:
-            print_json(_facts(report, "raw", "headers"))
+            print_json(facts_of(report, "raw", "headers"))
         else:
             print_health(report, sys.stdout)
 
@@ -113,18 +106,13 @@ def _serve(arguments: Namespace) -> None:
 _COMMANDS: dict[str, Callable[[Namespace], None]] = {
     "demo": _demo,
     "chat": _chat,
-    "models": _models,
+    "models": models,
+    "load": load,
+    "unload": unload,
+    "download": download,
     "health": _health,
     "serve": _serve,
 }
-
-
-def _client(arguments: Namespace) -> FoundryAPIClient:
-    return FoundryAPIClient(arguments.url, timeout=arguments.timeout)
-
-
-def _facts(value: msgspec.Struct, *without: str) -> dict[str, object]:
-    return {name: fact for name, fact in msgspec.structs.asdict(value).items() if name not in without}
 
 
 def _prompt(given: str | None) -> str:

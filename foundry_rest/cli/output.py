@@ -24,10 +24,7 @@ def print_json(value: object) -> None:
 
 
 def print_models(models: Sequence[ModelInfo]) -> None:
-    """Print one line a model; nothing but a note when there is none."""
-    if not models:
-        note("The service lists no models.")
-        return
+    """Print one line a model."""
     rows = [("ALIAS", "ID", "DEVICE", "SIZE", "STATE")]
     rows += [
         (info.alias or "-", info.id, info.device or "-", _size(info.size), _state(info)) for info in models

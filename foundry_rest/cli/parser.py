@@ -7,7 +7,8 @@ import argparse
 from foundry_rest import __version__
 
 _EPILOG = """\
-The service is found by --url, FOUNDRY_ENDPOINT, or the file that `foundry-rest serve` writes.
+The service is found by --url, FOUNDRY_ENDPOINT, the file that `foundry-rest serve` writes, or the
+`foundry` command, which --start lets start it.
 
 exit codes:
   0    done
@@ -36,23 +37,26 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_demo(commands)
     _add_chat(commands)
-    _add_report(commands, "models", "list the models the service knows")
-    _add_report(commands, "health", "tell how the service is; exits 3 when it does not answer")
+    _add_models(commands)
+    _add_load(commands)
+    _add_unload(commands)
+    _add_download(commands)
+    _add_health(commands)
     _add_serve(commands)
     return parser
 
 
+_NAME = "alias, such as phi-4-mini, or id"
 _Commands = argparse._SubParsersAction  # noqa: SLF001 (argparse has no public name for it)
 
 
 def _add_demo(commands: _Commands[argparse.ArgumentParser]) -> None:
     text = "start the embedded runtime with a tiny built-in model and show an answer, a story and figures"
-    commands.add_parser("demo", help=text, description=text.capitalize() + ".")
+    _add(commands, "demo", text)
 
 
 def _add_chat(commands: _Commands[argparse.ArgumentParser]) -> None:
-    text = "ask a model; the prompt is an argument, or comes from stdin"
-    chat = commands.add_parser("chat", help=text, description=text.capitalize() + ".")
+    chat = _add(commands, "chat", "ask a model; the prompt is an argument, or comes from stdin")
     chat.add_argument("prompt", nargs="?", help="the prompt; - or nothing: read it from stdin")
     chat.add_argument("--model", help="alias or id (default: FOUNDRY_MODEL, else phi-4-mini)")
     chat.add_argument("--system", help="system message put before the prompt")
@@ -63,10 +67,52 @@ def _add_chat(commands: _Commands[argparse.ArgumentParser]) -> None:
     _add_service(chat)
 
 
-def _add_report(commands: _Commands[argparse.ArgumentParser], name: str, text: str) -> None:
-    report = commands.add_parser(name, help=text, description=text.capitalize() + ".")
-    report.add_argument("--json", action="store_true", help="print JSON")
-    _add_service(report)
+def _add_models(commands: _Commands[argparse.ArgumentParser]) -> None:
+    models = _add(commands, "models", "list the models the service knows")
+    which = models.add_mutually_exclusive_group()
+    models.set_defaults(which="known")
+    for name, text in (("cached", "only those on its disk"), ("loaded", "only those in its memory")):
+        which.add_argument(f"--{name}", action="store_const", dest="which", const=name, help=text)
+    models.add_argument("--json", action="store_true", help="print JSON")
+    _add_service(models)
+
+
+def _add_load(commands: _Commands[argparse.ArgumentParser]) -> None:
+    load = _add(commands, "load", "load a model into memory and print its id")
+    load.add_argument("name", metavar="NAME", help=_NAME)
+    load.add_argument("--ttl", type=int, metavar="S", help="seconds without use after which it may go (0.x)")
+    load.add_argument("--device", metavar="D", help="only a variant for NPU, GPU or CPU")
+    load.add_argument("--json", action="store_true", help="print the model as JSON")
+    _add_service(load, "seconds the load may take (default 600)")
+
+
+def _add_unload(commands: _Commands[argparse.ArgumentParser]) -> None:
+    unload = _add(commands, "unload", "drop a model from memory, or all of them and print their ids")
+    which = unload.add_mutually_exclusive_group(required=True)
+    which.add_argument("name", nargs="?", metavar="NAME", help=_NAME)
+    which.add_argument("--all", action="store_true", help="every model in memory")
+    unload.add_argument(
+        "--respect-ttl", action="store_true", help="leave it while its time to live is not over (0.x)"
+    )
+    _add_service(unload)
+
+
+def _add_download(commands: _Commands[argparse.ArgumentParser]) -> None:
+    download = _add(commands, "download", "fetch a model of the catalog and print its id")
+    download.add_argument("name", metavar="NAME", help=_NAME)
+    download.add_argument("--json", action="store_true", help="print the model as JSON")
+    where = _add_service(download, "seconds of silence borne between two steps (default 600)")
+    where.add_argument(
+        "--embedded",
+        action="store_true",
+        help="fetch it with the embedded runtime, which then serves it; needs no service",
+    )
+
+
+def _add_health(commands: _Commands[argparse.ArgumentParser]) -> None:
+    health = _add(commands, "health", "tell how the service is; exits 3 when it does not answer")
+    health.add_argument("--json", action="store_true", help="print JSON")
+    _add_service(health)
 
 
 def _add_serve(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -87,6 +133,17 @@ def _add_serve(commands: _Commands[argparse.ArgumentParser]) -> None:
     serve.add_argument("--port", type=int, default=0, help="port to bind (default: a free one)")
 
 
-def _add_service(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--url", help="address of the service (default: FOUNDRY_ENDPOINT, else discovered)")
-    parser.add_argument("--timeout", type=float, metavar="S", help="seconds of silence borne (default 30)")
+def _add(commands: _Commands[argparse.ArgumentParser], name: str, text: str) -> argparse.ArgumentParser:
+    return commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+
+
+def _add_service(
+    parser: argparse.ArgumentParser, patience: str = "seconds of silence borne (default 30)"
+) -> argparse._MutuallyExclusiveGroup:
+    parser.add_argument("--timeout", type=float, metavar="S", help=patience)
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--url", help="address of the service (default: FOUNDRY_ENDPOINT, else discovered)")
+    where.add_argument(
+        "--start", action="store_true", help="start the service with the foundry command when none answers"
+    )
+    return where

@@ -7,32 +7,40 @@ of a start is never missed. In a process that was forked from the owner nothing 
 
 from __future__ import annotations
 
+import io
 import os
 import queue
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import cast
 
 import msgspec
 
 from foundry_rest import clock
 from foundry_rest.errors import Cancelled, ConfigError, ServiceUnreachable
-from foundry_rest.runtime import catalog, links
+from foundry_rest.runtime import catalog, links, processes
+from foundry_rest.runtime.downloads import LABEL, Downloads, Inboxes, Wish
 from foundry_rest.runtime.folders import ModelFolder
-from foundry_rest.runtime.protocol import CATALOG_FILE, STDERR_FILE, Answer, Settings, from_line, to_line
+from foundry_rest.runtime.processes import stdin_of
+from foundry_rest.runtime.protocol import (
+    CATALOG_FILE,
+    STDERR_FILE,
+    Answer,
+    Order,
+    Settings,
+    from_line,
+    to_line,
+)
 
 #: ``-P``: the working directory is the parent's and must not shadow a module.
 HOST_COMMAND = (sys.executable, "-P", "-m", "foundry_rest.runtime.host")
-#: Seconds for the child to end by itself, and again after a SIGTERM; it needs milliseconds.
-GRACE = 1.0
 #: How much of the child's standard error goes into a message, in characters.
 _SHOWN = 1500
 #: Seconds between two looks at whether the child ended without an answer, or is to end.
@@ -77,6 +85,7 @@ class Child:
         self._ending = threading.Event()
         self._directory: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._inboxes = Inboxes()
 
     @property
     def pid(self) -> int:
@@ -89,7 +98,7 @@ class Child:
         if process is None:
             return False
         if self.owner != os.getpid():
-            return _exists(process.pid)
+            return processes.exists(process.pid)
         return process.poll() is None
 
     def is_starting(self) -> bool:
@@ -118,7 +127,7 @@ class Child:
 
     def wait(self) -> None:
         """Wait for a start that another thread has begun; raise what it raised."""
-        self._ready.wait(self._plan.start_timeout + 4 * GRACE)
+        self._ready.wait(self._plan.start_timeout + 4 * processes.GRACE)
         if self.failure is not None:
             raise self.failure
         if not self.url:
@@ -129,14 +138,45 @@ class Child:
         if self.owner != os.getpid():
             return
         self._ending.set()
+        self._inboxes.wake()
         # A start in another thread sees the flag within 0.1 s. Not longer: it may be this very thread,
         # in a signal handler.
-        self._ready.wait(GRACE)
+        self._ready.wait(processes.GRACE)
         self._clean()
+
+    def download(self, name: str, wish: Wish) -> None:
+        """Fetch a model into the child's cache; see `LocalRuntime.download`."""
+        if self.owner != os.getpid():
+            raise ConfigError("only the process that started the runtime can download with it")
+        Downloads(self._inboxes, self._order, self._check).run(name, wish)
+
+    def _order(self, order: Order) -> None:
+        try:
+            stdin_of(self._running()).write(to_line(order))
+        except (OSError, ValueError):  # it died, or another thread closed the pipe
+            self._check()
+            raise self._died() from None
+
+    def _check(self) -> None:
+        if self._ending.is_set():
+            raise Cancelled("close() was called on the embedded runtime during the download", call=LABEL)
+        if not self.is_alive():
+            raise self._died()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        return cast("subprocess.Popen[bytes]", self._process)
+
+    def _died(self) -> ServiceUnreachable:
+        process = self._running()
+        with suppress(subprocess.TimeoutExpired):  # its pipe may break before it is over
+            process.wait(processes.GRACE)
+        what = f"the embedded runtime died during the download: {processes.how_ended(process.poll())}"
+        advice = "Ask again: it is started anew, and the download goes on from what has come."
+        return ServiceUnreachable(f"{what}{self._last_words()}", call=LABEL, advice=advice)
 
     def _clean(self) -> None:
         if self._process is not None:
-            _end(self._process)
+            processes.end(self._process)
         if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
 
@@ -146,7 +186,7 @@ class Child:
         process = self._process = self._spawn(self._directory)
         if not self._ending.is_set():
             with suppress(OSError):  # it has ended already: its own words say more
-                _stdin(process).write(to_line(settings))
+                stdin_of(process).write(to_line(settings))
         answer = self._hear(process)
         if self._ending.is_set():
             raise Cancelled("close() was called while the native runtime was starting")
@@ -162,7 +202,7 @@ class Child:
                     stdout=subprocess.PIPE,
                     stderr=stderr,
                     bufsize=0,
-                    env=_environment(),
+                    env=processes.environment(),
                     # Ctrl-C in the terminal is for the parent, which ends the child in good order.
                     start_new_session=True,
                     creationflags=_CREATION_FLAGS,
@@ -174,7 +214,8 @@ class Child:
         """Return the child's line, ``b""`` when it ended without one, ``None`` when time ran out."""
         lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         # A thread: pipes cannot be selected on Windows. It ends with the child.
-        threading.Thread(target=_read_line, args=(process, lines), daemon=True).start()
+        listening = (process.stdout, lines.put, self._inboxes)
+        threading.Thread(target=_listen, args=listening, daemon=True).start()
         limit = clock.monotonic() + self._plan.start_timeout
         while clock.monotonic() < limit and not self._ending.is_set():
             # Looked at first: a process forked meanwhile may hold the pipe of a dead child open.
@@ -192,18 +233,19 @@ class Child:
             answer = from_line(line, Answer)
         except (msgspec.DecodeError, UnicodeDecodeError):
             with suppress(subprocess.TimeoutExpired):
-                process.wait(GRACE)
-            raise self._no_start(_how_ended(process.poll())) from None
+                process.wait(processes.GRACE)
+            raise self._no_start(processes.how_ended(process.poll())) from None
         if answer.error or not answer.url:
             raise self._no_start(answer.error or "it named no address")
         return answer.url
 
     def _no_start(self, how: str) -> ServiceUnreachable:
+        what = f"the native runtime did not start: {how}{self._last_words()}"
+        return ServiceUnreachable(what, sent=False, advice=_ADVICE)
+
+    def _last_words(self) -> str:
         printed = _printed(self._directory)
-        said = f"\n--- its last words:\n{printed}\n---" if printed else ""
-        return ServiceUnreachable(
-            f"the native runtime did not start: {how}{said}", sent=False, advice=_ADVICE
-        )
+        return f"\n--- its last words:\n{printed}\n---" if printed else ""
 
 
 def _private_directory(parent: Path | None) -> Path:
@@ -228,17 +270,6 @@ def _prepare(plan: Plan, directory: Path) -> Settings:
     return Settings(plan.host, plan.port, str(directory), where, own_catalog=bool(plan.folders))
 
 
-def _environment() -> dict[str, str]:
-    environment = dict(os.environ)
-    # The child has to find what its parent found, however that got onto sys.path.
-    environment["PYTHONPATH"] = os.pathsep.join(str(Path(path).absolute()) for path in sys.path)
-    for name in ("no_proxy", "NO_PROXY"):
-        # The library's HTTP client would send even the loopback catalog's requests to a proxy.
-        kept = environment.get(name)
-        environment[name] = f"{kept},127.0.0.1" if kept else "127.0.0.1"
-    return environment
-
-
 def _printed(directory: Path | None) -> str:
     with suppress(OSError):
         if directory is not None:
@@ -247,44 +278,10 @@ def _printed(directory: Path | None) -> str:
     return ""
 
 
-def _read_line(process: subprocess.Popen[bytes], lines: queue.SimpleQueue[bytes]) -> None:
-    with cast("IO[bytes]", process.stdout) as stdout:
-        lines.put(stdout.readline())
-
-
-def _stdin(process: subprocess.Popen[bytes]) -> IO[bytes]:
-    return cast("IO[bytes]", process.stdin)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    with suppress(OSError, ValueError), _stdin(process) as stdin:  # gone, or closed by another thread
-        # A line, and not only the pipe's end: a forked process may hold the pipe open.
-        stdin.write(b"\n")
-    for harder in (process.terminate, process.kill):
-        try:
-            process.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            harder()
-        else:
-            return
-    with suppress(subprocess.TimeoutExpired):  # not even a SIGKILL ends a process that waits for a dead disk
-        process.wait(GRACE)
-
-
-def _how_ended(code: int | None) -> str:
-    if code is None:
-        return "it answered something else than expected"
-    if code >= 0:
-        return f"it ended with exit code {code}"
-    name = signal.Signals(-code).name if -code in list(signal.Signals) else f"signal {-code}"
-    return f"it was ended by {name}"
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _listen(pipe: io.RawIOBase, hear: Callable[[bytes], object], inboxes: Inboxes) -> None:
+    """Give the child's first line to whoever starts it, the others to those who download."""
+    with io.BufferedReader(pipe) as stdout:
+        hear(stdout.readline())
+        for line in stdout:
+            inboxes.deliver(line)
+    inboxes.wake()

@@ -8,7 +8,8 @@ import re
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from math import inf
 from pathlib import Path
 from types import TracebackType
 
@@ -16,7 +17,11 @@ from foundry_rest import clock
 from foundry_rest.config import positive_seconds
 from foundry_rest.errors import Cancelled, ConfigError, ServiceUnreachable
 from foundry_rest.runtime.child import Child, Plan
+from foundry_rest.runtime.downloads import Wish
 from foundry_rest.runtime.folders import LocalModel, ModelDir, read_folders
+from foundry_rest.schema import DownloadStep
+from foundry_rest.schema.request import check_model_name
+from foundry_rest.transport.call import CancelToken
 
 #: Starts after a crash that ``revive`` grants, and within how many seconds: a model or a request that
 #: kills the native library would do so at each of them.
@@ -101,13 +106,51 @@ class LocalRuntime:
             Cancelled: The runtime was closed, or never started.
             ServiceUnreachable: It died 5 times within 5 minutes, or did not come up.
         """
+        return self._living().url
+
+    def download(
+        self,
+        name: str,
+        progress: Callable[[DownloadStep], object] | None = None,
+        *,
+        timeout: float = inf,
+        until: float = inf,
+        cancel: CancelToken | None = None,
+    ) -> None:
+        """Fetch a model of the catalog into the runtime's cache; one that is there already stays as it is.
+
+        Several threads may download at once. What has come when a download ends early is kept, and the next
+        one goes on from there. A download that is given up stops as soon as its next bytes come.
+
+        Args:
+            name: Alias or id, in any case.
+            progress: Called in this thread for each 0.1 % that has come, and once with ``done``; what it
+                raises ends the download.
+            timeout: Seconds of silence borne between two steps.
+            until: Monotonic instant at which to give up.
+            cancel: Ends the wait from another thread.
+
+        Raises:
+            ConfigError: The name is none, the runtime is not started, or another process started it.
+            ModelNotFound: The catalog has no such model; ``suggestions`` are near misses.
+            ServiceUnreachable: The catalog or the model's place cannot be reached, or the runtime died.
+            ServerError: The download failed otherwise, for example because the disk is full.
+            ServiceTimeout: ``timeout`` passed without a step.
+            DeadlineExceeded, Cancelled: ``until``, ``cancel``, or `close` ended it.
+        """
+        check_model_name(name)
+        self._started()
+        self._living().download(name, Wish(progress, timeout, until, cancel))
+
+    def _living(self) -> Child:
+        """Return a child that serves; after a crash a new one is started first."""
         if not self._is_wanted:
             raise Cancelled("the embedded runtime is closed")
         child = self._child
         if child is None or not child.url or not child.is_alive():
             self._count_revival()
             child = self._launch()
-        return child.url
+        return child
 
     def _count_revival(self) -> None:
         """Count a death once, however many threads meet it."""

@@ -1,4 +1,8 @@
-"""What parent and child say to each other: one JSON line each way."""
+"""What parent and child say to each other: JSON lines.
+
+The parent says `Settings` once, then an `Order` for every download. An empty line, the pipe's end or
+anything else means that the parent is done. The child says `Answer` once, then `News` of the orders.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ CATALOG_FILE = "catalog.json"
 #: In the run directory: what the child and the native library print.
 STDERR_FILE = "stderr.log"
 
-T = TypeVar("T", bound="Settings | Answer")
+T = TypeVar("T", bound="Settings | Answer | Order | News")
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -33,14 +37,46 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """Tell the parent how the start went: the only line on the child's standard output."""
+    """Tell the parent how the start went: the first line on the child's standard output."""
 
     url: str = ""
     pid: int = 0
     error: str = ""
 
 
-def to_line(value: Settings | Answer) -> bytes:
+class Order(msgspec.Struct, frozen=True):
+    """Tell the child to fetch a model.
+
+    Attributes:
+        number: Tells apart the orders that are under way at once.
+        download: Alias or id; ``""``: stop the order of this number.
+    """
+
+    number: int
+    download: str = ""
+
+
+class News(msgspec.Struct, frozen=True):
+    """Tell the parent how an order goes.
+
+    Attributes:
+        number: The order's.
+        fraction: How much has come, 0.0 to 1.0.
+        outcome: How it ended: ``"cached"``, ``"unknown"`` (no such name), ``"failed"``; ``""`` before that.
+        reason: Of a failure: Microsoft's own words.
+        code: Of a failure: Microsoft's ``flErrorCode``, 0 for none.
+        known: Of an unknown name: alias and id of each model that there is.
+    """
+
+    number: int
+    fraction: float = 0.0
+    outcome: str = ""
+    reason: str = ""
+    code: int = 0
+    known: tuple[tuple[str, str], ...] = ()
+
+
+def to_line(value: Settings | Answer | Order | News) -> bytes:
     """Return a value as one line."""
     return msgspec.json.encode(value) + b"\n"
 

@@ -10,14 +10,13 @@ import queue
 import sys
 import threading
 import warnings
-from pathlib import Path
 
 import psutil
 import pytest
 
 from foundry_rest import clock
 from foundry_rest.errors import Cancelled, ConfigError, ServiceUnreachable
-from foundry_rest.runtime import child
+from foundry_rest.runtime import processes
 from foundry_rest.runtime.child import Child, Plan
 from foundry_rest.runtime.folders import read_folders
 
@@ -116,15 +115,9 @@ def test_signal():
     assert "it was ended by SIGSEGV" in refusal("os.kill(os.getpid(), signal.SIGSEGV)\n")
 
 
-@posix
-def test_unnamed_signal():
-    """A signal without a name is reported by its number."""
-    assert child._how_ended(-250) == "it was ended by signal 250"
-
-
 def test_silence(monkeypatch):
     """A child that never answers is ended when the time is up, even one that is deaf to SIGTERM."""
-    monkeypatch.setattr(child, "GRACE", 0.03)
+    monkeypatch.setattr(processes, "GRACE", 0.03)
     before = clock.monotonic()
     message = refusal(DEAF, "while True: time.sleep(9)\n", start_timeout=0.3)
 
@@ -134,7 +127,7 @@ def test_silence(monkeypatch):
 
 def test_garbage(monkeypatch):
     """An answer that is none is not taken for an address."""
-    monkeypatch.setattr(child, "GRACE", 0.03)
+    monkeypatch.setattr(processes, "GRACE", 0.03)
     assert "something else than expected" in refusal("print('hello')\nsys.stdout.close()\n", WAIT)
     assert "it named no address" in refusal("print('{}')\n")
 
@@ -284,22 +277,3 @@ def test_forked_process_ends_nothing(up):
     assert status == 0
     assert up.is_alive()
     assert up._directory.exists()
-
-
-@posix
-def test_liveness_seen_from_a_fork():
-    """A process that is not ours to wait for is looked up: gone, there, or another user's."""
-    assert child._exists(os.getpid())
-    assert child._exists(1)
-    assert not child._exists(2**22 + 1)
-
-
-def test_environment(monkeypatch):
-    """The child finds what its parent found, and sends no loopback request to a proxy."""
-    monkeypatch.setattr(sys, "path", ["", "/opt/x"])
-    monkeypatch.setenv("no_proxy", "example.com")
-    environment = child._environment()
-
-    assert environment["PYTHONPATH"] == os.pathsep.join((str(Path.cwd()), str(Path("/opt/x").absolute())))
-    assert environment["no_proxy"] == "example.com,127.0.0.1"
-    assert environment["NO_PROXY"].endswith("127.0.0.1")

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from foundry_rest import clock
-from foundry_rest.errors import ConfigError, ServiceUnreachable
+from foundry_rest.errors import Cancelled, ConfigError, ModelNotFound, ServerError, ServiceUnreachable
 from foundry_rest.runtime import LocalModel, LocalRuntime
 
 #: What the host needs of foundry_local_sdk; STAND_IN says how the start goes.
@@ -27,10 +27,39 @@ class Configuration:
         self.settings = settings
 
 
+class Model:
+    alias, id = "phi", "phi-generic-cpu:1"
+    is_cached = False
+
+    @property
+    def variants(self):
+        return [self]
+
+    def download(self, report, stop):
+        for percent in (0.0, 0.05, 25.0, 25.05, 100.0, 100.0):
+            report(percent)
+        exec(os.environ.get("DOWNLOAD", ""))
+        self.is_cached = "LOST" not in os.environ
+
+
+class Catalog:
+    model = Model()
+
+    def get_model(self, alias):
+        return self.model if alias == "phi" else None
+
+    def get_model_variant(self, id):
+        return self.model if id == self.model.id else None
+
+    def list_models(self):
+        return [self.model]
+
+
 class FoundryLocalManager:
     def __init__(self, configuration):
         self.settings = configuration.settings
         self.urls = None
+        self.catalog = Catalog()
 
     def start_web_service(self):
         os.write(1, b"native noise on standard output\\n")
@@ -216,3 +245,75 @@ def test_interrupt_in_the_terminal(sdk):
         psutil.Process(runtime.pid).send_signal(2)
         clock.sleep(0.05)
         assert runtime.is_alive()
+
+
+@hosted
+@pytest.mark.parametrize("name", ["phi", "phi-generic-cpu:1", "PHI", "Phi-Generic-CPU"])
+def test_download(sdk, name):
+    """Steps come in this thread as fractions, a line for each 0.1 %; the last one is done."""
+    steps = []
+    with LocalRuntime() as runtime:
+        runtime.download(name, steps.append)
+
+    assert [(step.fraction, step.done) for step in steps] == [(0.25, False), (1.0, False), (1.0, True)]
+
+
+@hosted
+@pytest.mark.parametrize(
+    ("name", "code", "error", "said"),
+    [
+        ("phy", "", ModelNotFound, "Did you mean phi"),
+        ("phi", "raise OSError('pwrite failed (errno 28)')", ServerError, "errno 28.*Check free space"),
+        ("phi", "raise ValueError", ServerError, "the download failed: ValueError"),
+        (
+            "phi",
+            "error = OSError('HTTP 503'); error.error_code = 6; raise error",
+            ServiceUnreachable,
+            "HTTP 503.*https_proxy",
+        ),
+        ("phi", "os.kill(os.getpid(), signal.SIGKILL)", ServiceUnreachable, "died.*SIGKILL"),
+        ("phi", "os.environ['LOST'] = '1'", ServerError, "ended, but the model is not on disk"),
+    ],
+)
+def test_download_that_fails(sdk, monkeypatch, name, code, error, said):
+    """Each way to fail has its class, Microsoft's words, and what to do; it is never a success."""
+    monkeypatch.setenv("DOWNLOAD", code)
+    steps = []
+    with LocalRuntime() as runtime, pytest.raises(error, match=f"(?s){said}") as caught:
+        runtime.download(name, steps.append)
+
+    assert (caught.value.call, caught.value.model or name) == ("models.download", name)
+    assert not any(step.done for step in steps)
+
+
+@hosted
+def test_download_again(sdk, monkeypatch):
+    """After a failure the runtime still serves, and after a death it is started again for the next one."""
+    monkeypatch.setenv("DOWNLOAD", "os.kill(os.getpid(), signal.SIGKILL)")
+    with LocalRuntime() as runtime:
+        first = runtime.pid
+        with pytest.raises(ServiceUnreachable):
+            runtime.download("phi")
+        monkeypatch.setenv("DOWNLOAD", "")
+        runtime.download("phi")
+
+        assert runtime.pid != first
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("", "model must be"), ("a b", "no alias or id"), ("phi", "not started")]
+)
+def test_download_that_cannot_be(name, said):
+    """A name that is none, and a runtime that is not started, are found before anything is asked."""
+    with pytest.raises(ConfigError, match=said):
+        LocalRuntime().download(name)
+
+
+@hosted
+def test_download_after_close(sdk):
+    """A runtime that was closed downloads nothing."""
+    runtime = LocalRuntime().start()
+    runtime._is_wanted = False
+    with pytest.raises(Cancelled):
+        runtime.download("phi")
+    runtime.close()

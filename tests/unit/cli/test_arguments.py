@@ -51,9 +51,39 @@ def test_options_of_serve():
     assert (nothing.model_dir, nothing.host, nothing.port) == ([], "127.0.0.1", 0)
 
 
+def test_options_of_the_model_commands():
+    """What is not given is None or False, so that the client's own defaults hold."""
+    parse = build_parser().parse_args
+    load, unload, download = parse(["load", "m"]), parse(["unload", "--all"]), parse(["download", "m"])
+
+    assert (load.name, load.ttl, load.device, load.json, load.start) == ("m", None, None, False, False)
+    assert (unload.name, unload.all, unload.respect_ttl) == (None, True, False)
+    assert (download.name, download.embedded, download.timeout) == ("m", False, None)
+    assert [parse(["models", *given]).which for given in ([], ["--cached"], ["--loaded"])] == [
+        "known",
+        "cached",
+        "loaded",
+    ]
+    assert parse(["load", "m", "--ttl=5", "--device", "npu"]).ttl == 5
+
+
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["sing"], ["chat", "a", "b"], ["chat", "--max-tokens", "many"], ["health", "--model", "m"]],
+    [
+        [],
+        ["sing"],
+        ["chat", "a", "b"],
+        ["chat", "--max-tokens", "many"],
+        ["health", "--model", "m"],
+        ["models", "--cached", "--loaded"],
+        ["load"],
+        ["load", "m", "--ttl", "long"],
+        ["unload"],
+        ["unload", "m", "--all"],
+        ["download"],
+        ["download", "m", "--embedded", "--url", "u"],
+        ["chat", "a", "--start", "--url", "u"],
+    ],
 )
 def test_wrong_arguments(run, arguments):
     """Wrong arguments are code 2, with the usage on stderr."""
@@ -78,11 +108,11 @@ def test_version(run):
 
 
 def test_help_is_quick():
-    """`--help` imports neither requests nor msgspec nor the runtime."""
+    """`--help` imports neither requests nor msgspec nor rich nor the runtime."""
     code = (
         "import sys; from contextlib import suppress; from foundry_rest.cli import main\n"
         "with suppress(SystemExit): main(['--help'])\n"
-        "print([name for name in ('requests', 'msgspec', 'foundry_local_sdk') if name in sys.modules])"
+        "print([n for n in ('requests', 'msgspec', 'rich', 'foundry_local_sdk') if n in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
 

@@ -1,0 +1,78 @@
+"""``foundry-rest models``, ``load``, ``unload`` and ``download``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable
+
+from foundry_rest.cli.output import note, print_json, print_models
+from foundry_rest.cli.progress import progress_of
+from foundry_rest.cli.service import client_for, facts_of
+from foundry_rest.client import FoundryAPIClient
+from foundry_rest.endpoints.models import Models
+from foundry_rest.schema import ModelInfo
+
+#: Which models -> who lists them, and what is said when there are none.
+_LISTS: dict[str, tuple[Callable[[Models], list[ModelInfo]], str]] = {
+    "known": (Models.catalog, "The service lists no models."),
+    "cached": (Models.cached, "No model is on disk."),
+    "loaded": (Models.loaded, "No model is in memory."),
+}
+
+
+def models(arguments: Namespace) -> None:
+    """List models."""
+    list_them, none = _LISTS[arguments.which]
+    with client_for(arguments) as client:
+        found = list_them(client.models)
+    if arguments.json:
+        print_json([facts_of(info, "raw") for info in found])
+    elif found:
+        print_models(found)
+    else:
+        note(none)
+
+
+def load(arguments: Namespace) -> None:
+    """Load a model and print its id."""
+    with client_for(arguments) as client:
+        info = client.models.load(
+            arguments.name, ttl=arguments.ttl, device=arguments.device, timeout=arguments.timeout
+        )
+    _print_model(info, arguments)
+
+
+def unload(arguments: Namespace) -> None:
+    """Unload a model, or all of them and print their ids."""
+    with client_for(arguments) as client:
+        if not arguments.all:
+            client.models.unload(arguments.name, force=not arguments.respect_ttl)
+            note(f"{arguments.name} is not in memory.")
+            return
+        dropped = client.models.unload_all(force=not arguments.respect_ttl)
+    for id_ in dropped:
+        print(id_)
+    if not dropped:
+        note(_LISTS["loaded"][1])
+
+
+def download(arguments: Namespace) -> None:
+    """Fetch a model and print its id."""
+    with _downloading_client(arguments) as client:
+        with progress_of(arguments.name) as show:
+            info = client.models.download(arguments.name, progress=show, timeout=arguments.timeout)
+        _print_model(info, arguments)
+
+
+def _downloading_client(arguments: Namespace) -> FoundryAPIClient:
+    if not arguments.embedded:
+        return client_for(arguments)
+    note("Starting the embedded Foundry Local runtime on the public catalog ...")
+    return FoundryAPIClient.embedded(timeout=arguments.timeout)
+
+
+def _print_model(info: ModelInfo, arguments: Namespace) -> None:
+    if arguments.json:
+        print_json(facts_of(info, "raw"))
+    else:
+        print(info.id)

@@ -1,0 +1,68 @@
+"""A child process as the system sees it: what it is started with, whether it is there, how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, cast
+
+#: Seconds for the child to end by itself, and again after a SIGTERM; it needs milliseconds.
+GRACE = 1.0
+
+
+def environment() -> dict[str, str]:
+    """Return the environment for a child that is to find what its parent found."""
+    given = dict(os.environ)
+    # However it got onto sys.path.
+    given["PYTHONPATH"] = os.pathsep.join(str(Path(path).absolute()) for path in sys.path)
+    for name in ("no_proxy", "NO_PROXY"):
+        # The library's HTTP client would send even the loopback catalog's requests to a proxy.
+        kept = given.get(name)
+        given[name] = f"{kept},127.0.0.1" if kept else "127.0.0.1"
+    return given
+
+
+def stdin_of(process: subprocess.Popen[bytes]) -> IO[bytes]:
+    """Return the pipe to a process that has one."""
+    return cast("IO[bytes]", process.stdin)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ask a child to end, and make it."""
+    with suppress(OSError, ValueError), stdin_of(process) as stdin:  # gone, or closed by another thread
+        # A line, and not only the pipe's end: a forked process may hold the pipe open.
+        stdin.write(b"\n")
+    for harder in (process.terminate, process.kill):
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            harder()
+        else:
+            return
+    with suppress(subprocess.TimeoutExpired):  # not even a SIGKILL ends a process that waits for a dead disk
+        process.wait(GRACE)
+
+
+def how_ended(code: int | None) -> str:
+    """Return an exit code in words."""
+    if code is None:
+        return "it answered something else than expected"
+    if code >= 0:
+        return f"it ended with exit code {code}"
+    name = signal.Signals(-code).name if -code in list(signal.Signals) else f"signal {-code}"
+    return f"it was ended by {name}"
+
+
+def exists(pid: int) -> bool:
+    """Tell whether a process that is not ours to wait for is there."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
