@@ -7,9 +7,13 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from foundry_rest.config import DEFAULT_MODEL
+from foundry_rest.runtime import LocalRuntime, demo_model_dir
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -20,12 +24,20 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 pytestmark = pytest.mark.runtime
 
 
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRuntime]:
+    """Serve the demo model under the name of the default model, which the documents use."""
+    folder = tmp_path_factory.mktemp("documents") / DEFAULT_MODEL
+    folder.symlink_to(demo_model_dir(), target_is_directory=True)
+    with LocalRuntime(folder) as started:
+        yield started
+
+
 def run(command: list[str] | str, url: str) -> subprocess.CompletedProcess[str]:
     """Run as a reader would, with a service and a default model in the environment."""
     environment = {
         **os.environ,
         "FOUNDRY_ENDPOINT": url,
-        "FOUNDRY_MODEL": "demo-chat",
         "PYTHONPATH": str(ROOT),
     }
     return subprocess.run(

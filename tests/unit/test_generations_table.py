@@ -1,0 +1,143 @@
+"""``docs/generations.md`` says what the dialect classes do, and is written from them.
+
+``FOUNDRY_WRITE_DOCS=1 pytest tests/unit/test_generations_table.py`` writes it anew.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from pathlib import Path
+
+import pytest
+
+from foundry_rest.dialects.detect import DIALECTS
+from foundry_rest.dialects.operation import Dialect
+
+FILE = Path(__file__).parents[2] / "docs" / "generations.md"
+WRITES = os.environ.get("FOUNDRY_WRITE_DOCS") == "1"
+
+#: What a user calls -> the operation of the dialect that it needs.
+FEATURES = {
+    "`client.health.check()`": "status",
+    "`client.chat.complete()`": "chat",
+    "`client.chat.stream()`": "chat_stream",
+    "`client.chat.count_tokens()`": "count_tokens",
+    "`client.models.catalog()`, `.resolve()`": "list_models",
+    "`client.models.loaded()`": "loaded_models",
+    "a route that lists what is on the disk": "cached_models",
+    "`client.models.load()`, `.ensure_loaded()`": "load_model",
+    "`client.models.unload()`, `.unload_all()`": "unload_model",
+    "all models unloaded in one request": "unload_all",
+    "`client.models.download()` over REST": "download_model",
+    "details of models from the catalog file on this machine": "read_snapshot",
+    "`client.embeddings.create()`": "embed",
+    "`client.audio.transcribe()`": "transcribe",
+    "`client.audio.transcribe_stream()`": "transcribe_stream",
+    "`client.responses.create()`": "create_response",
+    "`client.responses.stream()`": "stream_response",
+    "`client.responses.get()`": "get_response",
+    "`client.responses.delete()`": "delete_response",
+    "`client.responses.list()`": "list_responses",
+    "`client.responses.input_items()`": "input_items",
+}
+#: How the generations differ where they can do the same: the class attribute -> (true, false).
+MANNERS = {
+    "loads_by_alias": ("loading takes the alias, the service picks the variant", "loading takes the id"),
+    "enforces_schema": (
+        "`response_format` steers what the model writes",
+        "`response_format` is ignored: the schema is put into the prompt, the answer is checked",
+    ),
+    "completes_by_stream": (
+        "`complete()` runs over a stream, because only that stops the work when it is given up",
+        "`complete()` is one plain request",
+    ),
+    "guards_unload": (
+        "unloading a model that answers is refused",
+        "unloading waits for this client's requests: it would end their answers",
+    ),
+    "checks_tasks": (
+        "a model of another kind is refused by the service",
+        "a model of another kind would kill the service: its kind is looked up first",
+    ),
+    "reads_media": (
+        "pictures in a chat are sent as given",
+        "pictures, sound and files in a chat are refused: the service would drop them in silence",
+    ),
+    "keeps_conversations": (
+        "an unknown `previous_response_id` is refused by the service",
+        "an unknown `previous_response_id` would be ignored: it is looked up first",
+    ),
+}
+HEADINGS = {
+    "native": "native (2.x)",
+    "core": "core (1.x)",
+    "legacy": "legacy (0.x)",
+    "openai": "openai (a stranger)",
+}
+TEXT = """\
+# What each generation of Foundry Local can do
+
+"Foundry Local" names three services that do not understand each other's clients. Which one answers is found
+out by what its status says; `client.health_check().generation` tells. Asking for what a generation lacks
+raises `UnsupportedByService` before anything is sent.
+
+Written from the classes in `foundry_rest/dialects/` by `FOUNDRY_WRITE_DOCS=1 pytest
+tests/unit/test_generations_table.py`; a test compares. What each of them does in its own way is listed, with
+the test that holds it, in [quirks.md](quirks.md).
+"""
+
+
+def operations() -> set[str]:
+    """Return every operation that a dialect may have."""
+    own = inspect.getmembers(Dialect, inspect.isfunction)
+    helpers = {"unsupported", "unsupported_download", "build_get", "build_call"}
+    return {name for name, _ in own if not name.startswith("_")} - helpers
+
+
+def table() -> str:
+    """Return the page."""
+    lines = [
+        TEXT,
+        f"| | {' | '.join(HEADINGS[name] for name in DIALECTS)} |",
+        "|---" * (len(DIALECTS) + 1) + "|",
+    ]
+    for feature, operation in FEATURES.items():
+        cells = ("yes" if cls.has(operation) else "-" for cls in DIALECTS.values())
+        lines.append(f"| {feature} | {' | '.join(cells)} |")
+    lines.append("\n## The same, done differently\n")
+    for name, cls in DIALECTS.items():
+        manners = [words[not getattr(cls, fact)] for fact, words in MANNERS.items() if _matters(cls, fact)]
+        lines += [f"**{HEADINGS[name]}**\n", *(f"- {manner}" for manner in manners), ""]
+    return "\n".join(lines)
+
+
+def _matters(cls: type[Dialect], fact: str) -> bool:
+    needed = {"keeps_conversations": "create_response", "checks_tasks": "embed"}
+    needed |= dict.fromkeys(("loads_by_alias", "guards_unload"), "load_model")
+    return cls.has(needed.get(fact, "chat"))
+
+
+def test_the_page_is_what_the_classes_say():
+    """Whoever changes a dialect writes the page anew."""
+    if WRITES:
+        FILE.write_text(table(), encoding="utf-8")
+
+    assert FILE.read_text("utf-8") == table()
+
+
+def test_every_operation_is_on_the_page():
+    """A new operation gets its line."""
+    assert set(FEATURES.values()) == operations()
+    assert set(HEADINGS) == set(DIALECTS)
+
+
+@pytest.mark.parametrize("name", sorted(DIALECTS))
+def test_every_operation_that_is_told_is_there(name):
+    """``has`` says yes for an own method only; what the base class has is no operation."""
+    cls = DIALECTS[name]
+
+    assert {operation for operation in operations() if cls.has(operation)} == {
+        operation for operation in operations() if getattr(cls, operation) is not getattr(Dialect, operation)
+    }
+    assert not Dialect.has("chat")
