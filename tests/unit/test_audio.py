@@ -193,7 +193,7 @@ def test_where_a_file_is_looked_for(file, tmp_path, monkeypatch):
         (b"a.wav", "must name an audio file"),
         (".", "is a directory"),
         ("a.wav/b.wav", "Not a directory"),
-        ("a\0.wav", "null byte"),
+        ("a\0.wav", "null (byte|character)"),
         ("pipe", "no regular file"),
         ("/dev/zero", "no regular file"),
         ("empty.wav", "is empty"),
