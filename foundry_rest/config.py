@@ -7,10 +7,11 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import TypeVar
 from urllib.parse import urlsplit
+
+import msgspec
 
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema.request import check_model_name
@@ -37,6 +38,11 @@ SLOT_TIMEOUT = 600.0
 #: Attempts after the first.
 RETRIES = 3
 #: What a float can hold: a larger whole number is no number of seconds.
+#: Further questions when an answer does not fit: models that mend it at all do so at once.
+MAX_REASKS = 2
+#: Answers of the model in one run. Few questions need more than three calls in a row; a model that calls
+#: the same function for ever is stopped within a minute.
+MAX_TURNS = 8
 _LARGEST = sys.float_info.max
 _NOT_IN_KEY = re.compile(r"[^!-~]")
 #: What a service binds to be reached on every address; nobody can connect to it.
@@ -46,8 +52,7 @@ _ROUTE = re.compile(r"/(v1|openai/status)$")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(msgspec.Struct, frozen=True):
     """Bound the silence of one attempt, phase by phase, in seconds.
 
     Attributes:
@@ -81,8 +86,7 @@ class Timeouts:
         return cls(first_token=silence, idle=silence)
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(msgspec.Struct, frozen=True):
     """Hold every setting of a client.
 
     Attributes:
@@ -101,8 +105,8 @@ class Config:
 
     endpoint: str | None = None
     model: str = DEFAULT_MODEL
-    api_key: str | None = field(default=None, repr=False)
-    timeouts: Timeouts = field(default_factory=Timeouts)
+    api_key: str | None = None
+    timeouts: Timeouts = msgspec.field(default_factory=Timeouts)
     deadline: float = math.inf
     retries: int = RETRIES
     log_level: str = "INFO"
@@ -124,9 +128,17 @@ class Config:
         if self.endpoint is not None:
             base_url(self.endpoint)
 
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        """Return what ``repr`` shows: all but the key."""
+        return [(name, getattr(self, name)) for name in self.__struct_fields__ if name != "api_key"]
+
+    def __repr__(self) -> str:
+        return f"Config({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
     def with_changes(self, **changes: object) -> Config:
         """Return a copy in which every change that is not ``None`` is made."""
-        return replace(self, **{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]
+        given = {name: value for name, value in changes.items() if value is not None}
+        return msgspec.structs.replace(self, **given)
 
 
 def from_env(environ: Mapping[str, str] | None = None) -> Config:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from foundry_rest.errors import FoundryError
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """Tell about one call.
 
     Attributes:
@@ -22,8 +21,7 @@ class Event:
     model: str
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptFailed(Event):
+class AttemptFailed(Event, frozen=True):
     """Tell that one try failed.
 
     Attributes:
@@ -41,8 +39,7 @@ class AttemptFailed(Event):
     cure: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CallFinished(Event):
+class CallFinished(Event, frozen=True):
     """Tell that a call ended, well or not; for a stream, when its last event came.
 
     Attributes:
@@ -60,8 +57,7 @@ class CallFinished(Event):
     completion_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class CureStarted(Event):
+class CureStarted(Event, frozen=True):
     """Tell that the cause of a failure is being removed, which may take minutes for a load.
 
     Attributes:
@@ -73,8 +69,7 @@ class CureStarted(Event):
     error: FoundryError
 
 
-@dataclass(frozen=True, slots=True)
-class CircuitChanged(Event):
+class CircuitChanged(Event, frozen=True):
     """Tell that the circuit of an address changed its state.
 
     Attributes:
@@ -86,8 +81,7 @@ class CircuitChanged(Event):
     after: str
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceMoved(Event):
+class ServiceMoved(Event, frozen=True):
     """Tell that the service is at another address now.
 
     Attributes:

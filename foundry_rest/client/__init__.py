@@ -3,39 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from foundry_rest.client.assembly import Recipe, Shared, assemble, connect
+from foundry_rest.client.shorthand import Shorthand
 from foundry_rest.config import Config, Timeouts, from_env
 from foundry_rest.dialects.operation import Dialect
-from foundry_rest.endpoints.audio import Audio
 from foundry_rest.endpoints.chat import Chat
-from foundry_rest.endpoints.embeddings import Embeddings
 from foundry_rest.endpoints.health import Health
 from foundry_rest.endpoints.models import Models
 from foundry_rest.endpoints.raw import Raw
-from foundry_rest.endpoints.responses import Responses
 from foundry_rest.events import Event
 from foundry_rest.resilience.breaker import Breaker
 from foundry_rest.resilience.policy import BreakerPolicy
 from foundry_rest.resilience.retry import RetryPolicy
 from foundry_rest.resilience.state import BreakerState
-from foundry_rest.schema import ChatParams, ChatReply, HealthReport, Message, Stats
-from foundry_rest.stream import ChatStream
+from foundry_rest.schema import Stats
 from foundry_rest.transport.call import Auth
 
 if TYPE_CHECKING:
     import requests
-    from typing_extensions import Self, Unpack
+    from typing_extensions import Self
 
+    from foundry_rest.endpoints.audio import Audio
+    from foundry_rest.endpoints.embeddings import Embeddings
+    from foundry_rest.endpoints.responses import Responses
     from foundry_rest.runtime import LocalRuntime
-
-T = TypeVar("T")
 
 #: Five failures in a row open the circuit for 30 s, longer each time that a probe fails.
 _DEFAULT_BREAKER = BreakerPolicy()
@@ -45,7 +44,7 @@ class _Closable(Protocol):
     def close(self) -> None: ...
 
 
-class FoundryAPIClient:
+class FoundryAPIClient(Shorthand):
     """Talk to Foundry Local; one client serves many threads.
 
     ``chat``, ``models`` and ``health`` hold the operations; ``request(method, path, ...)`` sends any other.
@@ -131,10 +130,28 @@ class FoundryAPIClient:
         self.chat = Chat(self._context)
         self.models = Models(self._context)
         self.health = Health(self._context)
-        self.embeddings = Embeddings(self._context)
-        self.audio = Audio(self._context)
-        self.responses = Responses(self._context)
         self.request = Raw(self._context, shared.service).request
+
+    @cached_property
+    def embeddings(self) -> Embeddings:
+        """Return the endpoint for vectors; imported with its first use, as the next two are."""
+        from foundry_rest.endpoints.embeddings import Embeddings
+
+        return Embeddings(self._context)
+
+    @cached_property
+    def audio(self) -> Audio:
+        """Return the endpoint for speech."""
+        from foundry_rest.endpoints.audio import Audio
+
+        return Audio(self._context)
+
+    @cached_property
+    def responses(self) -> Responses:
+        """Return the endpoint for responses, which the service can remember."""
+        from foundry_rest.endpoints.responses import Responses
+
+        return Responses(self._context)
 
     @classmethod
     def embedded(
@@ -201,46 +218,6 @@ class FoundryAPIClient:
         )
         view._equip(self._shared, config, self._policy if retries is None else RetryPolicy.of(retries))
         return view
-
-    @overload
-    def complete(
-        self, prompt: str | Iterable[Message], /, *, model: str | None = None, **params: Unpack[ChatParams]
-    ) -> ChatReply: ...
-
-    @overload
-    def complete(
-        self,
-        prompt: str | Iterable[Message],
-        /,
-        *,
-        model: str | None = None,
-        response_model: type[T],
-        **params: Unpack[ChatParams],
-    ) -> T: ...
-
-    def complete(
-        self,
-        prompt: str | Iterable[Message],
-        /,
-        *,
-        model: str | None = None,
-        response_model: type[T] | None = None,
-        **params: Unpack[ChatParams],
-    ) -> ChatReply | T:
-        """Return the whole answer; short for ``client.chat.complete``, which takes all options."""
-        if response_model is None:
-            return self.chat.complete(prompt, model=model, **params)
-        return self.chat.complete(prompt, model=model, response_model=response_model, **params)
-
-    def stream_complete(
-        self, prompt: str | Iterable[Message], /, *, model: str | None = None, **params: Unpack[ChatParams]
-    ) -> ChatStream:
-        """Return the answer in chunks; short for ``client.chat.stream``, which takes all options."""
-        return self.chat.stream(prompt, model=model, **params)
-
-    def health_check(self) -> HealthReport:
-        """Return how the service is; short for ``client.health.check()``."""
-        return self.health.check()
 
     def stats(self) -> Stats:
         """Return counts, latencies, tokens and circuits since the client was made, its views included."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from foundry_rest.config import Config
 from foundry_rest.dialects.detect import named
@@ -35,8 +36,7 @@ if TYPE_CHECKING:
     from foundry_rest.runtime import LocalRuntime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """Hold what a client was made of; a client pickles as this, and is made anew from it.
 
     Attributes are the arguments of ``FoundryAPIClient``, the environment already read.
@@ -46,14 +46,20 @@ class Recipe:
     breaker: BreakerPolicy | None
     breaker_state: Callable[[str], BreakerState] | None = None
     observers: tuple[Callable[[Event], object], ...] = ()
-    headers: Mapping[str, str] | None = field(default=None, repr=False)  # any of these may hold a key
-    auth: Auth | tuple[str, str] | None = field(default=None, repr=False)
-    session: requests.Session | None = field(default=None, repr=False)
+    headers: Mapping[str, str] | None = None
+    auth: Auth | tuple[str, str] | None = None
+    session: requests.Session | None = None
     dialect: str | Dialect = "auto"
 
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        """Return what ``repr`` shows: what may hold a key is left out."""
+        return [(name, getattr(self, name)) for name in ("config", "breaker", "observers", "dialect")]
 
-@dataclass(slots=True)
-class Shared:
+    def __repr__(self) -> str:
+        return f"Recipe({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+
+class Shared(msgspec.Struct):
     """Hold what a client and its views have in common."""
 
     recipe: Recipe
@@ -63,8 +69,8 @@ class Shared:
     bounds: Bounds
     emit: Callable[[Event], None]
     stats: StatsObserver
-    names: ModelNames = field(default_factory=ModelNames)
-    flights: Flights = field(default_factory=Flights)
+    names: ModelNames = msgspec.field(default_factory=ModelNames)
+    flights: Flights = msgspec.field(default_factory=Flights)
     fetch: Fetch | None = None
 
     def close(self) -> None:

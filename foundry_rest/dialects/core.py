@@ -8,11 +8,11 @@ parts that its chat templates do not know.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import ClassVar
 from urllib.parse import quote
 
 import msgspec
+from msgspec.structs import replace
 
 from foundry_rest.dialects.embedded import EmbeddedDialect
 from foundry_rest.dialects.openai import parse_models

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from foundry_rest.dialects.openai import OpenAIDialect
 from foundry_rest.dialects.operation import Operation

@@ -7,11 +7,11 @@ names are read in any case, and a list is taken bare or inside an object.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import ClassVar
 from urllib.parse import quote, urlencode
 
 import msgspec
+from msgspec.structs import replace
 
 from foundry_rest.config import whole_number
 from foundry_rest.dialects.anycase import convert_any_case, decode_any_case, folded

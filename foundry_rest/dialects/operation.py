@@ -8,8 +8,9 @@ classes: an operation counts as supported where a class has one of its own.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, NoReturn, TypeVar
+
+import msgspec
 
 from foundry_rest.errors import UnsupportedByService
 from foundry_rest.transport.call import Call, Options, Replay, Reply, encode_json
@@ -31,8 +32,7 @@ A = TypeVar("A", contravariant=True)
 T = TypeVar("T", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Operation(Generic[A, T]):
+class Operation(msgspec.Struct, Generic[A, T], frozen=True):
     """Hold one call and the pure function that reads its answer.
 
     Attributes:

@@ -7,8 +7,9 @@ connection just ends.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
+
+from msgspec.structs import replace
 
 from foundry_rest.dialects.operation import Dialect, Operation
 from foundry_rest.dialects.response_reading import (

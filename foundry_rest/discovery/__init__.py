@@ -9,6 +9,4 @@ An address that was named, in code or in the environment, is taken at its word: 
 service would answer with another model. Nothing is ever downloaded here, and nothing started unasked.
 """
 
-from foundry_rest.discovery.search import answers as answers
-from foundry_rest.discovery.search import discover as discover
 from foundry_rest.discovery.service import Service as Service

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import msgspec
 
@@ -34,8 +33,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;?]*[a-z]", re.IGNORECASE)
 _SHOWN = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(msgspec.Struct, frozen=True):
     """Hold what one run of the command printed.
 
     Attributes:

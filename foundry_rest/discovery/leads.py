@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from foundry_rest.discovery.command import Output, addresses, in_short
 
@@ -15,8 +16,7 @@ _DAEMON_FILE = Path(".foundry", "daemon.json")
 _LARGEST = 65536
 
 
-@dataclass(frozen=True, slots=True)
-class Lead:
+class Lead(msgspec.Struct, frozen=True):
     """Name addresses to be probed, and say what to tell of this source when none answers.
 
     Attributes:

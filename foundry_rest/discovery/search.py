@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from foundry_rest import clock
 from foundry_rest.config import Timeouts, base_url
@@ -86,12 +87,11 @@ def answers(url: str, pid: int | None, bounds: Options | None = None) -> bool:
         transport.close()
 
 
-@dataclass(slots=True)
-class Command:
+class Command(msgspec.Struct):
     """Ask the ``foundry`` command, and remember what it answered."""
 
     foundry: Foundry
-    outputs: dict[str, Output] = field(default_factory=dict)
+    outputs: dict[str, Output] = msgspec.field(default_factory=dict)
 
     @property
     def word(self) -> str | None:

@@ -10,8 +10,6 @@ from contextlib import suppress
 from foundry_rest.config import base_url
 from foundry_rest.dialects.detect import detect
 from foundry_rest.dialects.operation import Dialect
-from foundry_rest.discovery.process import Foundry
-from foundry_rest.discovery.search import answers, discover
 from foundry_rest.endpoints.flight import Flights
 from foundry_rest.errors import (
     Cancelled,
@@ -143,6 +141,9 @@ class Service:
 
         A look that ends with its own call's time tells the others nothing: the next one looks.
         """
+        from foundry_rest.discovery.process import Foundry
+        from foundry_rest.discovery.search import answers, discover
+
         foundry = Foundry(options.until, (self._closing, options.cancel))
 
         def probe(url: str, pid: int | None) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from foundry_rest import clock
 from foundry_rest.config import Timeouts, is_loopback

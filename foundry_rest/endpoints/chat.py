@@ -6,20 +6,18 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, TypeVar, overload
 
 from foundry_rest import clock
-from foundry_rest.config import Timeouts, whole_number
+from foundry_rest.config import MAX_REASKS, MAX_TURNS, Timeouts, whole_number
 from foundry_rest.dialects.operation import Dialect
 from foundry_rest.endpoints.context import Context
-from foundry_rest.endpoints.structured import MAX_REASKS, ask_structured, check_structured
-from foundry_rest.endpoints.toolloop import MAX_TURNS, run_loop, tools_of
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema import ChatChunk, ChatParams, ChatReply, ChatRequest, Message, build_chat_request
-from foundry_rest.schema.structure import structure_of
-from foundry_rest.schema.tools import ToolRun
 from foundry_rest.stream import ChatStream
 from foundry_rest.transport.call import CancelToken, Options, Reply
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from foundry_rest.schema.tools import ToolRun
 
 T = TypeVar("T")
 
@@ -130,6 +128,9 @@ class Chat:
         options = self._context.options(timeout, deadline, headers, cancel, retries)
         request = self._request(messages, model, system, params)
         if response_model is not None:
+            from foundry_rest.endpoints.structured import ask_structured, check_structured
+            from foundry_rest.schema.structure import structure_of
+
             check_structured(max_reasks, params, parse=parse)
             return ask_structured(
                 lambda question: self._whole(question, options),
@@ -178,6 +179,8 @@ class Chat:
             InvalidReply: ``max_tokens`` cut a call.
             ToolLoopExceeded: The turns were used up; ``messages`` holds the conversation.
         """
+        from foundry_rest.endpoints.toolloop import run_loop, tools_of
+
         options = self._context.options(timeout, deadline, headers, cancel, retries)
         whole_number("max_turns", max_turns, 1)
         if "tools" in params:

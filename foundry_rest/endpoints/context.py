@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import msgspec
@@ -26,8 +25,7 @@ T = TypeVar("T")
 Fetch = Callable[[str, Callable[[DownloadStep], object], Options], None]
 
 
-@dataclass(slots=True)
-class Context:
+class Context(msgspec.Struct):
     """Hold what endpoints share.
 
     Attributes:
@@ -50,11 +48,11 @@ class Context:
     dialect: Callable[[Sender, Options], Dialect]
     config: Config
     emit: Callable[[Event], None] = lambda event: None
-    names: ModelNames = field(default_factory=ModelNames)
-    flights: Flights = field(default_factory=Flights)
+    names: ModelNames = msgspec.field(default_factory=ModelNames)
+    flights: Flights = msgspec.field(default_factory=Flights)
     seen: Callable[[int | None], None] = lambda pid: None
     locate: Callable[[], str] = lambda: ""
-    uses: Uses = field(default_factory=Uses)
+    uses: Uses = msgspec.field(default_factory=Uses)
     fetch: Fetch | None = None
 
     def speak(self, options: Options) -> Dialect:
@@ -103,7 +101,11 @@ def read(operation: Operation[Reply, T], reply: Reply) -> T:
 def with_model(call: Call, model_id: str) -> Call | None:
     """Return ``call`` asking for another model id; ``None`` when it asks for that one already."""
     body = _asking(call.body, model_id)
-    return None if body is None else replace(call, body=body, plain=_asking(call.plain, model_id))
+    return (
+        None
+        if body is None
+        else msgspec.structs.replace(call, body=body, plain=_asking(call.plain, model_id))
+    )
 
 
 def _asking(content: bytes | None, model_id: str) -> bytes | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
 
 import msgspec
 
@@ -21,8 +20,7 @@ from foundry_rest.transport.call import Options, Reply
 _HELD = b"still using it"
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """Hold what a caller asks to load.
 
     Attributes:

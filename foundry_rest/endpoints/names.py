@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 
@@ -90,6 +89,8 @@ def loaded_as(name: str, word: str, before: Sequence[str], after: Sequence[str])
 def near_names(name: str, models: Iterable[ModelInfo]) -> tuple[str, ...]:
     """Return up to three names that look like ``name``."""
     names = {spelling for info in models for spelling in (info.alias or info.id, info.id)}
+    import difflib
+
     return tuple(difflib.get_close_matches(name, sorted(names), n=3, cutoff=0.5))
 
 

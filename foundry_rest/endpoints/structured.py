@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
-from foundry_rest.config import whole_number
+from foundry_rest.config import MAX_REASKS, whole_number
 from foundry_rest.errors import ConfigError, InvalidReply
 from foundry_rest.schema import ChatReply, ChatRequest, Message
 from foundry_rest.schema.fit import Misfit
@@ -21,8 +21,6 @@ from foundry_rest.schema.structure import Structure, find_json
 
 T = TypeVar("T")
 
-#: Further questions when an answer does not fit: models that mend it at all do so at once.
-MAX_REASKS = 2
 _CUT = "Give a larger max_tokens, or ask for a smaller type."
 _MISFIT = "What the model wrote is in error.text; give a larger max_reasks, a simpler type or a larger model."
 

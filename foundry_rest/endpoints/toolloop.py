@@ -11,14 +11,11 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
+from foundry_rest.config import MAX_TURNS
 from foundry_rest.errors import ConfigError, InvalidReply, ToolLoopExceeded
 from foundry_rest.schema import ChatReply, ChatRequest, Message, ToolCall
 from foundry_rest.schema.fit import Misfit
 from foundry_rest.schema.tools import CallMade, Tool, ToolRun, tool_message
-
-#: Answers of the model in one run. Few questions need more than three calls in a row; a model that calls
-#: the same function for ever is stopped within a minute.
-MAX_TURNS = 8
 
 Tools = Mapping[str, Tool]
 

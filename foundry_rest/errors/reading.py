@@ -35,26 +35,24 @@ from foundry_rest.errors import (
 #: What a decoder raises for bytes that are no JSON, or JSON nested without end.
 UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-#: First match wins; searched in message and code. "is not loaded" and "invalid openai json" are 1.x, "no
+#: Patterns are compiled when the first error is read, not at import. First match wins; searched in message
+#: and code in any case. "is not loaded" and "invalid openai json" are 1.x, "no
 #: openaiservice provider" is 0.x, codes are OpenAI's, the rest is 2.x. A 500 that the same request
 #: gets again each time counts as the request's fault: so does "hidden_states" (a chat model was to embed).
-_BY_WORDING: tuple[tuple[re.Pattern[str], type[ServiceError]], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), cls)
-    for pattern, cls in (
-        (r"exceeds the model's maximum context length|context_length_exceeded", ContextLengthExceeded),
-        (r"cannot be greater than model context_length", ContextLengthExceeded),
-        (r"^invalid openai json request|error creating grammar|'hidden_states' was not found", BadRequest),
-        (r"\[AudioDecoder\]|\[LogMel\]|audio_features must be provided", BadRequest),
-        (r"empty chat template|invalid type in response format", BadRequest),
-        (r"model not loaded|must be loaded before|is not loaded\b", ModelNotLoaded),
-        (r"no openaiservice provider found", ModelNotLoaded),
-        (r"model not cached|must be downloaded before", ModelNotCached),
-        (r"model not found|no model matching|model_not_found", ModelNotFound),
-        (r"unsupported parameter", UnsupportedParameter),
-        (r"^(un)?load failed|failed loading model", LoadFailed),
-        (r"inference failed|invalid tool call|failed to create generator", InferenceFailed),
-        (r"\btool '[^']*': instance '", InferenceFailed),
-    )
+_BY_WORDING: tuple[tuple[str, type[ServiceError]], ...] = (
+    (r"exceeds the model's maximum context length|context_length_exceeded", ContextLengthExceeded),
+    (r"cannot be greater than model context_length", ContextLengthExceeded),
+    (r"^invalid openai json request|error creating grammar|'hidden_states' was not found", BadRequest),
+    (r"\[AudioDecoder\]|\[LogMel\]|audio_features must be provided", BadRequest),
+    (r"empty chat template|invalid type in response format", BadRequest),
+    (r"model not loaded|must be loaded before|is not loaded\b", ModelNotLoaded),
+    (r"no openaiservice provider found", ModelNotLoaded),
+    (r"model not cached|must be downloaded before", ModelNotCached),
+    (r"model not found|no model matching|model_not_found", ModelNotFound),
+    (r"unsupported parameter", UnsupportedParameter),
+    (r"^(un)?load failed|failed loading model", LoadFailed),
+    (r"inference failed|invalid tool call|failed to create generator", InferenceFailed),
+    (r"\btool '[^']*': instance '", InferenceFailed),
 )
 _BY_STATUS: dict[int, type[ServiceError]] = {
     401: AuthenticationError,
@@ -63,13 +61,13 @@ _BY_STATUS: dict[int, type[ServiceError]] = {
     429: TooManyRequests,
 }
 #: What a service leaves to be guessed, by its wording.
-_ADVICE: tuple[tuple[re.Pattern[str], str], ...] = (
+_ADVICE: tuple[tuple[str, str], ...] = (
     (
-        re.compile(r"'hidden_states' was not found"),
+        r"'hidden_states' was not found",
         "This model gives no embeddings: choose one whose task is embeddings from client.models.catalog().",
     ),
     (
-        re.compile(r"^failed to retrieve model list", re.IGNORECASE),
+        r"^failed to retrieve model list",
         "The service cannot reach Microsoft's catalog: check network, proxy and SSL_CERT_FILE where it runs.",
     ),
 )
@@ -82,7 +80,7 @@ _WORDLESS = {
 #: What an error inside a stream stands for: its ``type`` is the only hint (reference 3.4).
 _STATUS_OF_TYPE = {"invalid_request_error": 400, "server_error": 500}
 #: ``search_options.cc:108 int fl::Parse(...)``: where in the service's own source it happened.
-_SOURCE_PLACE = re.compile(
+_SOURCE_PLACE = (
     r"(?<![\w./])[\w./]+\.(?:cc|cpp|h|hpp|cs):\d+\s+(?:[\w:<>,*&~{} ]*::~?\w+\([^()]*\)(?:\s*const)?\s*)?"
 )
 #: Longest message looked at.
@@ -171,7 +169,7 @@ def _seconds_until(date: str | None) -> float | None:
 def _classify(status: int, said: _Said) -> type[ServiceError]:
     words = f"{said.message} {said.code or ''}"
     for pattern, cls in _BY_WORDING:
-        if pattern.search(words):
+        if re.search(pattern, words, re.IGNORECASE):
             return cls
     if status in _BY_STATUS:
         return _BY_STATUS[status]
@@ -179,7 +177,8 @@ def _classify(status: int, said: _Said) -> type[ServiceError]:
 
 
 def _advice(said: _Said) -> str:
-    return next((advice for pattern, advice in _ADVICE if pattern.search(said.message)), "")
+    fitting = (advice for pattern, advice in _ADVICE if re.search(pattern, said.message, re.IGNORECASE))
+    return next(fitting, "")
 
 
 def _advise(error: ServiceError, advice: str) -> ServiceError:
@@ -238,7 +237,7 @@ def _plain(body: bytes) -> str:
 
 
 def _without_places(message: str) -> str:
-    return " ".join(_SOURCE_PLACE.sub("", message[:_READ]).split())
+    return " ".join(re.sub(_SOURCE_PLACE, "", message[:_READ]).split())
 
 
 def _shown(text: str) -> str:

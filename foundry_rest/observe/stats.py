@@ -7,8 +7,8 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from statistics import median, quantiles
+
+import msgspec
 
 from foundry_rest.events import AttemptFailed, CallFinished, Event
 from foundry_rest.schema import CallStats, Stats
@@ -17,8 +17,7 @@ from foundry_rest.schema import CallStats, Stats
 _KEPT = 1024
 
 
-@dataclass(slots=True)
-class _Tally:
+class _Tally(msgspec.Struct):
     calls: int = 0
     errors: int = 0
     failed_attempts: int = 0
@@ -26,8 +25,8 @@ class _Tally:
     token_seconds: float = 0.0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    durations: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT))
-    first_tokens: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    durations: deque[float] = msgspec.field(default_factory=lambda: deque(maxlen=_KEPT))
+    first_tokens: deque[float] = msgspec.field(default_factory=lambda: deque(maxlen=_KEPT))
 
     def add(self, event: CallFinished) -> None:
         self.calls += 1
@@ -56,7 +55,9 @@ class StatsObserver:
     def __call__(self, event: Event) -> None:
         """Take one event into account."""
         with self._own_lock():
-            tally = self._tallies.setdefault(event.call, _Tally())
+            tally = self._tallies.get(event.call)
+            if tally is None:
+                tally = self._tallies[event.call] = _Tally()
             if isinstance(event, CallFinished):
                 tally.add(event)
             elif isinstance(event, AttemptFailed):
@@ -95,6 +96,8 @@ def _figures(tallies: list[_Tally]) -> CallStats:
 
 
 def _percentile(values: Iterable[float], percent: int) -> float | None:
+    from statistics import median, quantiles  # 11 ms of import, for those who ask for figures
+
     ordered = list(values)
     if len(ordered) < 2:
         return median(ordered) if ordered else None

@@ -29,8 +29,9 @@ import copy
 import enum
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+import msgspec
 
 from foundry_rest.errors import CircuitOpen, FoundryError
 from foundry_rest.events import Event
@@ -62,8 +63,7 @@ class Outcome(enum.Enum):
     NEUTRAL = "neutral"
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(msgspec.Struct, frozen=True):
     """Admit one attempt.
 
     Attributes:

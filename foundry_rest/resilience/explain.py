@@ -11,7 +11,7 @@ killed, and asking again would kill the next one, too.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from foundry_rest.errors import (
     DeadlineExceeded,

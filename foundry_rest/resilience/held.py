@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+import msgspec
 
 from foundry_rest.errors import FoundryError
 from foundry_rest.resilience.breaker import Breaker, Outcome, Ticket
@@ -16,8 +17,7 @@ from foundry_rest.transport.call import OpenReply
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(msgspec.Struct, frozen=True):
     """Hold what a request takes while it is under way: a slot, and the use of a model."""
 
     slot: Slot | None
@@ -30,8 +30,7 @@ class Hold:
                 taken.release()
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted(Generic[R]):
+class Admitted(msgspec.Struct, Generic[R], frozen=True):
     """Hold an answer with what was taken for it, and its ticket of the breaker."""
 
     answer: R

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+import msgspec
 
 from foundry_rest.errors import ConfigError
 
@@ -13,8 +14,7 @@ _MOST_GROWTHS = 64
 _LARGEST_GROWTH = 100.0
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerPolicy:
+class BreakerPolicy(msgspec.Struct, frozen=True):
     """Hold when a circuit opens and when it is tried again.
 
     Attributes:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from foundry_rest.config import RETRIES, whole_number
 from foundry_rest.errors import (
@@ -47,8 +48,7 @@ _NO_CATALOG = b"Failed to retrieve model list"
 _LATER = (429, 503)
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(msgspec.Struct, frozen=True):
     """Hold how often and how soon a failed call is tried again.
 
     Attributes:

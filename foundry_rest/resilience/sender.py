@@ -15,8 +15,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
 from typing import TypeVar
+
+import msgspec
 
 from foundry_rest import clock
 from foundry_rest.config import SLOT_TIMEOUT
@@ -40,8 +41,7 @@ _DEATHS = 2
 _RECONNECT = "reconnect"
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(msgspec.Struct, frozen=True):
     """Hold what all calls of a client, and of its views, share.
 
     Attributes:
@@ -52,11 +52,11 @@ class Bounds:
         uses: Models that requests run on.
     """
 
-    budget: RetryBudget = field(default_factory=RetryBudget)
-    closing: CancelToken = field(default_factory=CancelToken)
+    budget: RetryBudget = msgspec.field(default_factory=RetryBudget)
+    closing: CancelToken = msgspec.field(default_factory=CancelToken)
     slots: Slots | None = None
     breaker: Callable[[], Breaker] | None = None
-    uses: Uses = field(default_factory=Uses)
+    uses: Uses = msgspec.field(default_factory=Uses)
 
 
 class ResilientSender:
@@ -113,7 +113,11 @@ class _Journey:
     def __init__(self, sender: ResilientSender, call: Call) -> None:
         self._sender = sender
         self._call = call
-        self._policy = sender.policy if call.retries is None else replace(sender.policy, retries=call.retries)
+        self._policy = (
+            sender.policy
+            if call.retries is None
+            else msgspec.structs.replace(sender.policy, retries=call.retries)
+        )
         self._started = clock.monotonic()
         self._failures: list[Attempt] = []
         self._cured: set[str] = set()
@@ -200,7 +204,7 @@ class _Journey:
         self._deaths += isinstance(error, ServiceUnreachable) and error.sent
         cure = self._cure(error) if self._deaths < _DEATHS else ""
         wait = 0.0 if cure else self._wait(error, failed)
-        self._failures[-1] = replace(tried, cure=cure, wait=wait or 0.0)
+        self._failures[-1] = msgspec.structs.replace(tried, cure=cure, wait=wait or 0.0)
         self._tell(error, wait)
         if wait is None:
             raise self._final(error)

@@ -11,9 +11,10 @@ import copy
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import msgspec
 
 from foundry_rest import clock
 
@@ -27,8 +28,7 @@ CLOSED, OPEN, HALF_OPEN = "closed", "open", "half-open"
 STATES = (CLOSED, OPEN, HALF_OPEN)
 
 
-@dataclass(slots=True)
-class Record:
+class Record(msgspec.Struct):
     """Hold all that is known of one circuit. What ``read`` gave is not to be changed.
 
     Attributes:

@@ -11,7 +11,6 @@ import msgspec
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema.checks import check_json
 from foundry_rest.schema.messages import Message, build_conversation
-from foundry_rest.schema.tools import Tool
 
 __all__ = [
     "PARAM_RULES",
@@ -142,6 +141,8 @@ def _with_tools(params: Mapping[str, object]) -> Mapping[str, object]:
     tools = params.get("tools")
     if not isinstance(tools, (list, tuple)) or not any(map(callable, tools)):
         return params
+    from foundry_rest.schema.tools import Tool
+
     return {**params, "tools": [Tool.of(tool).spec if callable(tool) else tool for tool in tools]}
 
 

@@ -11,7 +11,6 @@ from foundry_rest.errors import ConfigError
 from foundry_rest.schema.checks import check_json
 from foundry_rest.schema.request import PARAM_RULES, Rules, check_model_name, checked_params
 from foundry_rest.schema.responses import Item, OutputItem, ResponseRequest
-from foundry_rest.schema.tools import Tool
 
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9._~-]")
 #: Longest response id; the service's have 37 characters.
@@ -79,6 +78,8 @@ def _with_tools(params: Mapping[str, object]) -> Mapping[str, object]:
 
 def _tool(tool: object) -> object:
     """Return a function described, and a tool of the chat API in the flat form of this one."""
+    from foundry_rest.schema.tools import Tool
+
     spec = Tool.of(tool).spec if callable(tool) else tool
     inner = spec.get("function") if isinstance(spec, Mapping) else None
     return {"type": "function", **inner} if isinstance(inner, Mapping) else spec

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import msgspec
@@ -24,8 +23,7 @@ _OBJECT_OR_ARRAY = re.compile(r"[{\[].*[}\]]", re.DOTALL)
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9_-]")
 
 
-@dataclass(frozen=True, slots=True)
-class Structure(Generic[T]):
+class Structure(msgspec.Struct, Generic[T], frozen=True):
     """Hold what is needed to ask for an answer of one type.
 
     Attributes:

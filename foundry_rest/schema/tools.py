@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, get_type_hints
 
 import msgspec
@@ -24,8 +23,7 @@ _REFS = "#/$defs/{name}"
 _PLAIN = (bool, int, float, str, type(None))
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
+class Tool(msgspec.Struct, frozen=True):
     """Hold a plain function and what a model is told about it.
 
     Attributes:

@@ -6,7 +6,6 @@ import enum
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -85,8 +84,7 @@ class Replay(enum.Enum):
     IF_UNSENT = "if_unsent"
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """Describe one request, whole, before any I/O.
 
     Attributes:
@@ -112,12 +110,12 @@ class Call:
     path: str
     body: bytes | None = None
     replay: Replay = Replay.IF_UNSENT
-    timeouts: Timeouts = field(default_factory=Timeouts)
+    timeouts: Timeouts = msgspec.field(default_factory=Timeouts)
     until: float = float("inf")
     cacheable: bool = False
     label: str = "request"
     model: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     header_limit: int | None = None
     cancel: CancelToken | None = None
     retries: int | None = None
@@ -132,8 +130,7 @@ class Call:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """Hold one whole answer.
 
     Attributes:
@@ -168,8 +165,7 @@ class Reply:
         return decode_json(self.body, kind, url=self.url)
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(msgspec.Struct, frozen=True):
     """Hold what one call may set for itself, ready to be put into its ``Call``.
 
     Attributes:
@@ -180,9 +176,9 @@ class Options:
         retries: Tries after the first, in place of the client's number.
     """
 
-    timeouts: Timeouts = field(default_factory=Timeouts)
+    timeouts: Timeouts = msgspec.field(default_factory=Timeouts)
     until: float = float("inf")
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     cancel: CancelToken | None = None
     retries: int | None = None
 

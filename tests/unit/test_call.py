@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import types
 
 import msgspec
@@ -57,7 +56,7 @@ def test_a_call_is_a_frozen_value():
 
     assert call.replay is Replay.IF_UNSENT
     assert call.until == float("inf")
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         call.path = "/other"
 
 

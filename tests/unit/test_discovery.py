@@ -11,7 +11,8 @@ import pytest
 
 from foundry_rest import FoundryAPIClient
 from foundry_rest.config import Timeouts
-from foundry_rest.discovery import Service, answers, discover
+from foundry_rest.discovery import Service
+from foundry_rest.discovery.search import answers, discover
 from foundry_rest.errors import ConfigError, ServiceNotFound, ServiceUnreachable
 from foundry_rest.runtime.registry import Entry, registry_path, write
 from foundry_rest.testing import FakeSender, FaultServer, dead_address, html_page, json_answer, model_list

@@ -9,9 +9,9 @@ import pytest
 
 from foundry_rest import FoundryAPIClient, clock
 from foundry_rest.config import Config
-from foundry_rest.discovery import discover
 from foundry_rest.discovery.command import Output
 from foundry_rest.discovery.process import Foundry
+from foundry_rest.discovery.search import discover
 from foundry_rest.discovery.starting import START_PATIENCE, Once
 from foundry_rest.errors import Cancelled, DeadlineExceeded, ServiceNotFound
 from foundry_rest.testing import FakeClock
@@ -306,7 +306,7 @@ def test_the_client_hands_it_down(monkeypatch, given, setting):
         asked.append(auto_start)
         raise ServiceNotFound("nowhere")
 
-    monkeypatch.setattr("foundry_rest.discovery.service.discover", search)
+    monkeypatch.setattr("foundry_rest.discovery.search.discover", search)
     for options in ({"auto_start": given}, {"config": Config(auto_start=bool(given))}):
         with FoundryAPIClient(**options) as client, pytest.raises(ServiceNotFound):
             client.complete("Hi")

@@ -214,7 +214,7 @@ def test_one_thread_looks_for_all(monkeypatch, found):
             raise found
         return found
 
-    monkeypatch.setattr("foundry_rest.discovery.service.discover", look)
+    monkeypatch.setattr("foundry_rest.discovery.search.discover", look)
     results = crowd(service, 8)
 
     assert len(looks) == 1
@@ -234,7 +234,7 @@ def test_a_closed_client_stops_waiting(monkeypatch):
         token.cancel()
         return A
 
-    monkeypatch.setattr("foundry_rest.discovery.service.discover", look)
+    monkeypatch.setattr("foundry_rest.discovery.search.discover", look)
 
     assert sorted(map(str, crowd(service, 2))) == [
         A,
@@ -246,7 +246,7 @@ def test_a_closed_client_stops_looking(monkeypatch):
     """What the client closes ends the look, too."""
     token, seen = CancelToken(), []
     monkeypatch.setattr(
-        "foundry_rest.discovery.service.discover", lambda *_, foundry, **__: seen.append(foundry) or A
+        "foundry_rest.discovery.search.discover", lambda *_, foundry, **__: seen.append(foundry) or A
     )
     Service(None, None, closing=token).locate()
     token.cancel()
@@ -263,7 +263,7 @@ def test_a_look_keeps_to_the_calls_time(monkeypatch):
         foundry.check()
         return A
 
-    monkeypatch.setattr("foundry_rest.discovery.service.discover", look)
+    monkeypatch.setattr("foundry_rest.discovery.search.discover", look)
     with pytest.raises(DeadlineExceeded, match="the deadline passed while the service was looked for"):
         service.locate(Options(until=clock.monotonic()))
     ended = CancelToken()
@@ -279,7 +279,7 @@ def test_a_rediscovery_keeps_to_the_calls_time(monkeypatch):
     """It tells that the time is over, not that the service is nowhere."""
     service = Service(None, None)
     monkeypatch.setattr(
-        "foundry_rest.discovery.service.discover", lambda *_, foundry, **__: foundry.check() or A
+        "foundry_rest.discovery.search.discover", lambda *_, foundry, **__: foundry.check() or A
     )
     assert service.locate() == A
     with pytest.raises(DeadlineExceeded):

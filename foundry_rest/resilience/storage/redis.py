@@ -11,11 +11,12 @@ Times are the server's, so that machines with different clocks agree.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar, cast
+
+import msgspec
 
 from foundry_rest.errors import ConfigError
 from foundry_rest.resilience.state import CLOSED, STATES, UNKNOWN, Record
@@ -61,11 +62,10 @@ class _Damaged(Exception):
     """Report a value that no breaker can have written."""
 
 
-@dataclasses.dataclass
 class _RedisRecord(Record):
     """Hold a record within one transaction, and give pybreaker its own storage for it."""
 
-    kept: _Kept = dataclasses.field(default_factory=lambda: _Kept({}))
+    kept: _Kept = msgspec.field(default_factory=lambda: _Kept({}))
     namespace: str = ""
 
     def storage(self) -> pybreaker.CircuitBreakerStorage:
@@ -130,7 +130,7 @@ class RedisState:
 
         def attempt(pipe: redis.client.Pipeline) -> T:
             record = self._parse(pipe.mget(self._keys))
-            before = dataclasses.replace(record)
+            before = msgspec.structs.replace(record)
             result = decide(record, _seconds(pipe.time()))
             pipe.multi()
             if record != before or record.kept.written:

@@ -24,7 +24,8 @@ from foundry_rest.transport.lines import LineDecoder
 from foundry_rest.transport.session.body import Body
 from foundry_rest.transport.session.events import EventStream
 from foundry_rest.transport.session.line import Line
-from foundry_rest.transport.session.prepare import Preparer, build_session
+from foundry_rest.transport.session.own import build_session
+from foundry_rest.transport.session.prepare import Preparer
 from foundry_rest.transport.session.translate import FOREIGN, Place, died_unanswered, translate
 from foundry_rest.transport.session.watch import Watch
 from foundry_rest.transport.sse import SSEDecoder

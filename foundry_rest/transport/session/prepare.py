@@ -1,21 +1,18 @@
-"""Build sessions and requests: everything said aloud, nothing taken from the environment."""
+"""Build requests: everything said aloud, nothing taken from the environment."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import PackageNotFoundError, version
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from requests.exceptions import RequestException
 from requests.structures import CaseInsensitiveDict
 
 from foundry_rest.errors import ConfigError
 from foundry_rest.transport.call import Auth, Call
-from foundry_rest.transport.session.line import tell_sockets
 
 #: Prepared URLs kept; a program uses a handful of paths.
 _URLS_KEPT = 256
@@ -23,28 +20,6 @@ _URLS_KEPT = 256
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 #: Control characters, and what HTTP/1.1 has no byte for.
 _NOT_IN_HEADER = re.compile(r"[^\t -~\x80-\xff]")
-
-
-class _Session(requests.Session):
-    """Leave redirects alone: requests reads such a body whole and parses its Location, asked or not."""
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002
-        """Return that there is none."""
-        return None
-
-
-def build_session(pool_size: int) -> requests.Session:
-    """Return a session that keeps ``pool_size`` connections, takes no cookies and retries nothing."""
-    session = _Session()
-    session.headers.clear()
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = HTTPAdapter(pool_connections=8, pool_maxsize=pool_size)
-    tell_sockets(adapter)
-    # urllib3 2 leaves this to the garbage collector, and an error that somebody keeps holds its pool.
-    adapter.poolmanager.pools.dispose_func = lambda pool: pool.close()
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
-    return session
 
 
 class BearerAuth(AuthBase):

@@ -9,10 +9,10 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from http.client import BadStatusLine, RemoteDisconnected
 from typing import TypeVar
 
+import msgspec
 from requests import exceptions as requests_errors
 from urllib3 import exceptions as urllib3_errors
 
@@ -34,8 +34,7 @@ _UNANSWERED = (RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 FOREIGN = (requests_errors.RequestException, urllib3_errors.HTTPError, OSError, ValueError)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Say which call, to which address, with which model."""
 
     url: str
