@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -188,6 +189,7 @@ def base_url(text: object) -> str:
     return f"{parts.scheme}://{netloc}{_ROUTE.sub('', parts.path.rstrip('/'))}"
 
 
+@lru_cache(maxsize=64)  # asked at every call, of a handful of addresses
 def is_loopback(url: str) -> bool:
     """Tell whether an address stays on this machine.
 

@@ -7,11 +7,8 @@ No generation tells its version; what ``/status`` holds does (foundry-local-rest
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 
-from foundry_rest.dialects.core import CoreDialect
-from foundry_rest.dialects.legacy import LegacyDialect
-from foundry_rest.dialects.native import NativeDialect
-from foundry_rest.dialects.openai import OpenAIDialect
 from foundry_rest.dialects.operation import Dialect
 from foundry_rest.errors import (
     AuthenticationError,
@@ -23,29 +20,33 @@ from foundry_rest.errors import (
 )
 from foundry_rest.transport.call import NATIVE_HEADER_LIMIT, Call, Options, Replay, Reply
 
-#: By the name that ``dialect=`` takes.
-DIALECTS: dict[str, type[Dialect]] = {
-    cls.generation: cls for cls in (NativeDialect, CoreDialect, LegacyDialect, OpenAIDialect)
+#: By the name that ``dialect=`` takes, which is also its module's: imported when it speaks, for a program
+#: meets one.
+DIALECTS = {
+    "native": "NativeDialect",
+    "core": "CoreDialect",
+    "legacy": "LegacyDialect",
+    "openai": "OpenAIDialect",
 }
 
 _Fits = Callable[[object], bool]
 #: path -> what the decoded body holds -> who speaks; asked in this order, first match wins.
-_PROBES: tuple[tuple[str, tuple[tuple[_Fits, type[Dialect]], ...]], ...] = (
+_PROBES: tuple[tuple[str, tuple[tuple[_Fits, str], ...]], ...] = (
     (
         "/status",
         (
-            (lambda body: _has(body, "modelCachePath", "pid"), NativeDialect),
-            (lambda body: _has(body, "modelDirPath"), CoreDialect),
+            (lambda body: _has(body, "modelCachePath", "pid"), "native"),
+            (lambda body: _has(body, "modelDirPath"), "core"),
         ),
     ),
     (
         "/openai/status",
         # The documents say ModelDirPath, its own client reads modelDirPath.
-        ((lambda body: _has(body, "modelDirPath") or _has(body, "ModelDirPath"), LegacyDialect),),
+        ((lambda body: _has(body, "modelDirPath") or _has(body, "ModelDirPath"), "legacy"),),
     ),
     (
         "/v1/models",
-        ((lambda body: isinstance(body, list) or _has(body, "data"), OpenAIDialect),),
+        ((lambda body: isinstance(body, list) or _has(body, "data"), "openai"),),
     ),
 )
 
@@ -58,7 +59,13 @@ def named(name: str) -> Dialect:
     """
     if name not in DIALECTS:
         raise ConfigError(f"dialect must be 'auto', {', '.join(map(repr, DIALECTS))}, not {name!r}")
-    return DIALECTS[name]()
+    return class_of(name)()
+
+
+def class_of(name: str) -> type[Dialect]:
+    """Return the class of the dialect of that name."""
+    found: type[Dialect] = getattr(import_module(f"foundry_rest.dialects.{name}"), DIALECTS[name])
+    return found
 
 
 def detect(send: Callable[[Call], Reply], options: Options) -> Dialect:
@@ -76,7 +83,7 @@ def detect(send: Callable[[Call], Reply], options: Options) -> Dialect:
             url, body = reply.url, reply.raw
             for fits, dialect in speakers:
                 if fits(body):
-                    return dialect()
+                    return named(dialect)
         except (ServiceError, InvalidReply) as error:
             url = error.url or url
             if isinstance(error, (AuthenticationError, TooManyRequests, ServerError)):

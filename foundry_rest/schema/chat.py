@@ -13,7 +13,6 @@ from typing import TypeVar, overload
 import msgspec
 
 from foundry_rest.errors import InvalidReply
-from foundry_rest.schema.fit import Misfit, read_json
 
 T = TypeVar("T")
 
@@ -72,6 +71,8 @@ class ToolCall(msgspec.Struct, frozen=True):
         Raises:
             InvalidReply: They are not JSON, or do not fit; ``where`` is the path, ``text`` what came.
         """
+        from foundry_rest.schema.fit import Misfit, read_json
+
         try:
             return read_json(self.arguments, kind)
         except Misfit as misfit:

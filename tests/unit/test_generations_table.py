@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from foundry_rest.dialects.detect import DIALECTS
+from foundry_rest.dialects.detect import DIALECTS, class_of
 from foundry_rest.dialects.operation import Dialect
 
+CLASSES = {name: class_of(name) for name in DIALECTS}
 FILE = Path(__file__).parents[2] / "docs" / "generations.md"
 WRITES = os.environ.get("FOUNDRY_WRITE_DOCS") == "1"
 
@@ -103,10 +104,10 @@ def table() -> str:
         "|---" * (len(DIALECTS) + 1) + "|",
     ]
     for feature, operation in FEATURES.items():
-        cells = ("yes" if cls.has(operation) else "-" for cls in DIALECTS.values())
+        cells = ("yes" if cls.has(operation) else "-" for cls in CLASSES.values())
         lines.append(f"| {feature} | {' | '.join(cells)} |")
     lines.append("\n## The same, done differently\n")
-    for name, cls in DIALECTS.items():
+    for name, cls in CLASSES.items():
         manners = [words[not getattr(cls, fact)] for fact, words in MANNERS.items() if _matters(cls, fact)]
         lines += [f"**{HEADINGS[name]}**\n", *(f"- {manner}" for manner in manners), ""]
     return "\n".join(lines)
@@ -135,7 +136,7 @@ def test_every_operation_is_on_the_page():
 @pytest.mark.parametrize("name", sorted(DIALECTS))
 def test_every_operation_that_is_told_is_there(name):
     """``has`` says yes for an own method only; what the base class has is no operation."""
-    cls = DIALECTS[name]
+    cls = CLASSES[name]
 
     assert {operation for operation in operations() if cls.has(operation)} == {
         operation for operation in operations() if getattr(cls, operation) is not getattr(Dialect, operation)

@@ -8,7 +8,7 @@ import pytest
 
 from foundry_rest import FoundryAPIClient
 from foundry_rest.config import Timeouts, base_url
-from foundry_rest.dialects.detect import DIALECTS
+from foundry_rest.dialects.detect import named
 from foundry_rest.endpoints.names import best_match
 from foundry_rest.errors import ConfigError, UnsupportedByService
 from foundry_rest.schema import ModelInfo
@@ -39,7 +39,7 @@ def test_media_that_2x_drops(part, ask):
     """2.x answers the text alone as if there were no picture: said before anything is sent."""
     for content in ([TEXT, part], (part,)):
         with pytest.raises(UnsupportedByService, match="no pictures, sound or files in chat") as caught:
-            getattr(DIALECTS["native"](), ask)(request_of(content), OPTIONS)
+            getattr(named("native"), ask)(request_of(content), OPTIONS)
 
         assert caught.value.generation == "native"
 
@@ -47,7 +47,7 @@ def test_media_that_2x_drops(part, ask):
 @pytest.mark.parametrize("content", ["a", [TEXT], [TEXT, "b"], [TEXT, {"type": "image_url"}], None])
 def test_what_is_text_passes(content):
     """Text in whatever form, and a part without content, are for the service to judge."""
-    call = DIALECTS["native"]().chat(request_of(content), OPTIONS).call
+    call = named("native").chat(request_of(content), OPTIONS).call
 
     assert json.loads(call.body)["messages"][1]["content"] == content
 
@@ -56,7 +56,7 @@ def test_what_is_text_passes(content):
 @pytest.mark.parametrize("part", PARTS)
 def test_media_elsewhere(name, part):
     """What others make of it is theirs to say: 1.x writes its JSON out, 0.x could not be tried."""
-    call = DIALECTS[name]().chat(request_of([TEXT, part]), OPTIONS).call
+    call = named(name).chat(request_of([TEXT, part]), OPTIONS).call
 
     assert json.loads(call.body)["messages"][1]["content"] == [TEXT, part]
 
