@@ -81,13 +81,31 @@ def test_importing_the_package_is_cheap():
     assert result.stdout == "[]\n"
 
 
+def test_importing_the_client_is_cheap():
+    """Beyond requests and msgspec the client brings only modules of ours, and of those no dialect."""
+    code = (
+        "import sys, requests, msgspec; before = set(sys.modules)\n"
+        "from foundry_rest import FoundryAPIClient; new = set(sys.modules) - before\n"
+        "print(sorted({name.partition('.')[0] for name in new}), 'foundry_rest.dialects.native' in new)\n"
+        "heavy = 'asyncio', 'pydantic', 'rich', 'sqlite3', 'redis', 'psutil', 'pybreaker', 'backoff'\n"
+        "print([name for name in (*heavy, 'foundry_local_sdk') if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert result.stdout == "['foundry_rest'] False\n[]\n"
+
+
 def test_everything_documented_has_public_methods_with_docstrings():
     """Every public method of the client and its endpoints says what it does."""
+    from foundry_rest.endpoints.audio import Audio
     from foundry_rest.endpoints.chat import Chat
+    from foundry_rest.endpoints.embeddings import Embeddings
     from foundry_rest.endpoints.health import Health
     from foundry_rest.endpoints.models import Models
+    from foundry_rest.endpoints.responses import Responses
 
-    for cls in (foundry_rest.FoundryAPIClient, Chat, Models, Health, foundry_rest.ChatStream):
+    endpoints = (Audio, Chat, Embeddings, Health, Models, Responses)
+    for cls in (foundry_rest.FoundryAPIClient, *endpoints, foundry_rest.ChatStream):
         missing = [
             name
             for name, member in vars(cls).items()
