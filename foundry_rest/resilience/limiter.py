@@ -64,14 +64,14 @@ class Slots:
         """
         if self._pid != os.getpid():
             self._renew()
-        turn = threading.Event()
+        turn = None
         with self._lock:
-            is_free = self._free > 0
-            if is_free:
+            if self._free > 0:
                 self._free -= 1
             else:
+                turn = threading.Event()
                 self._queue.append(turn)
-        if not is_free:
+        if turn is not None:
             self._wait(turn, until, tuple(cancels))
         return Slot(self)
 
