@@ -28,7 +28,7 @@ ANSWERS = {
 QUICK_HELP = """
 import sys
 sys.argv[:] = ["foundry-rest", "--help"]
-from foundry_rest.cli import main
+from foundry_rest.cli.main import main
 try:
     code = main()
 except SystemExit as stop:

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from foundry_rest import Cancelled, FoundryAPIClient
-from foundry_rest.resilience.breaker import Breaker, Outcome
-from foundry_rest.resilience.limiter import Slots
-from foundry_rest.resilience.policy import BreakerPolicy
-from foundry_rest.resilience.storage import SqliteBreakers
+from foundry_rest.resilience.breaker.breaker import Breaker, Outcome
+from foundry_rest.resilience.breaker.policy import BreakerPolicy
+from foundry_rest.resilience.breaker.storage import SqliteBreakers
+from foundry_rest.resilience.concurrency import Slots
 from foundry_rest.testing import FaultServer, chat_stream, deaf_address, stall, unavailable
 
 CHAT = "/v1/chat/completions"
@@ -43,7 +43,7 @@ def milliseconds_to_end(url: str, wait: Callable[[FoundryAPIClient], object], **
     """Return how long ``close()`` takes to free a thread that waits; the worst of some rounds."""
     worst = 0.0
     for _ in range(ROUNDS):
-        client = FoundryAPIClient(url, model="demo-generic-cpu:1", dialect="native", **options)  # type: ignore[arg-type]
+        client = FoundryAPIClient(url, model="demo-generic-cpu:1", dialect="2.x", **options)  # type: ignore[arg-type]
         ended: list[float] = []
 
         def run(client: FoundryAPIClient = client, ended: list[float] = ended) -> None:

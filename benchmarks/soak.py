@@ -228,7 +228,7 @@ def soak(calls: int, threads: int) -> list[str]:
     """Run all calls, print the figures, and return the rules that were broken."""
     figures, began = Figures(), time.monotonic()
     tenth = calls // 10
-    with service() as url, connect(url, "native") as native, connect(url, "openai") as openai:
+    with service() as url, connect(url, "2.x") as native, connect(url, "openai") as openai:
         load([native, openai], range(tenth), threads, figures)
         early = weigh()
         load([native, openai], range(tenth, calls), threads, figures)

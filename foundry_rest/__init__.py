@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from foundry_rest.client import FoundryAPIClient
+    from foundry_rest.client.client import FoundryAPIClient
     from foundry_rest.config import Config, Timeouts, from_env
     from foundry_rest.errors import (
         AuthenticationError,
@@ -42,7 +42,9 @@ if TYPE_CHECKING:
         UnsupportedParameter,
     )
     from foundry_rest.observe.log import configure_logging
-    from foundry_rest.resilience.policy import BreakerPolicy
+    from foundry_rest.resilience.breaker.policy import BreakerPolicy
+    from foundry_rest.resilience.breaker.storage.redis import RedisBreakers
+    from foundry_rest.resilience.breaker.storage.sqlite import SqliteBreakers
     from foundry_rest.resilience.retry import RetryPolicy
     from foundry_rest.runtime import LocalRuntime
     from foundry_rest.schema import (
@@ -65,7 +67,7 @@ if TYPE_CHECKING:
     from foundry_rest.transport.call import CancelToken, Replay, Reply
 
 _HOME = {
-    "client": ("FoundryAPIClient",),
+    "client.client": ("FoundryAPIClient",),
     "config": ("Config", "Timeouts", "from_env"),
     "errors": (
         "AuthenticationError",
@@ -96,7 +98,9 @@ _HOME = {
         "UnsupportedParameter",
     ),
     "observe.log": ("configure_logging",),
-    "resilience.policy": ("BreakerPolicy",),
+    "resilience.breaker.policy": ("BreakerPolicy",),
+    "resilience.breaker.storage.redis": ("RedisBreakers",),
+    "resilience.breaker.storage.sqlite": ("SqliteBreakers",),
     "resilience.retry": ("RetryPolicy",),
     "runtime": ("LocalRuntime",),
     "schema": (
@@ -152,6 +156,7 @@ __all__ = [
     "ModelNotLoaded",
     "NotFound",
     "OutputItem",
+    "RedisBreakers",
     "Replay",
     "Reply",
     "Response",
@@ -164,6 +169,7 @@ __all__ = [
     "ServiceNotFound",
     "ServiceTimeout",
     "ServiceUnreachable",
+    "SqliteBreakers",
     "Stats",
     "StreamInterrupted",
     "Timeouts",

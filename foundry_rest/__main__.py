@@ -2,7 +2,7 @@
 
 import sys
 
-from foundry_rest.cli import main
+from foundry_rest.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -12,7 +12,7 @@ from foundry_rest.cli.output import note
 from foundry_rest.config import base_url, is_loopback
 from foundry_rest.errors import ConfigError, ServiceUnreachable
 from foundry_rest.runtime import LocalRuntime
-from foundry_rest.runtime.registry import Entry, remove, write
+from foundry_rest.services.discovery.registry_file import Entry, remove, write
 
 #: Seconds between two looks at the child; signals end the wait at once.
 _LOOK = 0.5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from foundry_rest.errors.reading import UNDECODABLE, error_in
+from foundry_rest.errors.parsing import UNDECODABLE, error_in
 from foundry_rest.schema.audio import Transcription, TranscriptionChunk
 from foundry_rest.transport.call import Reply, unreadable
 

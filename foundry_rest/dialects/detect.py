@@ -20,14 +20,15 @@ from foundry_rest.errors import (
 )
 from foundry_rest.transport.call import NATIVE_HEADER_LIMIT, Call, Options, Replay, Reply
 
-#: By the name that ``dialect=`` takes, which is also its module's: imported when it speaks, for a program
-#: meets one.
+#: By the generation's name: module and class, imported when it speaks, for a program meets one.
 DIALECTS = {
-    "native": "NativeDialect",
-    "core": "CoreDialect",
-    "legacy": "LegacyDialect",
-    "openai": "OpenAIDialect",
+    "2.x": ("generation2_native", "Generation2Dialect"),
+    "1.x": ("generation1_core", "Generation1Dialect"),
+    "0.x": ("generation0_cli", "Generation0Dialect"),
+    "openai": ("openai", "OpenAIDialect"),
 }
+#: The first edition's names, still understood.
+_FORMER_NAMES = {"native": "2.x", "core": "1.x", "legacy": "0.x"}
 
 _Fits = Callable[[object], bool]
 #: path -> what the decoded body holds -> who speaks; asked in this order, first match wins.
@@ -35,14 +36,14 @@ _PROBES: tuple[tuple[str, tuple[tuple[_Fits, str], ...]], ...] = (
     (
         "/status",
         (
-            (lambda body: _has(body, "modelCachePath", "pid"), "native"),
-            (lambda body: _has(body, "modelDirPath"), "core"),
+            (lambda body: _has(body, "modelCachePath", "pid"), "2.x"),
+            (lambda body: _has(body, "modelDirPath"), "1.x"),
         ),
     ),
     (
         "/openai/status",
         # The documents say ModelDirPath, its own client reads modelDirPath.
-        ((lambda body: _has(body, "modelDirPath") or _has(body, "ModelDirPath"), "legacy"),),
+        ((lambda body: _has(body, "modelDirPath") or _has(body, "ModelDirPath"), "0.x"),),
     ),
     (
         "/v1/models",
@@ -57,6 +58,7 @@ def named(name: str) -> Dialect:
     Raises:
         ConfigError: There is none.
     """
+    name = _FORMER_NAMES.get(name, name)
     if name not in DIALECTS:
         raise ConfigError(f"dialect must be 'auto', {', '.join(map(repr, DIALECTS))}, not {name!r}")
     return class_of(name)()
@@ -64,7 +66,8 @@ def named(name: str) -> Dialect:
 
 def class_of(name: str) -> type[Dialect]:
     """Return the class of the dialect of that name."""
-    found: type[Dialect] = getattr(import_module(f"foundry_rest.dialects.{name}"), DIALECTS[name])
+    module, class_name = DIALECTS[name]
+    found: type[Dialect] = getattr(import_module(f"foundry_rest.dialects.{module}"), class_name)
     return found
 
 

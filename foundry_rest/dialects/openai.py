@@ -12,7 +12,7 @@ from foundry_rest.dialects.embeddings import parse_embeddings
 from foundry_rest.dialects.operation import Operation
 from foundry_rest.dialects.responses import ResponsesDialect
 from foundry_rest.errors import InvalidReply
-from foundry_rest.errors.reading import UNDECODABLE, error_in
+from foundry_rest.errors.parsing import UNDECODABLE, error_in
 from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, ModelInfo, ServiceStatus, Usage
 from foundry_rest.schema.embeddings import EmbeddingReply, EmbeddingRequest
 from foundry_rest.schema.request import Message

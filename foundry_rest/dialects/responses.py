@@ -12,7 +12,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from foundry_rest.dialects.operation import Dialect, Operation
-from foundry_rest.dialects.response_reading import (
+from foundry_rest.dialects.responses_parsing import (
     parse_deleted,
     parse_event,
     parse_items,

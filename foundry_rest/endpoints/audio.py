@@ -11,14 +11,14 @@ from msgspec.structs import replace
 from foundry_rest import clock
 from foundry_rest.config import Timeouts, is_loopback
 from foundry_rest.dialects.operation import Dialect
-from foundry_rest.endpoints.context import Context, with_model
-from foundry_rest.endpoints.tasks import SPEECH, check_task
 from foundry_rest.errors import BadRequest, ConfigError
+from foundry_rest.models.tasks import SPEECH, check_task
 from foundry_rest.schema.audio import (
     Transcription,
     TranscriptionRequest,
     build_transcription_request,
 )
+from foundry_rest.services.context import Context, with_model
 from foundry_rest.stream.transcription import TranscriptionStream
 from foundry_rest.transport.call import Call, CancelToken, Options
 

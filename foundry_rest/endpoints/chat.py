@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, TypeVar, overload
 from foundry_rest import clock
 from foundry_rest.config import MAX_REASKS, MAX_TURNS, Timeouts, whole_number
 from foundry_rest.dialects.operation import Dialect
-from foundry_rest.endpoints.context import Context
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema import ChatChunk, ChatParams, ChatReply, ChatRequest, Message, build_chat_request
+from foundry_rest.services.context import Context
 from foundry_rest.stream import ChatStream
 from foundry_rest.transport.call import CancelToken, Options, Reply
 
@@ -179,7 +179,7 @@ class Chat:
             InvalidReply: ``max_tokens`` cut a call.
             ToolLoopExceeded: The turns were used up; ``messages`` holds the conversation.
         """
-        from foundry_rest.endpoints.toolloop import run_loop, tools_of
+        from foundry_rest.endpoints.tool_loop import run_loop, tools_of
 
         options = self._context.options(timeout, deadline, headers, cancel, retries)
         whole_number("max_turns", max_turns, 1)

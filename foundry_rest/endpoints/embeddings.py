@@ -8,10 +8,10 @@ from foundry_rest import clock
 from foundry_rest.config import Timeouts, whole_number
 from foundry_rest.dialects.embeddings import join_batches
 from foundry_rest.dialects.operation import Dialect
-from foundry_rest.endpoints.context import Context
-from foundry_rest.endpoints.tasks import CHAT, SPEECH, check_task
 from foundry_rest.errors import ContextLengthExceeded, InvalidReply, ServiceTimeout
+from foundry_rest.models.tasks import CHAT, SPEECH, check_task
 from foundry_rest.schema.embeddings import EmbeddingReply, EmbeddingRequest, build_embedding_request
+from foundry_rest.services.context import Context
 from foundry_rest.transport.call import CancelToken, Options
 
 #: Texts in one request. The service takes them one after the other, sends nothing until the last is done,

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 from foundry_rest import clock
 from foundry_rest.config import Timeouts, is_loopback, positive_seconds
 from foundry_rest.dialects.operation import Dialect
-from foundry_rest.endpoints.context import Context, read
 from foundry_rest.errors import (
     DeadlineExceeded,
     FoundryError,
@@ -19,6 +18,7 @@ from foundry_rest.errors import (
     UnsupportedByService,
 )
 from foundry_rest.schema import HealthReport, ServiceStatus
+from foundry_rest.services.context import Context, read
 from foundry_rest.transport.call import Options
 
 #: Status answers in milliseconds even while a model is loaded or answers run (measured, section 1).

@@ -11,13 +11,13 @@ from collections.abc import Callable
 
 from foundry_rest import clock
 from foundry_rest.config import Timeouts, positive_seconds, whole_number
-from foundry_rest.endpoints.context import Context
-from foundry_rest.endpoints.inventory import Inventory
-from foundry_rest.endpoints.loading import Loading, Wanted
-from foundry_rest.endpoints.names import DEVICES, best_match
 from foundry_rest.errors import ConfigError, UnsupportedByService
+from foundry_rest.models.inventory import Inventory
+from foundry_rest.models.loading import Loading, Wanted
+from foundry_rest.models.names import DEVICES, best_match
 from foundry_rest.schema import DownloadStep, ModelInfo
 from foundry_rest.schema.request import check_model_name
+from foundry_rest.services.context import Context
 from foundry_rest.stream.download import DownloadStream
 from foundry_rest.transport.call import Call, CancelToken, Options
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar, overload
 
 from foundry_rest.config import Timeouts
-from foundry_rest.discovery import Service
-from foundry_rest.endpoints.context import Context
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema.request import check_json
+from foundry_rest.services.context import Context
+from foundry_rest.services.target import Service
 from foundry_rest.transport.call import Call, CancelToken, Options, Replay, Reply, encode_json
 
 T = TypeVar("T")

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from foundry_rest import clock
 from foundry_rest.config import Timeouts
 from foundry_rest.dialects.operation import Dialect
-from foundry_rest.endpoints.context import Context
 from foundry_rest.errors import NotFound
 from foundry_rest.schema.response_request import build_response_request, check_page, check_response_id
 from foundry_rest.schema.responses import (
@@ -25,6 +24,7 @@ from foundry_rest.schema.responses import (
     ResponseParams,
     ResponseRequest,
 )
+from foundry_rest.services.context import Context
 from foundry_rest.stream.responses import ResponseStream
 from foundry_rest.transport.call import CancelToken, Options
 

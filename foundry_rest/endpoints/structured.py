@@ -16,7 +16,7 @@ import msgspec
 from foundry_rest.config import MAX_REASKS, whole_number
 from foundry_rest.errors import ConfigError, InvalidReply
 from foundry_rest.schema import ChatReply, ChatRequest, Message
-from foundry_rest.schema.fit import Misfit
+from foundry_rest.schema.decoding import SchemaMismatch
 from foundry_rest.schema.structure import Structure, find_json
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ def ask_structured(
         reply = ask(request)
         try:
             return structure.read(reply.content if enforced else find_json(reply.content))
-        except Misfit as misfit:
+        except SchemaMismatch as misfit:
             if not left or reply.finish_reason == "length":
                 what, advice = _verdict(structure, reply, misfit, max_reasks)
                 raise InvalidReply(
@@ -91,13 +91,15 @@ def _instructed(messages: list[Message], instruction: str) -> list[Message]:
     return [{"role": "system", "content": instruction}, *messages]
 
 
-def _asked_again(request: ChatRequest, reply: ChatReply, misfit: Misfit) -> ChatRequest:
+def _asked_again(request: ChatRequest, reply: ChatReply, misfit: SchemaMismatch) -> ChatRequest:
     wish = f"That does not fit: {misfit.detail} (at {misfit.where}). Write the whole JSON again, corrected."
     messages = [*request.messages, reply.message, {"role": "user", "content": wish}]
     return msgspec.structs.replace(request, messages=messages)
 
 
-def _verdict(structure: Structure[T], reply: ChatReply, misfit: Misfit, max_reasks: int) -> tuple[str, str]:
+def _verdict(
+    structure: Structure[T], reply: ChatReply, misfit: SchemaMismatch, max_reasks: int
+) -> tuple[str, str]:
     """Return what happened and what to do next."""
     if reply.finish_reason == "length":
         return f"max_tokens cut the answer before it was a whole {structure.name}", _CUT

@@ -23,12 +23,12 @@ from foundry_rest import clock
 from foundry_rest.config import SLOT_TIMEOUT
 from foundry_rest.errors import Attempt, Cancelled, FoundryError, ServiceUnreachable, TransportError
 from foundry_rest.events import AttemptFailed, CallFinished, CureStarted, Event
-from foundry_rest.resilience.breaker import Breaker, Outcome
-from foundry_rest.resilience.held import Admitted, HeldReply, Hold
-from foundry_rest.resilience.judgement import is_answer, outcome_of
-from foundry_rest.resilience.limiter import RetryBudget, Slots
+from foundry_rest.resilience.breaker.breaker import Breaker, Outcome
+from foundry_rest.resilience.concurrency import RetryBudget, Slots
+from foundry_rest.resilience.failures import is_answer, outcome_of
+from foundry_rest.resilience.lease import Holdings, Lease, LeasedReply
+from foundry_rest.resilience.model_locks import ModelLocks
 from foundry_rest.resilience.retry import RetryPolicy, full_jitter
-from foundry_rest.resilience.uses import Uses
 from foundry_rest.transport.call import Call, CancelToken, OpenReply, Replay, Reply, Sender
 
 R = TypeVar("R")
@@ -56,7 +56,7 @@ class Bounds(msgspec.Struct, frozen=True):
     closing: CancelToken = msgspec.field(default_factory=CancelToken)
     slots: Slots | None = None
     breaker: Callable[[], Breaker] | None = None
-    uses: Uses = msgspec.field(default_factory=Uses)
+    uses: ModelLocks = msgspec.field(default_factory=ModelLocks)
 
 
 class ResilientSender:
@@ -90,7 +90,7 @@ class ResilientSender:
 
     def send(self, call: Call) -> Reply:
         """Return the whole answer, or raise the last error with all attempts in it."""
-        journey = _Journey(self, call)
+        journey = _Execution(self, call)
         admitted = journey.run(self._inner.send)
         admitted.succeed()
         reply = admitted.let_go()
@@ -99,7 +99,7 @@ class ResilientSender:
 
     def open(self, call: Call) -> OpenReply:
         """Return an open stream whose first event has come, or raise as ``send`` does."""
-        return HeldReply(_Journey(self, call).run(self._inner.open))
+        return LeasedReply(_Execution(self, call).run(self._inner.open))
 
     def close(self) -> None:
         """End every wait, and close the sender below."""
@@ -107,7 +107,7 @@ class ResilientSender:
         self._inner.close()
 
 
-class _Journey:
+class _Execution:
     """One logical call: what was tried so far and what comes next."""
 
     def __init__(self, sender: ResilientSender, call: Call) -> None:
@@ -129,7 +129,7 @@ class _Journey:
         """Return the seconds since the call began."""
         return clock.monotonic() - self._started
 
-    def run(self, attempt: Callable[[Call], R]) -> Admitted[R]:
+    def run(self, attempt: Callable[[Call], R]) -> Lease[R]:
         """Return the first answer that ``attempt`` gives."""
         self._sender.bounds.budget.earn()
         while True:
@@ -141,7 +141,7 @@ class _Journey:
 
     # ---------------------------------------------------------------- one attempt
 
-    def _try(self, attempt: Callable[[Call], R]) -> Admitted[R]:
+    def _try(self, attempt: Callable[[Call], R]) -> Lease[R]:
         hold = self._take()
         try:
             return self._admit(attempt, hold)
@@ -149,7 +149,7 @@ class _Journey:
             hold.release()
             raise
 
-    def _take(self) -> Hold:
+    def _take(self) -> Holdings:
         """Wait for the model first, then for a slot: one who unloads the model needs a slot for it."""
         bounds, call = self._sender.bounds, self._call
         until = min(call.until, clock.monotonic() + SLOT_TIMEOUT)
@@ -157,15 +157,15 @@ class _Journey:
         use = bounds.uses.begin(call.model, until, self._tokens) if asks_model else None
         try:
             slot = None if bounds.slots is None else bounds.slots.acquire(until, self._tokens)
-            return Hold(slot, use)
+            return Holdings(slot, use)
         except BaseException:
-            Hold(None, use).release()
+            Holdings(None, use).release()
             raise
 
-    def _admit(self, attempt: Callable[[Call], R], hold: Hold) -> Admitted[R]:
+    def _admit(self, attempt: Callable[[Call], R], hold: Holdings) -> Lease[R]:
         find = self._sender.bounds.breaker
         if find is None:
-            return Admitted(attempt(self._call), hold, None, None)
+            return Lease(attempt(self._call), hold, None, None)
         breaker = find()
         ticket = breaker.admit()
         try:
@@ -178,7 +178,7 @@ class _Journey:
             raise
         if ticket.probe:
             breaker.report(ticket, Outcome.SUCCESS)
-        return Admitted(answer, hold, breaker, ticket)
+        return Lease(answer, hold, breaker, ticket)
 
     def _judge(self, error: FoundryError) -> Outcome:
         """Return what a failure tells; answers with a status count once per call, however often asked."""

@@ -9,8 +9,8 @@ cannot outlive it.
 
 from __future__ import annotations
 
-from foundry_rest.runtime.demo import demo_model_dir
+from foundry_rest.runtime.demo_model import demo_model_dir
 from foundry_rest.runtime.folders import LocalModel
-from foundry_rest.runtime.local import LocalRuntime
+from foundry_rest.runtime.local_runtime import LocalRuntime
 
 __all__ = ["LocalModel", "LocalRuntime", "demo_model_dir"]

@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 from foundry_rest.runtime.folders import CONFIG_FILE, ModelFolder
-from foundry_rest.runtime.links import PUBLISHER
+from foundry_rest.runtime.model_links import PUBLISHER
 
 #: The only path that 2.x accepts as a catalog's address.
 CATALOG_PATH = "/asset-gallery/v1.0/models"

@@ -17,7 +17,6 @@ from math import inf
 import msgspec
 
 from foundry_rest import clock
-from foundry_rest.endpoints.names import best_match, suggest
 from foundry_rest.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -27,6 +26,7 @@ from foundry_rest.errors import (
     ServiceTimeout,
     ServiceUnreachable,
 )
+from foundry_rest.models.names import best_match, suggest
 from foundry_rest.runtime.protocol import News, Order, from_line
 from foundry_rest.schema import DownloadStep, ModelInfo
 from foundry_rest.transport.call import CancelToken
@@ -49,7 +49,7 @@ _Inbox = queue.SimpleQueue["News | None"]
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class DownloadRequest:
     """Say how a caller wants to be served: who hears of the steps, and what bounds the wait."""
 
     progress: Callable[[DownloadStep], object] | None = None
@@ -93,7 +93,7 @@ class Wish:
         return nullcontext() if self.cancel is None else self.cancel.watched(lambda: inbox.put(None))
 
 
-class Inboxes:
+class Mailboxes:
     """Hand out what a child says of its downloads to the threads that wait.
 
     It knows nothing of the child: the thread that listens, to the child's end, holds this and the pipe alone.
@@ -136,12 +136,12 @@ class Downloads:
         check: Raises a FoundryError when the child has ended, or is to.
     """
 
-    def __init__(self, inboxes: Inboxes, send: Callable[[Order], None], check: Callable[[], None]) -> None:
+    def __init__(self, inboxes: Mailboxes, send: Callable[[Order], None], check: Callable[[], None]) -> None:
         self._inboxes = inboxes
         self._send = send
         self._check = check
 
-    def run(self, name: str, wish: Wish) -> None:
+    def run(self, name: str, wish: DownloadRequest) -> None:
         """Fetch a model; see `LocalRuntime.download`."""
         news = self._ordered(name, wish)
         if news.outcome == "unknown":
@@ -154,7 +154,7 @@ class Downloads:
             raise error
         wish.tell(DownloadStep(fraction=1.0, done=True))
 
-    def _ordered(self, name: str, wish: Wish) -> News:
+    def _ordered(self, name: str, wish: DownloadRequest) -> News:
         """Return the news with which an order ends; one that is given up is stopped in the child too."""
         wish.left()
         with self._inboxes.opened() as (number, inbox), wish.waking(inbox), ExitStack() as undo:
@@ -168,14 +168,14 @@ class Downloads:
         with suppress(FoundryError):  # the child has ended: nothing is left to stop
             self._send(Order(number))
 
-    def _followed(self, inbox: _Inbox, wish: Wish) -> News:
+    def _followed(self, inbox: _Inbox, wish: DownloadRequest) -> News:
         while True:
             news = self._next(inbox, wish)
             if news.outcome:
                 return news
             wish.tell(DownloadStep(fraction=news.fraction))
 
-    def _next(self, inbox: _Inbox, wish: Wish) -> News:
+    def _next(self, inbox: _Inbox, wish: DownloadRequest) -> News:
         quiet_until = clock.monotonic() + wish.timeout
         while True:
             left = min(wish.left(), wish.borne(quiet_until))

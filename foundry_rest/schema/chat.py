@@ -71,11 +71,11 @@ class ToolCall(msgspec.Struct, frozen=True):
         Raises:
             InvalidReply: They are not JSON, or do not fit; ``where`` is the path, ``text`` what came.
         """
-        from foundry_rest.schema.fit import Misfit, read_json
+        from foundry_rest.schema.decoding import SchemaMismatch, read_json
 
         try:
             return read_json(self.arguments, kind)
-        except Misfit as misfit:
+        except SchemaMismatch as misfit:
             raise InvalidReply(
                 f"the arguments for tool {self.name!r} do not fit: {misfit.what}",
                 where=misfit.where.replace("$", "$.function.arguments", 1),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from foundry_rest.errors import ConfigError
-from foundry_rest.schema.checks import check_json
+from foundry_rest.schema.json_values import check_json
 
 #: One message of a conversation, as OpenAI spells it.
 Message = Mapping[str, object]

@@ -86,7 +86,7 @@ class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         status: ``"ok"``; a service that does not answer raises instead.
         url: Its address.
-        generation: ``"native"`` (2.x), ``"core"`` (1.x), ``"legacy"`` (0.x), or ``"openai"`` (a stranger).
+        generation: ``"2.x"``, ``"1.x"``, ``"0.x"``, or ``"openai"`` for a service of another kind.
         pid: Its process, or ``None``.
         loaded_models: Ids of the models in memory.
         memory_usage: Resident memory of the service process in bytes; ``None`` on another machine.

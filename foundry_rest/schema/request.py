@@ -9,7 +9,7 @@ from typing import TypedDict
 import msgspec
 
 from foundry_rest.errors import ConfigError
-from foundry_rest.schema.checks import check_json
+from foundry_rest.schema.json_values import check_json
 from foundry_rest.schema.messages import Message, build_conversation
 
 __all__ = [

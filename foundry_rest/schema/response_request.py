@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from foundry_rest.errors import ConfigError
-from foundry_rest.schema.checks import check_json
+from foundry_rest.schema.json_values import check_json
 from foundry_rest.schema.request import PARAM_RULES, Rules, check_model_name, checked_params
 from foundry_rest.schema.responses import Item, OutputItem, ResponseRequest
 

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from foundry_rest.errors import ConfigError
-from foundry_rest.schema.fit import Misfit, read_json
+from foundry_rest.schema.decoding import SchemaMismatch, read_json
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ class Structure(msgspec.Struct, Generic[T], frozen=True):
     Attributes:
         name: The type's name.
         schema: Its JSON schema.
-        read: Returns the value in a text, or raises ``Misfit``.
+        read: Returns the value in a text, or raises ``SchemaMismatch``.
     """
 
     name: str
@@ -99,9 +99,11 @@ def _read_pydantic(text: str, kind: type[T]) -> T:
         raise _misfit(error) from None
 
 
-def _misfit(error: ValueError) -> Misfit:
+def _misfit(error: ValueError) -> SchemaMismatch:
     """Return the first of the errors that pydantic lists; its type alone never quotes the text."""
     listed = getattr(error, "errors", None)
     first = listed()[0] if listed is not None else {}
     path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first.get("loc", ()))
-    return Misfit(str(first.get("type", "invalid")).replace("_", " "), f"${path}", first.get("msg", ""))
+    return SchemaMismatch(
+        str(first.get("type", "invalid")).replace("_", " "), f"${path}", first.get("msg", "")
+    )

@@ -11,8 +11,8 @@ import msgspec
 
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema.chat import ChatReply, ToolCall
-from foundry_rest.schema.checks import check_json
-from foundry_rest.schema.fit import read_json
+from foundry_rest.schema.decoding import read_json
+from foundry_rest.schema.json_values import check_json
 from foundry_rest.schema.structure import closed
 
 #: What OpenAI allows in a tool's name.

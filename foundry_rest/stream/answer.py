@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from foundry_rest import clock
 from foundry_rest.errors import Cancelled, DeadlineExceeded, FoundryError, ServiceError, StreamInterrupted
-from foundry_rest.errors.reading import error_in
+from foundry_rest.errors.parsing import error_in
 from foundry_rest.events import CallFinished, Event
 from foundry_rest.schema import Usage
 from foundry_rest.transport.call import Call, OpenReply

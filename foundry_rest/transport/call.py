@@ -12,7 +12,7 @@ import msgspec
 
 from foundry_rest.config import Timeouts
 from foundry_rest.errors import ConfigError, FoundryError, InvalidReply
-from foundry_rest.errors.reading import UNDECODABLE
+from foundry_rest.errors.parsing import UNDECODABLE
 
 T = TypeVar("T")
 

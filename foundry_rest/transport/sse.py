@@ -19,7 +19,7 @@ from __future__ import annotations
 import msgspec
 
 from foundry_rest.errors import InvalidReply
-from foundry_rest.errors.reading import UNDECODABLE
+from foundry_rest.errors.parsing import UNDECODABLE
 
 #: The largest event taken. Whole tool calls and images as data URLs come in one event; 32 MiB is far
 #: above both and far below what hurts.

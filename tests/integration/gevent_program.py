@@ -41,7 +41,7 @@ def ends_with(error, call) -> float:
 
 def main(url: str) -> None:
     """Print one line for each rule that held."""
-    client = FoundryAPIClient(url, model="demo-generic-cpu:1", dialect="native")
+    client = FoundryAPIClient(url, model="demo-generic-cpu:1", dialect="2.x")
     begun = clock.monotonic()
     right = Pool(20).map(lambda number: ask(client, number), range(20))
     took = clock.monotonic() - begun
@@ -55,7 +55,7 @@ def main(url: str) -> None:
     cancelled = ends_with(Cancelled, lambda: client.chat.complete(SILENT, cancel=token))
     sys.stdout.write(f"cancelled: {cancelled:.2f} s\n")
 
-    narrow = FoundryAPIClient(url, model="demo-generic-cpu:1", dialect="native", max_concurrency=2)
+    narrow = FoundryAPIClient(url, model="demo-generic-cpu:1", dialect="2.x", max_concurrency=2)
     waiting = [gevent.spawn(ends_with, Cancelled, lambda: narrow.complete(SILENT)) for _ in range(5)]
     gevent.sleep(0.2)
     narrow.close()

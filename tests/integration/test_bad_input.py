@@ -156,7 +156,7 @@ def test_large_headers(runtime, asked, place):
         "key": {"api_key": "k" * 5000},
         "auth": {"auth": ("user", "p" * 4000)},
     }.get(place, {})
-    with FoundryAPIClient(runtime.url, model=ID, dialect="native", **given) as client:
+    with FoundryAPIClient(runtime.url, model=ID, dialect="2.x", **given) as client:
         ask = {
             "call": lambda: client.chat.complete("Hello", headers=large),
             "request": lambda: client.request("GET", "/status", headers=large),

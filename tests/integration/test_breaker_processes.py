@@ -10,8 +10,8 @@ import textwrap
 
 import pytest
 
-from foundry_rest.resilience.breaker import Breaker, BreakerPolicy, Outcome
-from foundry_rest.resilience.storage import SqliteState
+from foundry_rest.resilience.breaker.breaker import Breaker, BreakerPolicy, Outcome
+from foundry_rest.resilience.breaker.storage import SqliteState
 
 #: Seconds after which a process that hangs fails the test.
 LONG = 60
@@ -19,9 +19,9 @@ LONG = 60
 PRELUDE = """
 import os, sys, threading, time
 from foundry_rest.errors import CircuitOpen, ServiceUnreachable
-from foundry_rest.resilience.breaker import Breaker, BreakerPolicy, Outcome
-from foundry_rest.resilience.state import MemoryState
-from foundry_rest.resilience.storage import SqliteState
+from foundry_rest.resilience.breaker.breaker import Breaker, BreakerPolicy, Outcome
+from foundry_rest.resilience.breaker.record import MemoryState
+from foundry_rest.resilience.breaker.storage import SqliteState
 path, *rest = sys.argv[1:]
 policy = BreakerPolicy(failures=3, reset_after=30)
 

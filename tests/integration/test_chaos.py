@@ -16,7 +16,7 @@ import pytest
 
 from foundry_rest import FoundryAPIClient, FoundryError, clock
 from foundry_rest.runtime import LocalRuntime, demo_model_dir
-from foundry_rest.runtime.registry import Entry, write
+from foundry_rest.services.discovery.registry_file import Entry, write
 
 pytestmark = pytest.mark.runtime
 ALIAS = "demo-chat"

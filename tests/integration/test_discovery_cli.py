@@ -16,11 +16,11 @@ import psutil
 import pytest
 
 from foundry_rest import FoundryAPIClient, RetryPolicy
-from foundry_rest.discovery.process import PATIENCE, Foundry
-from foundry_rest.discovery.starting import ONCE
 from foundry_rest.errors import Cancelled, ServiceNotFound
 from foundry_rest.events import ServiceMoved
-from foundry_rest.runtime.registry import Entry, write
+from foundry_rest.services.discovery.autostart import AUTOSTART
+from foundry_rest.services.discovery.process import PATIENCE, Foundry
+from foundry_rest.services.discovery.registry_file import Entry, write
 from foundry_rest.testing import FaultServer, dead_address
 from foundry_rest.transport.call import CancelToken
 
@@ -34,7 +34,7 @@ NOISE = "By using this you accept https://aka.ms/terms\n\x1b[2K| Connecting...\r
 @pytest.fixture(autouse=True)
 def _never_started(monkeypatch):
     """Let each test be a process that has started nothing."""
-    monkeypatch.setattr(ONCE, "_begun", {})
+    monkeypatch.setattr(AUTOSTART, "_begun", {})
 
 
 @pytest.fixture(autouse=True)
@@ -212,7 +212,7 @@ print(json.dumps({{"running": bool(urls), "webUrls": urls}}))""")
 
 def test_not_started_twice(fake_foundry, monkeypatch):
     """One start per process: when it is over and the service is gone again, that is said at once."""
-    monkeypatch.setattr(ONCE, "_begun", {"": [0.0]})
+    monkeypatch.setattr(AUTOSTART, "_begun", {"": [0.0]})
     state = fake_foundry()
 
     assert (

@@ -199,7 +199,7 @@ LEFT_OUT = {
 #: How a row is asked -> the calls that ask so, with the dialect. On 2.x ``complete()`` is a stream too.
 CALLS = {
     PLAIN: (("complete()", "openai"),),
-    STREAM: (("complete()", "native"), ("stream_complete()", "native")),
+    STREAM: (("complete()", "2.x"), ("stream_complete()", "2.x")),
 }
 
 

@@ -16,7 +16,7 @@ import pytest
 from foundry_rest import FoundryAPIClient, LoadFailed, ModelNotCached, ModelNotFound, ModelNotLoaded, clock
 from foundry_rest.events import CureStarted
 from foundry_rest.runtime import LocalRuntime, demo_model_dir
-from foundry_rest.runtime.registry import Entry, write
+from foundry_rest.services.discovery.registry_file import Entry, write
 from foundry_rest.testing import FaultServer, LegacyService
 
 pytestmark = pytest.mark.runtime
@@ -42,7 +42,7 @@ class Generation:
 def native(own_runtime: LocalRuntime) -> Generation:
     """2.2.1, told by the registry file that ``foundry-rest serve`` writes."""
     write(Entry(url=own_runtime.url, pid=own_runtime.pid, started=clock.now()))
-    return Generation("native", own_runtime.url, "demo-chat", "demo-chat-generic-cpu:1", "", "demo-chap")
+    return Generation("2.x", own_runtime.url, "demo-chat", "demo-chat-generic-cpu:1", "", "demo-chap")
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def core(own_core_runtime, fake_foundry) -> Generation:
     """1.2.4, told by the command of the preview, whose daemon is a 1.x."""
     fake_foundry(cli="0.10", url=own_core_runtime.url, running=True, noise="Starting ...\n")
     return Generation(
-        "core", own_core_runtime.url, "demo-chat", "demo-chat-generic-cpu:1", "phantom", "demo-chap"
+        "1.x", own_core_runtime.url, "demo-chat", "demo-chat-generic-cpu:1", "phantom", "demo-chap"
     )
 
 
@@ -71,10 +71,10 @@ def legacy(fake_foundry: Callable[..., object], tmp_path: Path) -> Iterator[Gene
     service = LegacyService(cached=cached, reply=ANSWER, model_dir=str(tmp_path))
     with FaultServer(service=service) as server:
         fake_foundry(url=server.url)
-        yield Generation("legacy", server.url, "phi-4-mini", cached[0], "qwen2.5-0.5b", "phi-4-mimi")
+        yield Generation("0.x", server.url, "phi-4-mini", cached[0], "qwen2.5-0.5b", "phi-4-mimi")
 
 
-@pytest.fixture(params=["native", "core", "legacy"])
+@pytest.fixture(params=["2.x", "1.x", "0.x"])
 def there(request: pytest.FixtureRequest) -> Generation:
     """Each generation in turn."""
     return request.getfixturevalue(request.param)
@@ -182,7 +182,7 @@ def test_an_unknown_name_lists_near_misses(there, client):
 
 
 # Of 2.2.1 the embedded runtime's own catalog holds only what is on the disk.
-@pytest.mark.parametrize("there", ["core", "legacy"], indirect=True)
+@pytest.mark.parametrize("there", ["1.x", "0.x"], indirect=True)
 def test_a_model_that_is_not_on_the_disk(there, client):
     """The catalog has it, the disk has not: the error says what to do."""
     with pytest.raises(ModelNotCached, match="Download it first"):
@@ -226,5 +226,5 @@ def test_nothing_is_unloaded_under_a_running_answer(there, client):
     assert stream.gather().finish_reason == "stop"
     going.join(30)
     assert not going.is_alive()
-    assert not refusals or there.name == "native"
+    assert not refusals or there.name == "2.x"
     assert client.health.is_alive()

@@ -23,7 +23,7 @@ from pathlib import Path
 import pybreaker
 import pytest
 
-from foundry_rest.resilience.storage import SqliteState
+from foundry_rest.resilience.breaker.storage import SqliteState
 
 SUITE = os.environ.get("PYBREAKER_SUITE", "")
 
@@ -215,7 +215,7 @@ OURS = """
     import tempfile, unittest
     import pybreaker
     import pybreaker_test as suite
-    from foundry_rest.resilience.storage import SqliteState
+    from foundry_rest.resilience.breaker.storage import SqliteState
 
     def give_storage(case):
         folder = tempfile.TemporaryDirectory()

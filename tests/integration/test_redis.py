@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from foundry_rest.errors import CircuitOpen, ConfigError
-from foundry_rest.resilience.breaker import Breaker, BreakerPolicy, Outcome
-from foundry_rest.resilience.breakers import Breakers
-from foundry_rest.resilience.state import UNKNOWN
-from foundry_rest.resilience.storage import RedisBreakers, RedisState
+from foundry_rest.resilience.breaker.breaker import Breaker, BreakerPolicy, Outcome
+from foundry_rest.resilience.breaker.record import UNKNOWN
+from foundry_rest.resilience.breaker.registry import BreakerRegistry
+from foundry_rest.resilience.breaker.storage import RedisBreakers, RedisState
 from foundry_rest.testing.fakes import FakeClock
 
 redis = pytest.importorskip("redis", reason="needs the extra `redis`")
@@ -222,7 +222,7 @@ def test_pybreaker_finds_its_own_keys(make, client):
 
 def test_addresses_are_apart(client):
     """One client holds the circuits of many addresses."""
-    breakers = Breakers(POLICY, RedisBreakers(client, "mine"))
+    breakers = BreakerRegistry(POLICY, RedisBreakers(client, "mine"))
     fail(breakers.of("a"), 3)
 
     assert is_admitted(breakers.of("b"))

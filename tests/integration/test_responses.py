@@ -40,10 +40,10 @@ def client(client):
     forget(client)
 
 
-@pytest.fixture(params=["native", "core"])
+@pytest.fixture(params=["2.x", "1.x"])
 def either(request):
     """Return a client on each generation; nothing is stored before and after."""
-    fixture = {"native": "runtime", "core": "core_runtime"}[request.param]
+    fixture = {"2.x": "runtime", "1.x": "core_runtime"}[request.param]
     with FoundryAPIClient(request.getfixturevalue(fixture).url, model=ALIAS) as made:
         forget(made)
         yield made
@@ -110,7 +110,7 @@ def test_an_answer_that_is_cut(either, how):
     got = whole(getattr(either.responses, how)("Hello", temperature=0, max_output_tokens=3))
 
     assert (got.output_text, got.incomplete_reason) == ("Hello", "max_output_tokens")
-    assert (got.status == "incomplete") == (either.health.check().generation == "native")
+    assert (got.status == "incomplete") == (either.health.check().generation == "2.x")
 
 
 def test_an_empty_answer(client):

@@ -216,14 +216,14 @@ def test_download_is_unsupported(client):
     with pytest.raises(UnsupportedByService, match="`foundry model download`") as caught:
         client.models.download(ALIAS)
 
-    assert caught.value.generation == "native"
+    assert caught.value.generation == "2.x"
 
 
 def test_health(runtime, client):
     """Health names the process, its memory in bytes, the models in memory, and where all that is."""
     health = client.health_check()
 
-    assert (health.status, health.generation, health.url) == ("ok", "native", runtime.url)
+    assert (health.status, health.generation, health.url) == ("ok", "2.x", runtime.url)
     assert health.pid == runtime.pid
     assert health.loaded_models == (ID,)
     assert 10 * 1024**2 < health.memory_usage < 10 * 1024**3

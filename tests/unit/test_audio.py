@@ -9,7 +9,7 @@ from typing import ClassVar
 import pytest
 
 from foundry_rest import FoundryAPIClient, Timeouts
-from foundry_rest.dialects.native import NativeDialect
+from foundry_rest.dialects.generation2_native import Generation2Dialect
 from foundry_rest.endpoints.audio import audio_file
 from foundry_rest.errors import (
     BadRequest,
@@ -71,7 +71,7 @@ def test_a_whole_transcription(server, client, file):
     assert request.json() == {"model": ID, "filename": str(file), "stream": True, "language": "en"}
 
 
-class _PlainDialect(NativeDialect):
+class _PlainDialect(Generation2Dialect):
     """A service that stops working on a plain request that is given up."""
 
     completes_by_stream: ClassVar[bool] = False
@@ -248,7 +248,7 @@ def test_a_generation_without_audio(server, client, file):
 
 
 @pytest.mark.parametrize("task", ["chat-completion", "embeddings"])
-@pytest.mark.parametrize("dialect", [NativeDialect, _PlainDialect])
+@pytest.mark.parametrize("dialect", [Generation2Dialect, _PlainDialect])
 def test_a_model_for_something_else(server, file, task, dialect):
     """A model that is known to be for something else is refused, by either way of asking."""
     with FoundryAPIClient(server.url, model="demo", dialect=dialect()) as client:

@@ -8,8 +8,8 @@ import signal
 import pytest
 
 from foundry_rest.errors import CircuitOpen, ServiceTimeout, ServiceUnreachable
-from foundry_rest.resilience.breaker import Breaker, BreakerPolicy, Outcome
-from foundry_rest.resilience.state import MemoryState
+from foundry_rest.resilience.breaker.breaker import Breaker, BreakerPolicy, Outcome
+from foundry_rest.resilience.breaker.record import MemoryState
 from foundry_rest.testing.fakes import FakeClock
 
 POLICY = BreakerPolicy(failures=3, reset_after=10, reset_max=60)

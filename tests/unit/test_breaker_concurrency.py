@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from foundry_rest.errors import CircuitOpen, ServiceUnreachable
-from foundry_rest.resilience.breaker import Breaker, BreakerPolicy, Outcome
-from foundry_rest.resilience.breakers import Breakers
-from foundry_rest.resilience.state import MemoryState
-from foundry_rest.resilience.storage import SqliteState
+from foundry_rest.resilience.breaker.breaker import Breaker, BreakerPolicy, Outcome
+from foundry_rest.resilience.breaker.record import MemoryState
+from foundry_rest.resilience.breaker.registry import BreakerRegistry
+from foundry_rest.resilience.breaker.storage import SqliteState
 from foundry_rest.testing.fakes import FakeClock
 
 #: Seconds after which a test that hangs fails.
@@ -164,6 +164,6 @@ def test_a_slow_observer_holds_nobody_up():
 
 def test_threads_share_the_breaker_of_an_address():
     """Threads that meet a new address at the same moment get the same breaker."""
-    breakers = Breakers()
+    breakers = BreakerRegistry()
 
     assert len(set(at_once(16, lambda index: breakers.of("a")))) == 1

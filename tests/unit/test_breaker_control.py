@@ -11,9 +11,9 @@ import pytest
 
 from foundry_rest import clock
 from foundry_rest.errors import CircuitOpen, ServiceUnreachable
-from foundry_rest.resilience.breaker import Breaker, BreakerPolicy, Outcome, Ticket
-from foundry_rest.resilience.changes import Changes
-from foundry_rest.resilience.state import UNKNOWN, MemoryState, Record
+from foundry_rest.resilience.breaker.breaker import Breaker, BreakerPolicy, Outcome, Ticket
+from foundry_rest.resilience.breaker.record import UNKNOWN, MemoryState, Record
+from foundry_rest.resilience.breaker.transitions import Transitions
 from foundry_rest.testing.fakes import FakeClock
 
 POLICY = BreakerPolicy(failures=3, reset_after=10, reset_max=60)
@@ -196,7 +196,7 @@ def test_what_was_read_does_not_change(breaker, state):
 def test_what_is_read_late_is_no_news():
     """A record that a slow thread read before another one's change tells nobody that it was undone."""
     told_events = []
-    changes = Changes(ADDRESS, told_events.append)
+    changes = Transitions(ADDRESS, told_events.append)
     news = [changes.follow(Record(state, epoch=epoch)) for state, epoch in (("open", 2), ("closed", 1))]
 
     assert news == [True, False]
@@ -254,9 +254,9 @@ def test_pybreaker_is_imported_at_the_first_failure():
     """A client whose calls succeed never pays for that import, 20 to 120 ms (no. 16)."""
     script = """
 import sys
-from foundry_rest.resilience.breaker import Outcome
-from foundry_rest.resilience.breakers import Breakers
-breaker = Breakers().of("a")
+from foundry_rest.resilience.breaker.breaker import Outcome
+from foundry_rest.resilience.breaker.registry import BreakerRegistry
+breaker = BreakerRegistry().of("a")
 for _ in range(10):
     breaker.report(breaker.admit(), Outcome.SUCCESS)
 breaker.close()
@@ -273,7 +273,7 @@ def test_redis_is_imported_by_those_who_use_it():
     """The package of storages needs neither redis nor pybreaker until one of them is used."""
     script = """
 import sys
-from foundry_rest.resilience.storage import SqliteBreakers
+from foundry_rest.resilience.breaker.storage import SqliteBreakers
 sys.exit(any(name in sys.modules for name in ("redis", "pybreaker")))
 """
 

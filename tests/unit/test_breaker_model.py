@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from foundry_rest.errors import CircuitOpen, ServiceUnreachable
-from foundry_rest.resilience.breaker import Breaker, BreakerPolicy, Outcome
-from foundry_rest.resilience.state import MemoryState
-from foundry_rest.resilience.storage import SqliteState
+from foundry_rest.resilience.breaker.breaker import Breaker, BreakerPolicy, Outcome
+from foundry_rest.resilience.breaker.record import MemoryState
+from foundry_rest.resilience.breaker.storage import SqliteState
 from foundry_rest.testing.fakes import FakeClock
 
 POLICY = BreakerPolicy(failures=3, reset_after=8, successes=2, growth=2, reset_max=30)

@@ -8,9 +8,9 @@ import pickle
 import pytest
 
 from foundry_rest.errors import ConfigError, ServiceUnreachable
-from foundry_rest.resilience.breaker import BreakerPolicy, Outcome, Ticket
-from foundry_rest.resilience.breakers import Breakers
-from foundry_rest.resilience.state import MemoryState
+from foundry_rest.resilience.breaker.breaker import BreakerPolicy, Outcome, Ticket
+from foundry_rest.resilience.breaker.record import MemoryState
+from foundry_rest.resilience.breaker.registry import BreakerRegistry
 
 POLICY = BreakerPolicy(failures=3, reset_after=10, reset_max=60)
 
@@ -76,7 +76,7 @@ def test_policy_and_ticket_are_values():
 def test_each_address_has_its_own_circuit():
     """One service's failures do not close the door to another; a breaker is kept, not made anew."""
     events = []
-    breakers = Breakers(POLICY, emit=events.append)
+    breakers = BreakerRegistry(POLICY, emit=events.append)
     fail(breakers.of("a"), 3)
 
     assert breakers.current() == {"a": "open"}
@@ -95,14 +95,14 @@ def test_two_that_meet_a_new_address_share_its_breaker():
             inner.append(breakers.of(address))  # another thread, in the middle of our own making
         return MemoryState()
 
-    breakers = Breakers(POLICY, make_state)
+    breakers = BreakerRegistry(POLICY, make_state)
 
     assert breakers.of("a") is inner[1]
 
 
 def test_reset_believes_the_service_again():
     """Another process at an address, or at one not seen yet, is judged anew."""
-    breakers = Breakers(POLICY)
+    breakers = BreakerRegistry(POLICY)
     fail(breakers.of("a"), 3)
     for address in ("a", "b"):
         breakers.reset(address)
@@ -112,7 +112,7 @@ def test_reset_believes_the_service_again():
 
 def test_addresses_are_bounded():
     """The oldest closed circuit is forgotten first; open ones go when there is nothing else."""
-    breakers = Breakers(POLICY)
+    breakers = BreakerRegistry(POLICY)
     breakers.of("a0").force_open()
     for number in range(1, 200):
         breakers.of(f"a{number}")

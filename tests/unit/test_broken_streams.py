@@ -92,7 +92,7 @@ def connect(server, **options):
     """Return a client of the server."""
     settings = {
         "model": DEMO_MODEL,
-        "dialect": "native",
+        "dialect": "2.x",
         "retries": 0,
         "timeout": PATIENT,
         "auto_load": False,

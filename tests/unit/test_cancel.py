@@ -107,7 +107,7 @@ def test_a_cancelled_token_sends_nothing():
     """A call with a token that is cancelled already never reaches the wire."""
     token = CancelToken()
     token.cancel()
-    with FaultServer() as server, FoundryAPIClient(server.url, dialect="native") as client:
+    with FaultServer() as server, FoundryAPIClient(server.url, dialect="2.x") as client:
         with pytest.raises(Cancelled):
             client.request("GET", "/status", cancel=token)
 

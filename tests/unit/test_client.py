@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from foundry_rest import Config, FoundryAPIClient, RetryPolicy, Timeouts
-from foundry_rest.dialects.native import NativeDialect
+from foundry_rest.dialects.generation2_native import Generation2Dialect
 from foundry_rest.errors import (
     BadRequest,
     Cancelled,
@@ -208,7 +208,7 @@ def test_one_client_in_many_threads(server, client):
 
 def test_a_given_dialect_is_used(server):
     """Neither name nor object is checked against the service."""
-    for dialect in ("native", NativeDialect()):
+    for dialect in ("2.x", Generation2Dialect()):
         with FoundryAPIClient(server.url, model=MODEL, dialect=dialect) as client:
             client.complete("Hi")
 
@@ -219,7 +219,7 @@ def test_a_dead_service():
     """The sentence tells the address, the call, the model, the tries, and what to do."""
     once = RetryPolicy(retries=1, base=0, floor=0)
     with dead_address() as url, pytest.raises(ServiceUnreachable) as caught:
-        FoundryAPIClient(url, model="m", retries=once, dialect="native").complete("Hi")
+        FoundryAPIClient(url, model="m", retries=once, dialect="2.x").complete("Hi")
 
     assert str(caught.value) == (
         "connection refused: nothing listens there "

@@ -71,7 +71,7 @@ def closed(client, what, *callers):
 def test_close_ends_connecting():
     """A service whose queue is full."""
     with deaf_address() as url:
-        client = FoundryAPIClient(url, model=MODEL, dialect="native")
+        client = FoundryAPIClient(url, model=MODEL, dialect="2.x")
         caller = Caller(lambda: client.complete("Hi"))
         until(lambda: any(line.held for line in list(client._shared.transport._watch._lines)))
         closed(client, "connect", caller)
@@ -89,7 +89,7 @@ def test_close_before_connecting(server, monkeypatch, address):
 
     monkeypatch.setattr(socket, "getaddrinfo", closes)
     with address() as url:
-        client = FoundryAPIClient(url or server.url, model=MODEL, dialect="native", timeout=3)
+        client = FoundryAPIClient(url or server.url, model=MODEL, dialect="2.x", timeout=3)
         begun = clock.monotonic()
         with pytest.raises(Cancelled):
             client.complete("Hi")
@@ -104,7 +104,7 @@ def test_close_before_connecting(server, monkeypatch, address):
 def test_close_ends_the_wait_for_an_answer(server, what, script):
     """A service that is silent before or after its headers."""
     server.on("POST", CHAT, script)
-    client = FoundryAPIClient(server.url, model=MODEL, dialect="native")
+    client = FoundryAPIClient(server.url, model=MODEL, dialect="2.x")
     caller = Caller(lambda: client.complete("Hi"))
     assert server.wait_requests(1)
     closed(client, what, caller)
@@ -114,7 +114,7 @@ def test_close_ends_the_wait_for_an_answer(server, what, script):
 def test_close_ends_a_stall(server):
     """A stream that fell silent; its text is kept."""
     server.on("POST", CHAT, chat_stream(["one", " two", " three"])[:4] + stall())
-    client = FoundryAPIClient(server.url, model=MODEL, dialect="native")
+    client = FoundryAPIClient(server.url, model=MODEL, dialect="2.x")
     texts: list[str] = []
 
     def read():
@@ -130,7 +130,7 @@ def test_close_ends_a_back_off():
     """A call that sleeps before its next try."""
     patient = RetryPolicy(base=60, longest=60, floor=60)
     with dead_address() as url:
-        client = FoundryAPIClient(url, model=MODEL, dialect="native", retries=patient)
+        client = FoundryAPIClient(url, model=MODEL, dialect="2.x", retries=patient)
         caller = Caller(lambda: client.complete("Hi"))
         until(lambda: client._shared.bounds.closing._watchers)
         closed(client, "back-off", caller)
@@ -140,7 +140,7 @@ def test_close_ends_a_back_off():
 def test_close_ends_the_wait_for_a_slot(server):
     """Calls that wait for their turn, and the one that has it."""
     server.on("POST", CHAT, stall())
-    client = FoundryAPIClient(server.url, model=MODEL, dialect="native", max_concurrency=1)
+    client = FoundryAPIClient(server.url, model=MODEL, dialect="2.x", max_concurrency=1)
     callers = [Caller(lambda: client.complete("Hi")) for _ in range(4)]
     until(lambda: client._shared.bounds.slots.waiting == 3)
     assert server.wait_requests(1)

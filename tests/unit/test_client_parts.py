@@ -19,8 +19,8 @@ from foundry_rest.errors import (
     ServerError,
     ServiceUnreachable,
 )
-from foundry_rest.resilience.policy import BreakerPolicy
-from foundry_rest.resilience.state import MemoryState
+from foundry_rest.resilience.breaker.policy import BreakerPolicy
+from foundry_rest.resilience.breaker.record import MemoryState
 from foundry_rest.testing import DEMO_MODEL, FaultServer, chat_stream, dead_address, unavailable
 
 CHAT = "/v1/chat/completions"
@@ -178,7 +178,7 @@ def test_without_a_breaker():
     """Every call is tried, however many failed."""
     with (
         dead_address() as url,
-        FoundryAPIClient(url, model=MODEL, breaker=None, retries=0, dialect="native") as client,
+        FoundryAPIClient(url, model=MODEL, breaker=None, retries=0, dialect="2.x") as client,
     ):
         for _ in range(9):
             with pytest.raises(ServiceUnreachable):
@@ -207,7 +207,7 @@ def test_the_breakers_state_is_the_callers_choice():
             breaker=BreakerPolicy(failures=1),
             breaker_state=make_state,
             retries=0,
-            dialect="native",
+            dialect="2.x",
         ) as client,
     ):
         with pytest.raises(ServiceUnreachable):
@@ -273,7 +273,7 @@ def test_a_client_without_a_breaker():
 @pytest.mark.parametrize("retries", [0, 2])
 def test_retries_of_one_call(retries):
     """A call's own number wins over the client's."""
-    with FaultServer() as server, FoundryAPIClient(server.url, retries=5, dialect="native") as client:
+    with FaultServer() as server, FoundryAPIClient(server.url, retries=5, dialect="2.x") as client:
         server.on("GET", "/status", unavailable(0))
         with pytest.raises(ServerError) as caught:
             client.request("GET", "/status", retries=retries)

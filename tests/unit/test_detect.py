@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from foundry_rest.config import Timeouts
-from foundry_rest.dialects.core import CoreDialect
 from foundry_rest.dialects.detect import DIALECTS, detect, named
-from foundry_rest.dialects.legacy import LegacyDialect
-from foundry_rest.dialects.native import NativeDialect
+from foundry_rest.dialects.generation0_cli import Generation0Dialect
+from foundry_rest.dialects.generation1_core import Generation1Dialect
+from foundry_rest.dialects.generation2_native import Generation2Dialect
 from foundry_rest.dialects.openai import OpenAIDialect
 from foundry_rest.errors import (
     AuthenticationError,
@@ -46,10 +46,10 @@ LEGACY_CAMEL = Reply(200, {}, b'{"modelDirPath":"/m"}', "http://h")
 @pytest.mark.parametrize(
     ("answers", "dialect"),
     [
-        ([body("native_status")], NativeDialect),
-        ([body("core_status")], CoreDialect),
-        ([MISSING, LEGACY], LegacyDialect),
-        ([HTML, LEGACY_CAMEL], LegacyDialect),
+        ([body("native_status")], Generation2Dialect),
+        ([body("core_status")], Generation1Dialect),
+        ([MISSING, LEGACY], Generation0Dialect),
+        ([HTML, LEGACY_CAMEL], Generation0Dialect),
         ([MISSING, MISSING, body("native_models")], OpenAIDialect),
         ([Reply(200, {}, b'{"pid":7}'), body("core_models"), body("core_models")], OpenAIDialect),
         ([Reply(200, {}, b'["modelDirPath"]'), MISSING, body("core_models")], OpenAIDialect),
@@ -114,5 +114,5 @@ def test_by_name(name):
 
 def test_an_unknown_name():
     """The error lists what is allowed."""
-    with pytest.raises(ConfigError, match="must be 'auto', 'native', 'core', 'legacy', 'openai', not 'grpc'"):
+    with pytest.raises(ConfigError, match=r"must be 'auto', '2\.x', '1\.x', '0\.x', 'openai', not 'grpc'"):
         named("grpc")

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from foundry_rest.dialects.audio import parse_transcription, parse_transcription_chunk
-from foundry_rest.dialects.core import CoreDialect
-from foundry_rest.dialects.native import NativeDialect
+from foundry_rest.dialects.generation1_core import Generation1Dialect
+from foundry_rest.dialects.generation2_native import Generation2Dialect
 from foundry_rest.errors import (
     BadRequest,
     ConfigError,
@@ -17,7 +17,7 @@ from foundry_rest.errors import (
     ServerError,
     UnsupportedByService,
 )
-from foundry_rest.errors.reading import service_error
+from foundry_rest.errors.parsing import service_error
 from foundry_rest.schema.audio import TranscriptionChunk, build_transcription_request
 from foundry_rest.transport.call import Options, Replay, Reply
 
@@ -32,7 +32,9 @@ def request(**params: object):
 
 def test_what_2x_is_sent():
     """JSON with a path, not a form with a file; the caller's name stays with the call."""
-    call = NativeDialect().transcribe(request(language="de", temperature=0, prompt="Names"), Options()).call
+    call = (
+        Generation2Dialect().transcribe(request(language="de", temperature=0, prompt="Names"), Options()).call
+    )
 
     assert (call.method, call.path, call.label) == (
         "POST",
@@ -51,7 +53,7 @@ def test_what_2x_is_sent():
 
 def test_what_2x_is_sent_for_a_stream():
     """The same, with `stream`; what was not given is not sent."""
-    call = NativeDialect().transcribe_stream(request(), Options()).call
+    call = Generation2Dialect().transcribe_stream(request(), Options()).call
 
     assert call.label == "audio.transcribe_stream"
     assert json.loads(call.body) == {"model": "id:1", "filename": "/a/b.wav", "stream": True}
@@ -61,12 +63,14 @@ def test_what_2x_is_sent_for_a_stream():
 def test_a_generation_without_audio(name):
     """1.x and 0.x have no such route over REST."""
     with pytest.raises(UnsupportedByService, match="audio transcription"):
-        getattr(CoreDialect(), name)(request(), Options())
+        getattr(Generation1Dialect(), name)(request(), Options())
 
 
 def test_a_whole_transcription():
     """Text, id, the name that was asked for, headers, time, and the body as it came."""
-    found = NativeDialect().transcribe(request(), Options()).parse(Reply(200, {"a": "b"}, BODY, URL, 1.5))
+    found = (
+        Generation2Dialect().transcribe(request(), Options()).parse(Reply(200, {"a": "b"}, BODY, URL, 1.5))
+    )
 
     assert (found.text, found.id, found.model) == ("Hello", "audio_1", "alias")
     assert (found.headers, found.elapsed, found.first_token) == ({"a": "b"}, 1.5, None)

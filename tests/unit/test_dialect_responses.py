@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from foundry_rest.config import Timeouts
-from foundry_rest.dialects.core import CoreDialect
-from foundry_rest.dialects.native import NativeDialect
+from foundry_rest.dialects.generation1_core import Generation1Dialect
+from foundry_rest.dialects.generation2_native import Generation2Dialect
 from foundry_rest.dialects.openai import OpenAIDialect
-from foundry_rest.dialects.response_reading import parse_event, parse_response
+from foundry_rest.dialects.responses_parsing import parse_event, parse_response
 from foundry_rest.errors import (
     BadRequest,
     ConfigError,
@@ -26,7 +26,7 @@ from foundry_rest.transport.call import Options, Replay, Reply
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 OPTIONS = Options(Timeouts(first_token=9.0, idle=2.0), until=99.0)
-NATIVE, CORE, STRANGER = NativeDialect(), CoreDialect(), OpenAIDialect()
+NATIVE, CORE, STRANGER = Generation2Dialect(), Generation1Dialect(), OpenAIDialect()
 #: Bodies and events as 2.2.1 and 1.2.4 sent them for the same requests.
 RECORDED = {
     name: json.loads((SAMPLES / f"json_{name}_responses.json").read_text("utf-8"))

@@ -11,10 +11,10 @@ import pytest
 
 from foundry_rest import FoundryAPIClient
 from foundry_rest.config import Timeouts
-from foundry_rest.discovery import Service
-from foundry_rest.discovery.search import answers, discover
 from foundry_rest.errors import ConfigError, ServiceNotFound, ServiceUnreachable
-from foundry_rest.runtime.registry import Entry, registry_path, write
+from foundry_rest.services.discovery.registry_file import Entry, registry_path, write
+from foundry_rest.services.discovery.search import answers, discover
+from foundry_rest.services.target import Service
 from foundry_rest.testing import FakeSender, FaultServer, dead_address, html_page, json_answer, model_list
 from foundry_rest.transport.call import Options, Reply
 
@@ -92,7 +92,9 @@ def test_a_garbled_registry(tmp_path, content):
 
 def test_no_place_for_a_registry(monkeypatch):
     """A machine without a directory for it has no entry; the reason is told."""
-    monkeypatch.setattr("foundry_rest.runtime.registry.registry_path", Path("/none/such").stat)
+    monkeypatch.setattr(
+        "foundry_rest.services.discovery.registry_file.registry_path", Path("/none/such").stat
+    )
     with pytest.raises(ServiceNotFound, match=r"registry file \(\[Errno 2\] No such file"):
         discover(None, never)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from foundry_rest.discovery import command
-from foundry_rest.discovery.command import Output, addresses, in_short, word_known
+from foundry_rest.services.discovery import command_output
+from foundry_rest.services.discovery.command_output import Output, addresses, in_short, word_known
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "cli"
 HERE = "http://127.0.0.1:60000"
@@ -124,4 +124,4 @@ def test_in_short_of_a_start():
 
 def test_the_examples_in_docstrings_hold():
     """What the docstrings show is what happens."""
-    assert doctest.testmod(command) == doctest.TestResults(0, 1)
+    assert doctest.testmod(command_output) == doctest.TestResults(0, 1)

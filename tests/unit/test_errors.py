@@ -14,6 +14,7 @@ import requests
 
 from foundry_rest import FoundryAPIClient, errors
 from foundry_rest.errors import Attempt, FoundryError
+from foundry_rest.errors import tree as tree_module
 from foundry_rest.testing import FaultServer, model_not_found
 
 CLASSES = [
@@ -36,7 +37,7 @@ def drawn() -> dict[str, tuple[str | None, str]]:
     """Return {class: (parent, foreign base)} as the docstring draws it."""
     tree: dict[str, tuple[str | None, str]] = {}
     path: list[str] = []
-    for line in (errors.__doc__ or "").splitlines():
+    for line in (tree_module.__doc__ or "").splitlines():
         match = re.fullmatch(r"    ((?:[│ ]   )*)(?:[├└]── )?(\w+)(?: \(([\w.]+)\))?", line)
         if match is None:
             continue

@@ -71,10 +71,10 @@ MANNERS = {
     ),
 }
 HEADINGS = {
-    "native": "native (2.x)",
-    "core": "core (1.x)",
-    "legacy": "legacy (0.x)",
-    "openai": "openai (a stranger)",
+    "2.x": "2.x",
+    "1.x": "1.x",
+    "0.x": "0.x",
+    "openai": "openai (another service)",
 }
 TEXT = """\
 # What each generation of Foundry Local can do

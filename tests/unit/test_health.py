@@ -51,7 +51,7 @@ def test_ok(server):
     """What is loaded, which generation, which process, how much memory, how quick."""
     report = FoundryAPIClient(server.url).health_check()
 
-    assert (report.status, report.url, report.generation) == ("ok", server.url, "native")
+    assert (report.status, report.url, report.generation) == ("ok", server.url, "2.x")
     assert (report.loaded_models, report.pid) == (("demo-generic-cpu:1",), os.getpid())
     assert report.memory_usage > 10_000_000
     assert 0 < report.latency < 1
@@ -63,7 +63,7 @@ def test_busy(server):
     """The list of loaded models waits while a model is loaded: the service lives, but is busy."""
     server.on("GET", "/models/loaded", stall())
     for deadline in (None, 0.04):
-        report = health_of(server.url, deadline=deadline, dialect="native").check(timeout=0.02)
+        report = health_of(server.url, deadline=deadline, dialect="2.x").check(timeout=0.02)
 
         assert (report.status, report.loaded_models) == ("busy", ())
 
@@ -165,7 +165,7 @@ def test_memory_of_a_service_that_does_not_tell_its_process(server, tmp_path):
     server.on("GET", "/status", core_status(tmp_path))
     report = health_of(server.url).check()
 
-    assert (report.generation, report.pid) == ("core", None)
+    assert (report.generation, report.pid) == ("1.x", None)
     assert report.memory_usage > 10_000_000
 
 
@@ -174,7 +174,7 @@ def test_memory_of_a_forwarded_service(server, folder):
     """A model directory that is not here belongs to another machine, whose port is forwarded to this one."""
     server.on("GET", "/status", core_status(folder))
 
-    assert health_of(server.url, dialect="core").check().memory_usage is None
+    assert health_of(server.url, dialect="1.x").check().memory_usage is None
 
 
 def test_memory_when_no_process_is_seen_at_the_port(server, tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from foundry_rest.runtime.catalog import task_of
-from foundry_rest.runtime.demo import demo_model_dir
+from foundry_rest.runtime.demo_model import demo_model_dir
 from foundry_rest.runtime.folders import read_folder
 
 MODELS = Path(__file__).parents[1] / "models"

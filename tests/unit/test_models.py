@@ -93,7 +93,7 @@ def test_cached_models(here, there, models_of):
     assert [info.id for info in models_of(here).cached()] == ALL[1::2]
     with pytest.raises(UnsupportedByService, match="not on this machine") as caught:
         models_of(there).cached()
-    assert (caught.value.feature, caught.value.generation) == ("cached models", "native")
+    assert (caught.value.feature, caught.value.generation) == ("cached models", "2.x")
 
 
 def test_loaded_models(here, there, models_of):

@@ -86,13 +86,14 @@ def test_importing_the_client_is_cheap():
     code = (
         "import sys, requests, msgspec; before = set(sys.modules)\n"
         "from foundry_rest import FoundryAPIClient; new = set(sys.modules) - before\n"
-        "print(sorted({name.partition('.')[0] for name in new}), 'foundry_rest.dialects.native' in new)\n"
+        "print(sorted({name.partition('.')[0] for name in new}))\n"
+        "print('foundry_rest.dialects.generation2_native' in new)\n"
         "heavy = 'asyncio', 'pydantic', 'rich', 'sqlite3', 'redis', 'psutil', 'pybreaker', 'backoff'\n"
         "print([name for name in (*heavy, 'foundry_local_sdk') if name in new])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
-    assert result.stdout == "['foundry_rest'] False\n[]\n"
+    assert result.stdout == "['foundry_rest']\nFalse\n[]\n"
 
 
 def test_everything_documented_has_public_methods_with_docstrings():
@@ -133,7 +134,7 @@ os.environ = Environment(os.environ)
 sys.addaudithook(hook)
 import foundry_rest
 from foundry_rest import *
-import foundry_rest.discovery, foundry_rest.testing
+import foundry_rest.services.discovery, foundry_rest.testing
 # urllib3 asks the kernel for IPv6 by one bind; nothing may be connected, started, written or read of ours.
 ours = [name for name in seen if "FOUNDRY" in str(name).upper()
         or str(name).startswith(("socket.connect", "socket.getaddrinfo", "subprocess"))]

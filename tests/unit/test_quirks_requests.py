@@ -9,8 +9,8 @@ import pytest
 from foundry_rest import FoundryAPIClient
 from foundry_rest.config import Timeouts, base_url
 from foundry_rest.dialects.detect import named
-from foundry_rest.endpoints.names import best_match
 from foundry_rest.errors import ConfigError, UnsupportedByService
+from foundry_rest.models.names import best_match
 from foundry_rest.schema import ModelInfo
 from foundry_rest.schema.request import build_chat_request
 from foundry_rest.schema.response_request import build_response_request
@@ -39,20 +39,20 @@ def test_media_that_2x_drops(part, ask):
     """2.x answers the text alone as if there were no picture: said before anything is sent."""
     for content in ([TEXT, part], (part,)):
         with pytest.raises(UnsupportedByService, match="no pictures, sound or files in chat") as caught:
-            getattr(named("native"), ask)(request_of(content), OPTIONS)
+            getattr(named("2.x"), ask)(request_of(content), OPTIONS)
 
-        assert caught.value.generation == "native"
+        assert caught.value.generation == "2.x"
 
 
 @pytest.mark.parametrize("content", ["a", [TEXT], [TEXT, "b"], [TEXT, {"type": "image_url"}], None])
 def test_what_is_text_passes(content):
     """Text in whatever form, and a part without content, are for the service to judge."""
-    call = named("native").chat(request_of(content), OPTIONS).call
+    call = named("2.x").chat(request_of(content), OPTIONS).call
 
     assert json.loads(call.body)["messages"][1]["content"] == content
 
 
-@pytest.mark.parametrize("name", ["core", "legacy", "openai"])
+@pytest.mark.parametrize("name", ["1.x", "0.x", "openai"])
 @pytest.mark.parametrize("part", PARTS)
 def test_media_elsewhere(name, part):
     """What others make of it is theirs to say: 1.x writes its JSON out, 0.x could not be tried."""

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from foundry_rest.config import Timeouts
-from foundry_rest.dialects.response_reading import parse_event
+from foundry_rest.dialects.responses_parsing import parse_event
 from foundry_rest.errors import (
     Cancelled,
     ContextLengthExceeded,

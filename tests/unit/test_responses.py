@@ -73,14 +73,14 @@ def server():
 @pytest.fixture
 def client(server):
     """Ask that server as a 2.x."""
-    with FoundryAPIClient(server.url, model=DEMO_MODEL, retries=0, dialect="native") as made:
+    with FoundryAPIClient(server.url, model=DEMO_MODEL, retries=0, dialect="2.x") as made:
         yield made
 
 
 @pytest.fixture
 def core(server):
     """Ask that server as a 1.x."""
-    with FoundryAPIClient(server.url, model=DEMO_MODEL, retries=0, dialect="core") as made:
+    with FoundryAPIClient(server.url, model=DEMO_MODEL, retries=0, dialect="1.x") as made:
         yield made
 
 
@@ -264,7 +264,7 @@ def test_a_failure_after_text(server, client):
 def test_what_may_be_stored_is_asked_once(server, client, store, asked):
     """An answer that was lost may have been stored, and nobody would know its id."""
     server.on("POST", PATH, cut(), streamed())
-    with FoundryAPIClient(server.url, model=DEMO_MODEL, retries=1, dialect="native") as patient:
+    with FoundryAPIClient(server.url, model=DEMO_MODEL, retries=1, dialect="2.x") as patient:
         if store:
             with pytest.raises(ServiceUnreachable):
                 patient.responses.create("Hi", store=store)
@@ -395,7 +395,7 @@ def test_delete(server, client):
 def test_delete_whose_answer_was_lost(server):
     """The second try finds nothing: the first one did it."""
     server.on("DELETE", f"{PATH}/resp_1", cut(), gone("resp_1"))
-    with FoundryAPIClient(server.url, retries=1, dialect="native") as patient:
+    with FoundryAPIClient(server.url, retries=1, dialect="2.x") as patient:
         assert patient.responses.delete("resp_1") is None
 
     assert len(server.asked(f"{PATH}/resp_1")) == 2
@@ -444,7 +444,7 @@ def test_iterate(server, client, contents):
 
 def test_a_generation_without_it(server):
     """0.x has no such API: nothing is sent."""
-    with FoundryAPIClient(server.url, dialect="legacy") as client:
+    with FoundryAPIClient(server.url, dialect="0.x") as client:
         for ask in (
             lambda: client.responses.create("Hi"),
             lambda: client.responses.stream("Hi"),

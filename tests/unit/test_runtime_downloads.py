@@ -10,8 +10,8 @@ import warnings
 import pytest
 
 from foundry_rest import clock, errors
-from foundry_rest.runtime.child import Child, Plan
-from foundry_rest.runtime.downloads import Downloads, Inboxes, Wish, error_of, spelling_of
+from foundry_rest.runtime.child_process import Child, Plan
+from foundry_rest.runtime.downloads import DownloadRequest, Downloads, Mailboxes, error_of, spelling_of
 from foundry_rest.runtime.protocol import News, Order, to_line
 from foundry_rest.schema import ModelInfo
 from foundry_rest.transport.call import CancelToken
@@ -26,7 +26,7 @@ class PlayedChild:
         self.lines = list(lines)
         self.told: list[Order] = []
         self.end: errors.FoundryError | None = None
-        self.inboxes = Inboxes()
+        self.inboxes = Mailboxes()
         self.downloads = Downloads(self.inboxes, self.send, self.check)
 
     def send(self, order: Order) -> None:
@@ -54,7 +54,7 @@ def test_steps_and_end():
     played = PlayedChild(
         b"garbage\n", b"\xff\n", said(7, fraction=0.9), said(fraction=0.5), said(outcome="cached")
     )
-    played.downloads.run("phi", Wish(steps.append))
+    played.downloads.run("phi", DownloadRequest(steps.append))
 
     assert [(step.fraction, step.done) for step in steps] == [(0.5, False), (1.0, True)]
     assert played.told == [Order(1, "phi")]
@@ -63,13 +63,13 @@ def test_steps_and_end():
 
 def test_nobody_listens():
     """Without a listener a download is waited for all the same."""
-    PlayedChild(said(fraction=0.5), said(outcome="cached")).downloads.run("phi", Wish())
+    PlayedChild(said(fraction=0.5), said(outcome="cached")).downloads.run("phi", DownloadRequest())
 
 
 def test_another_spelling():
     """A name that Microsoft's look-up does not take is asked for once more as the catalog spells it."""
     played = PlayedChild(said(1, outcome="unknown", known=KNOWN), said(2, outcome="cached"))
-    played.downloads.run("PHI", Wish())
+    played.downloads.run("PHI", DownloadRequest())
 
     assert [order.download for order in played.told] == ["PHI", "phi"]
 
@@ -100,7 +100,7 @@ def test_errors(news, kind, said):
     assert (caught.value.call, caught.value.model) == ("models.download", "ph")
 
 
-def begin(played: PlayedChild, wish: Wish) -> tuple[threading.Thread, list[BaseException]]:
+def begin(played: PlayedChild, wish: DownloadRequest) -> tuple[threading.Thread, list[BaseException]]:
     """Download in another thread until it waits; return it and what it raises."""
     raised: list[BaseException] = []
 
@@ -120,7 +120,7 @@ def begin(played: PlayedChild, wish: Wish) -> tuple[threading.Thread, list[BaseE
 def test_cancel():
     """A token ends the wait at once, and the child is told to stop that order."""
     played, token = PlayedChild(), CancelToken()
-    thread, raised = begin(played, Wish(cancel=token))
+    thread, raised = begin(played, DownloadRequest(cancel=token))
     token.cancel()
     thread.join(0.09)  # the wait looks by itself every 0.1 s
 
@@ -132,7 +132,7 @@ def test_cancel():
 def test_end_of_the_child(is_woken):
     """The child's end is noticed: at once when somebody says so, else within 0.1 s."""
     played = PlayedChild()
-    thread, raised = begin(played, Wish())
+    thread, raised = begin(played, DownloadRequest())
     played.end = errors.ServiceUnreachable("died")
     if is_woken:
         played.inboxes.wake()
@@ -146,7 +146,7 @@ def test_deadline():
     played = PlayedChild()
     for left in (0.02, -1.0):
         with pytest.raises(errors.DeadlineExceeded, match="goes on from what has come"):
-            played.downloads.run("phi", Wish(until=clock.monotonic() + left))
+            played.downloads.run("phi", DownloadRequest(until=clock.monotonic() + left))
 
     assert played.told == [Order(1, "phi"), Order(1)]
 
@@ -156,7 +156,7 @@ def test_silence():
     played = PlayedChild(said(fraction=0.5))
     steps = []
     with pytest.raises(errors.ServiceTimeout, match=r"nothing more came within 0\.02 s") as caught:
-        played.downloads.run("phi", Wish(steps.append, timeout=0.02))
+        played.downloads.run("phi", DownloadRequest(steps.append, timeout=0.02))
 
     assert (caught.value.phase, len(steps)) == ("idle", 1)
     assert played.told[-1] == Order(1)
@@ -167,7 +167,7 @@ def test_token_that_was_cancelled():
     played, token = PlayedChild(), CancelToken()
     token.cancel()
     with pytest.raises(errors.Cancelled):
-        played.downloads.run("phi", Wish(cancel=token))
+        played.downloads.run("phi", DownloadRequest(cancel=token))
 
     assert played.told == []
 
@@ -176,7 +176,7 @@ def test_listener_that_raises():
     """What the listener raises reaches the caller, and the child stops that order."""
     played = PlayedChild(said(fraction=0.5))
     with pytest.raises(ZeroDivisionError):
-        played.downloads.run("phi", Wish(lambda step: 1 / 0))
+        played.downloads.run("phi", DownloadRequest(lambda step: 1 / 0))
 
     assert played.told[-1] == Order(1)
 
@@ -214,7 +214,7 @@ def test_over_the_pipes(start):
     order, news = '{"number":1,"download":"phi"}\\n', '{"number": 1, "outcome": "cached"}'
     code = f"print('{news}' if line == '{order}' else line, flush=True)"
     steps = []
-    start(code).download("phi", Wish(steps.append))
+    start(code).download("phi", DownloadRequest(steps.append))
 
     assert [step.done for step in steps] == [True]
 
@@ -224,7 +224,7 @@ def test_child_that_dies(start):
     child = start("sys.stderr.write('out of memory'); sys.stderr.flush(); sys.exit(3)")
     for _ in range(2):
         with pytest.raises(errors.ServiceUnreachable, match=r"exit code 3(?s:.*)out of memory"):
-            child.download("phi", Wish())
+            child.download("phi", DownloadRequest())
 
 
 def test_end_while_downloading(start):
@@ -233,11 +233,11 @@ def test_end_while_downloading(start):
     timer = threading.Timer(0.03, child.end)
     timer.start()
     with pytest.raises(errors.Cancelled, match=r"close\(\) was called"):
-        child.download("phi", Wish())
+        child.download("phi", DownloadRequest())
     timer.join()
 
     with pytest.raises(errors.Cancelled):
-        child.download("phi", Wish())
+        child.download("phi", DownloadRequest())
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -249,7 +249,7 @@ def test_forked_process(start):
         pid = os.fork()
     if not pid:
         try:
-            child.download("phi", Wish())
+            child.download("phi", DownloadRequest())
         except errors.ConfigError:
             os._exit(0)
         finally:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from foundry_rest.errors import Cancelled, ServiceUnreachable
-from foundry_rest.runtime import LocalRuntime, local
+from foundry_rest.runtime import LocalRuntime, local_runtime
 from foundry_rest.testing import FakeClock
 
 
@@ -57,8 +57,8 @@ class FakeChild:
 @pytest.fixture
 def children(monkeypatch):
     """Replace the child process by a fake; return those that were made."""
-    monkeypatch.setattr(local, "Child", FakeChild)
-    monkeypatch.setattr(local, "_require_sdk", lambda: None)
+    monkeypatch.setattr(local_runtime, "Child", FakeChild)
+    monkeypatch.setattr(local_runtime, "_require_sdk", lambda: None)
     monkeypatch.setattr(FakeChild, "made", [])
     monkeypatch.setattr(FakeChild, "gate", threading.Event())
     FakeChild.gate.set()

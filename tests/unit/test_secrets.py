@@ -34,7 +34,7 @@ def server():
         yield running
 
 
-@pytest.mark.parametrize("dialect", ["native", "openai"])
+@pytest.mark.parametrize("dialect", ["2.x", "openai"])
 @pytest.mark.parametrize(
     "script",
     [

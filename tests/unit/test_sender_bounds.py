@@ -16,9 +16,9 @@ from foundry_rest.errors import (
     ServiceUnreachable,
     StreamInterrupted,
 )
-from foundry_rest.resilience.breaker import Breaker, BreakerPolicy, Outcome, Ticket
-from foundry_rest.resilience.held import HeldReply
-from foundry_rest.resilience.limiter import RetryBudget, Slots
+from foundry_rest.resilience.breaker.breaker import Breaker, BreakerPolicy, Outcome, Ticket
+from foundry_rest.resilience.concurrency import RetryBudget, Slots
+from foundry_rest.resilience.lease import LeasedReply
 from foundry_rest.resilience.retry import RetryPolicy
 from foundry_rest.resilience.sender import Bounds, ResilientSender
 from foundry_rest.stream import ChatStream
@@ -245,7 +245,7 @@ def test_a_stream_that_the_user_closes(time):
     events.close()
 
     assert bench.breaker.seen == []
-    assert isinstance(held, HeldReply)
+    assert isinstance(held, LeasedReply)
 
 
 def test_a_real_breaker_opens(time):

@@ -13,8 +13,8 @@ from foundry_rest.errors import (
     ServiceUnreachable,
 )
 from foundry_rest.events import CallFinished, CureStarted
-from foundry_rest.resilience.breaker import Outcome, Ticket
-from foundry_rest.resilience.limiter import RetryBudget, Slots
+from foundry_rest.resilience.breaker.breaker import Outcome, Ticket
+from foundry_rest.resilience.concurrency import RetryBudget, Slots
 from foundry_rest.resilience.retry import RetryPolicy
 from foundry_rest.resilience.sender import Bounds, ResilientSender
 from foundry_rest.testing import FakeClock, FakeSender

@@ -11,7 +11,7 @@ import responses
 from foundry_rest.errors import BadRequest, Cancelled, ConfigError, DeadlineExceeded, ServiceError
 from foundry_rest.testing import FaultServer, answer, chunked, dead_address, json_answer, json_error, stall
 from foundry_rest.transport.call import Call
-from foundry_rest.transport.session import SessionTransport
+from foundry_rest.transport.session.transport import SessionTransport
 
 GET = Call("GET", "/status", label="health.check", model="demo")
 KEY = "sk-very-secret"

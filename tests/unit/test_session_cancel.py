@@ -25,8 +25,8 @@ from foundry_rest.testing import (
     stall,
 )
 from foundry_rest.transport.call import Call
-from foundry_rest.transport.session import SessionTransport
-from foundry_rest.transport.session.events import EventStream
+from foundry_rest.transport.session.event_stream import EventStream
+from foundry_rest.transport.session.transport import SessionTransport
 
 PATIENT = Timeouts(connect=5, first_token=5, idle=5)
 LIMIT, SLACK = 0.08, 0.1
@@ -127,7 +127,7 @@ def test_the_deadline_error_holds_the_text_so_far(server):
     """Through the client: DeadlineExceeded with text, usage and count of what came."""
     script = chat_stream("one two three")
     server.on("POST", "/v1/chat/completions", script[:3] + dribble(script[3:], 0.01))
-    with FoundryAPIClient(server.url, model=DEMO_MODEL, dialect="native", retries=0) as client:
+    with FoundryAPIClient(server.url, model=DEMO_MODEL, dialect="2.x", retries=0) as client:
         error, seconds = timed(lambda: client.complete("hi", deadline=LIMIT))
 
     assert type(error) is DeadlineExceeded
@@ -236,7 +236,7 @@ def test_an_interrupt_gives_the_connection_up(row, server):
     """Ctrl-C is nobody's to swallow: it passes, and the service is left at once."""
     how, script = WAITS[row]
     server.otherwise(script)
-    with FoundryAPIClient(server.url, dialect="native" if how == "open" else "openai", retries=0) as client:
+    with FoundryAPIClient(server.url, dialect="2.x" if how == "open" else "openai", retries=0) as client:
         presser = threading.Timer(0.02, interrupt)
         presser.start()
         with pytest.raises(KeyboardInterrupt) as caught:

@@ -36,8 +36,8 @@ from foundry_rest.testing import (
     stall,
 )
 from foundry_rest.transport.call import Call
-from foundry_rest.transport.session import SessionTransport
-from foundry_rest.transport.session.events import EventStream
+from foundry_rest.transport.session.event_stream import EventStream
+from foundry_rest.transport.session.transport import SessionTransport
 
 #: For the tests whose subject is silence; the others must not fail because the machine is slow.
 QUICK, PATIENT = Timeouts(0.06, 0.06, 0.05), Timeouts(2, 2, 2)

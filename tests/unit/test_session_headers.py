@@ -12,7 +12,7 @@ from foundry_rest.client import FoundryAPIClient
 from foundry_rest.errors import BadRequest, ConfigError
 from foundry_rest.testing import FaultServer, answer, json_answer
 from foundry_rest.transport.call import NATIVE_HEADER_LIMIT, Call
-from foundry_rest.transport.session import SessionTransport
+from foundry_rest.transport.session.transport import SessionTransport
 
 GET = Call("GET", "/status", label="health.check", model="demo")
 KEY = "sk-very-secret"

@@ -35,10 +35,10 @@ from foundry_rest.testing import (
     sse,
     stall,
 )
-from foundry_rest.transport import session as module
 from foundry_rest.transport.call import Call
-from foundry_rest.transport.session import SessionTransport
 from foundry_rest.transport.session import body as body_module
+from foundry_rest.transport.session import transport as module
+from foundry_rest.transport.session.transport import SessionTransport
 
 GET = Call("GET", "/status")
 CALL = Call("POST", "/v1/chat/completions", b"{}", timeouts=Timeouts(connect=1, first_token=1, idle=1))

@@ -12,11 +12,11 @@ import pytest
 
 from foundry_rest import clock
 from foundry_rest.errors import CircuitOpen
-from foundry_rest.resilience.breaker import Breaker, BreakerPolicy, Outcome
-from foundry_rest.resilience.breakers import Breakers
-from foundry_rest.resilience.state import Record
-from foundry_rest.resilience.storage import SqliteBreakers, SqliteState
-from foundry_rest.resilience.storage.file import SqliteFile
+from foundry_rest.resilience.breaker.breaker import Breaker, BreakerPolicy, Outcome
+from foundry_rest.resilience.breaker.record import Record
+from foundry_rest.resilience.breaker.registry import BreakerRegistry
+from foundry_rest.resilience.breaker.storage import SqliteBreakers, SqliteState
+from foundry_rest.resilience.breaker.storage.file import SqliteFile
 from foundry_rest.testing.fakes import FakeClock
 
 POLICY = BreakerPolicy(failures=3, reset_after=10, reset_max=60)
@@ -147,7 +147,7 @@ def test_late_results_of_another_process_move_nothing(open_state):
 def test_addresses_are_apart(path):
     """One file holds many addresses, by one connection."""
     states = SqliteBreakers(path)
-    breakers = Breakers(POLICY, states)
+    breakers = BreakerRegistry(POLICY, states)
     fail(breakers.of("http://127.0.0.1:1"), 3)
 
     assert is_admitted(breakers.of("http://127.0.0.1:2"))

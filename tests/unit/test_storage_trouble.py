@@ -9,10 +9,10 @@ import stat
 import pytest
 
 from foundry_rest.errors import CircuitOpen, ConfigError
-from foundry_rest.resilience.breaker import Breaker, BreakerPolicy, Outcome
-from foundry_rest.resilience.state import UNKNOWN, Record
-from foundry_rest.resilience.storage import SqliteBreakers, SqliteState
-from foundry_rest.resilience.storage.file import SqliteFile
+from foundry_rest.resilience.breaker.breaker import Breaker, BreakerPolicy, Outcome
+from foundry_rest.resilience.breaker.record import UNKNOWN, Record
+from foundry_rest.resilience.breaker.storage import SqliteBreakers, SqliteState
+from foundry_rest.resilience.breaker.storage.file import SqliteFile
 from foundry_rest.testing.fakes import FakeClock
 
 POLICY = BreakerPolicy(failures=3, reset_after=10, reset_max=60)

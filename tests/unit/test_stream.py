@@ -211,7 +211,7 @@ def test_a_close_from_another_thread_is_told_once():
 
 def test_breaking_out_of_the_loop_leaves_the_service():
     """``break`` drops the stream: the service sees its client go and stops."""
-    with FaultServer() as server, FoundryAPIClient(server.url, model=DEMO_MODEL, dialect="native") as client:
+    with FaultServer() as server, FoundryAPIClient(server.url, model=DEMO_MODEL, dialect="2.x") as client:
         server.on("POST", "/v1/chat/completions", chat_stream("one two")[:3] + stall())
         for _ in client.chat.stream("hi"):
             break

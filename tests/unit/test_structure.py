@@ -11,7 +11,7 @@ import pydantic
 import pytest
 
 from foundry_rest.errors import ConfigError
-from foundry_rest.schema.fit import Misfit
+from foundry_rest.schema.decoding import SchemaMismatch
 from foundry_rest.schema.structure import GUIDANCE, closed, find_json, structure_of
 
 
@@ -36,7 +36,7 @@ class Point:
     x: int
 
 
-class Place(TypedDict):
+class CallSite(TypedDict):
     """A place."""
 
     city: str
@@ -68,7 +68,7 @@ class Colour(enum.Enum):
         (Person, '{"name":"Ann"}', Person("Ann")),
         (Team, '{"people":[{"name":"Ann"}]}', Team([Person("Ann")])),
         (Point, '{"x":1}', Point(1)),
-        (Place, '{"city":"Lyon"}', {"city": "Lyon"}),
+        (CallSite, '{"city":"Lyon"}', {"city": "Lyon"}),
         (Order, '{"ids":[1]}', Order(ids=[1])),
         (Colour, '"red"', Colour.RED),
         (list[Point], '[{"x":1}]', [Point(1)]),
@@ -109,7 +109,7 @@ def test_a_property_named_like_a_keyword():
     """A field called ``properties`` or ``type`` is a field."""
 
     class Odd(msgspec.Struct):
-        properties: Place
+        properties: CallSite
         type: str
 
     assert list(structure_of(Odd).schema["$defs"]["Odd"]["properties"]) == ["properties", "type"]
@@ -153,7 +153,7 @@ def test_a_pydantic_model_that_cannot_be_said():
 )
 def test_pydantics_errors(text, what, where, detail):
     """They are told by type and place; pydantic's own sentence is for the model."""
-    with pytest.raises(Misfit) as caught:
+    with pytest.raises(SchemaMismatch) as caught:
         structure_of(Order).read(text)
 
     assert (caught.value.what, caught.value.where) == (what, where)
@@ -176,7 +176,7 @@ class Lookalike:
 
 def test_models_of_another_make():
     """A class that only looks like a pydantic model is still told by no word of the text."""
-    with pytest.raises(Misfit, match=r"^invalid$") as caught:
+    with pytest.raises(SchemaMismatch, match=r"^invalid$") as caught:
         structure_of(Lookalike).read("SECRET")
 
     assert (caught.value.where, caught.value.detail) == ("$", "invalid")

@@ -41,7 +41,7 @@ def server():
 @pytest.fixture
 def client(server):
     """Ask that server as a 2.x, which enforces schemas."""
-    with FoundryAPIClient(server.url, model="demo-generic-cpu:1", retries=0, dialect="native") as made:
+    with FoundryAPIClient(server.url, model="demo-generic-cpu:1", retries=0, dialect="2.x") as made:
         yield made
 
 

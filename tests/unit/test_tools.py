@@ -14,7 +14,7 @@ import pytest
 
 from foundry_rest.errors import ConfigError, InvalidReply
 from foundry_rest.schema import ChatReply, FunctionCall, ToolCall, build_chat_request
-from foundry_rest.schema.fit import Misfit
+from foundry_rest.schema.decoding import SchemaMismatch
 from foundry_rest.schema.tools import Tool, tool_message
 
 
@@ -96,7 +96,7 @@ def test_arguments_become_the_annotated_types():
 )
 def test_arguments_that_do_not_fit(arguments, where):
     """What is missing, unknown, of another type or no JSON never reaches the function."""
-    with pytest.raises(Misfit) as caught:
+    with pytest.raises(SchemaMismatch) as caught:
         Tool.of(weather).read(call(arguments))
 
     assert caught.value.where == where

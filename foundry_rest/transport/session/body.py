@@ -16,8 +16,8 @@ from foundry_rest.errors import (
     ServiceTimeout,
     ServiceUnreachable,
 )
-from foundry_rest.transport.session.line import Line
-from foundry_rest.transport.session.translate import FOREIGN, Place, translate
+from foundry_rest.transport.session.exceptions import FOREIGN, CallSite, translate
+from foundry_rest.transport.session.socket_handle import SocketHandle
 
 if TYPE_CHECKING:
     import requests
@@ -43,7 +43,7 @@ class Body:
         place: Which call, where.
     """
 
-    def __init__(self, response: requests.Response, place: Place, call: Call, line: Line) -> None:
+    def __init__(self, response: requests.Response, place: CallSite, call: Call, line: SocketHandle) -> None:
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self.place = place

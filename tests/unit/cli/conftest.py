@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from foundry_rest.cli import main
+from foundry_rest.cli.main import main
 from foundry_rest.testing import FaultServer
 
 

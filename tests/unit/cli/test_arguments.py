@@ -110,7 +110,7 @@ def test_version(run):
 def test_help_is_quick():
     """`--help` imports neither requests nor msgspec nor rich nor the runtime."""
     code = (
-        "import sys; from contextlib import suppress; from foundry_rest.cli import main\n"
+        "import sys; from contextlib import suppress; from foundry_rest.cli.main import main\n"
         "with suppress(SystemExit): main(['--help'])\n"
         "print([n for n in ('requests', 'msgspec', 'rich', 'foundry_local_sdk') if n in sys.modules])"
     )

@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from foundry_rest import errors
-from foundry_rest.cli import main
 from foundry_rest.cli.advice import in_words_of_the_command
+from foundry_rest.cli.main import main
 from foundry_rest.testing import chat_stream
 
 CHAT = "/v1/chat/completions"

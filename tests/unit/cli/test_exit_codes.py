@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from foundry_rest import clock, errors
-from foundry_rest.cli import commands, main
+from foundry_rest.cli import commands
+from foundry_rest.cli.main import main
 from foundry_rest.testing import (
     chat_stream,
     cut,
@@ -181,7 +182,7 @@ def test_output_that_breaks(capsys, monkeypatch):
             raise error
 
         monkeypatch.setitem(commands._COMMANDS, "health", write)
-        monkeypatch.setattr("foundry_rest.cli._drop_output", lambda: None)
+        monkeypatch.setattr("foundry_rest.cli.main._drop_output", lambda: None)
         return main(["health"]), capsys.readouterr().err
 
     assert fail(BrokenPipeError()) == (141, "")

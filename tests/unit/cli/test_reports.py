@@ -25,7 +25,7 @@ def test_health(run, server):
     code, stdout, _ = run("health")
     assert (code, stdout.split()[:2]) == (0, ["status:", "ok"])
     report = json.loads(run("health", "--json")[1])
-    assert (report["pid"], report["generation"]) == (os.getpid(), "native")
+    assert (report["pid"], report["generation"]) == (os.getpid(), "2.x")
     assert not {"raw", "headers"} & set(report)
 
 

@@ -9,8 +9,9 @@ import sys
 import pytest
 
 from foundry_rest import FoundryAPIClient
-from foundry_rest.cli import main, serve
-from foundry_rest.runtime.registry import registry_path
+from foundry_rest.cli import serve
+from foundry_rest.cli.main import main
+from foundry_rest.services.discovery.registry_file import registry_path
 from foundry_rest.testing import FaultServer
 
 

@@ -1,0 +1,64 @@
+"""The command ``foundry-rest``: arguments in, endpoints called, text out; no logic.
+
+stdout carries the answer alone, everything else goes to stderr. Only the parser is imported for
+``--help`` and ``--version``: requests and the rest come with the command that needs them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
+
+from foundry_rest.cli.parser import build_parser
+
+#: Exit codes beside those of the errors; ``--help`` prints all of them.
+_NOT_WRITTEN = 1
+_INTERRUPTED = 130
+_PIPE_CLOSED = 141
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        argv: Arguments after the program's name; default ``sys.argv``.
+    """
+    _open_closed_streams()
+    try:
+        return _run(argv)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader left (``| head``).
+        _drop_output()
+        return _PIPE_CLOSED
+    except OSError as error:
+        _drop_output()
+        print(f"foundry-rest: the output cannot be written: {error.strerror or error}", file=sys.stderr)
+        return _NOT_WRITTEN
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    try:
+        arguments = build_parser().parse_args(argv)
+        code: int = import_module("foundry_rest.cli.commands").run(arguments)
+    finally:
+        # Here and not at exit, where Python would complain in its own words; after ``--help`` too.
+        sys.stdout.flush()
+    return code
+
+
+def _open_closed_streams() -> None:
+    """Put the null device where a stream is closed (``>&-``): ``print`` would take the other one."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 (open to the end)
+
+
+def _drop_output() -> None:
+    """Send to the null device what is left: Python would try to write it once more at exit."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,203 @@
+"""0.x: the service behind the command ``foundry``. Facts: foundry-local-rest.md section 1.
+
+The documents and the service's own client disagree on the case of names and on the shape of lists, so
+names are read in any case, and a list is taken bare or inside an object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+from msgspec.structs import replace
+
+from foundry_rest.config import whole_number
+from foundry_rest.dialects.case_insensitive import convert_any_case, decode_any_case, folded
+from foundry_rest.dialects.catalog_file import read_snapshot
+from foundry_rest.dialects.generation0_download import Steps, source_of
+from foundry_rest.dialects.openai import OpenAIDialect
+from foundry_rest.dialects.operation import Dialect, Operation
+from foundry_rest.errors import ConfigError
+from foundry_rest.schema import ChatRequest, DownloadStep, ModelInfo, ServiceStatus
+from foundry_rest.transport.call import Call, Options, Replay, Reply, decode_json
+
+#: Seconds without use after which a model may be dropped: what the command and Microsoft's client ask for.
+DEFAULT_TTL = 600
+_MEGABYTE = 1024 * 1024
+
+
+class _Status(msgspec.Struct):
+    modeldirpath: str | None
+
+
+class _Runtime(msgspec.Struct):
+    devicetype: str | None = None
+    executionprovider: str | None = None
+
+
+class _Entry(msgspec.Struct):
+    name: str
+    alias: str | None = None
+    version: int | str | None = None
+    task: str | None = None
+    runtime: dict[str, object] | None = None
+    filesizemb: int | None = None
+    supportstoolcalling: bool | None = None
+
+
+class _Count(msgspec.Struct):
+    tokencount: int
+
+
+class Generation0Dialect(OpenAIDialect):
+    """Speak to the 0.x service."""
+
+    generation: ClassVar[str] = "0.x"
+    enforces_schema: ClassVar[bool] = False
+
+    def status(self, options: Options) -> Operation[Reply, ServiceStatus]:
+        """Ask the service how it is and where its models lie; its process it does not tell."""
+        return Operation(self.build_get("/openai/status", "health.check", options), _parse_status)
+
+    def count_tokens(self, request: ChatRequest, options: Options) -> Operation[Reply, int]:
+        """Ask how many tokens a conversation has; no other generation can tell."""
+        body = {"model": request.id, "messages": request.messages}
+        path = "/v1/chat/completions/tokenizer/encode/count"
+        call = self.build_call("POST", path, "chat.count_tokens", options, body, request.model)
+        return Operation(call, _parse_count)
+
+    def list_models(self, options: Options) -> Operation[Reply, list[ModelInfo]]:
+        """List the catalog, best variant of an alias first: NPU, GPU, CPU, special before generic."""
+        return Operation(self.build_get("/foundry/list", "models.list", options), _parse_catalog)
+
+    def cached_models(self, options: Options) -> Operation[Reply, list[str]]:
+        """List the ids of the models on the service's disk."""
+        return Operation(self.build_get("/openai/models", "models.cached", options), _parse_names)
+
+    def loaded_models(self, options: Options) -> Operation[Reply, list[str]]:
+        """List the ids of the models in memory."""
+        return Operation(self.build_get("/openai/loadedmodels", "models.loaded", options), _parse_names)
+
+    def load_model(
+        self, name: str, options: Options, *, ttl: int | None = None, provider: str = ""
+    ) -> Operation[Reply, str]:
+        """Load by exact id; a GET that works for as long as the disk needs.
+
+        Args:
+            name: Exact id.
+            options: The call's own settings.
+            ttl: Seconds without use after which the service drops it; default 600, as Microsoft's client.
+            provider: Such as ``"cuda"`` or ``"CUDAExecutionProvider"``.
+
+        Raises:
+            ConfigError: ``ttl`` is no whole number above 0, or ``name`` no id.
+        """
+        seconds = whole_number("ttl", DEFAULT_TTL if ttl is None else ttl, 1)
+        query: dict[str, object] = {"ttl": seconds}
+        if provider:
+            query["ep"] = provider.removesuffix("ExecutionProvider").lower()
+        call = replace(self._switch("load", name, query, options), replay=Replay.IF_UNSENT)
+        return Operation(call, _parse_nothing("loaded"))
+
+    def unload_model(self, name: str, options: Options, *, force: bool = False) -> Operation[Reply, str]:
+        """Unload by exact id; without ``force`` a model stays until its time to live is over."""
+        call = self._switch("unload", name, {"force": "true" if force else "false"}, options)
+        return Operation(call, _parse_nothing("unloaded"))
+
+    def unload_all(self, options: Options) -> Operation[Reply, str]:
+        """Drop every model from memory in one request."""
+        call = self.build_get("/openai/unloadall", "models.unload", options)
+        return Operation(_patient(call, options), _parse_nothing("unloaded"))
+
+    def download_model(self, info: ModelInfo, options: Options) -> Operation[bytes, DownloadStep]:
+        """Fetch a model from where its catalog entry says; each line of the answer is one step.
+
+        Only the last step is ``done``, and only when the service says so. Between two lines minutes may
+        pass (``Timeouts.load``).
+
+        Raises:
+            ConfigError: ``info`` holds no catalog entry of this service.
+        """
+        body = {"model": source_of(info), "token": "", "IgnorePipeReport": True}
+        call = self.build_call("POST", "/openai/download", "models.download", options, body, info.id)
+        call = replace(_patient(call, options), replay=Replay.IF_UNSENT, lines=True)
+        return Operation(call, Steps())
+
+    def read_snapshot(self, content: bytes) -> list[ModelInfo]:
+        """Read ``foundry.modelinfo.json``: all models of the catalog, with alias and id."""
+        return read_snapshot(content)
+
+    # 0.x has no Responses API.
+    create_response = Dialect.create_response
+    stream_response = Dialect.stream_response
+    get_response = Dialect.get_response
+    delete_response = Dialect.delete_response
+    list_responses = Dialect.list_responses
+    input_items = Dialect.input_items
+
+    def _switch(self, verb: str, name: str, query: dict[str, object], options: Options) -> Call:
+        if not name.strip("."):
+            raise ConfigError(f"model {name!r} is no id of this service", call=f"models.{verb}")
+        path = f"/openai/{verb}/{quote(name, safe=':@+~')}?{urlencode(query)}"
+        return _patient(self.build_get(path, f"models.{verb}", options, name), options)
+
+
+def _patient(call: Call, options: Options) -> Call:
+    """Return a call that bears the silence of a slow disk or a large file."""
+    load = options.timeouts.load
+    return replace(call, timeouts=replace(options.timeouts, first_token=load, idle=load))
+
+
+def _parse_status(reply: Reply) -> ServiceStatus:
+    path = decode_any_case(reply.body, _Status, reply.url).modeldirpath
+    return ServiceStatus(cache_path=path or "", raw=reply.raw, headers=reply.headers)
+
+
+def _parse_count(reply: Reply) -> int:
+    return decode_any_case(reply.body, _Count, reply.url).tokencount
+
+
+def _parse_names(reply: Reply) -> list[str]:
+    return [decode_json(bytes(item), str, reply.url) for item in _items(reply)]
+
+
+def _parse_catalog(reply: Reply) -> list[ModelInfo]:
+    return [_model(bytes(item), reply.url) for item in _items(reply)]
+
+
+def _items(reply: Reply) -> list[msgspec.Raw]:
+    """Return the items of a bare list, or of the list in an object's ``models``."""
+    if reply.body.lstrip()[:1] != b"{":
+        return reply.decode(list[msgspec.Raw])
+    inside = folded(reply.decode(dict[str, msgspec.Raw]))
+    return decode_json(bytes(inside.get("models", b"null")), list[msgspec.Raw], reply.url)
+
+
+def _model(entry: bytes, url: str) -> ModelInfo:
+    found = decode_any_case(entry, _Entry, url)
+    runtime = convert_any_case(found.runtime or {}, _Runtime, entry, url)
+    name, _, version = found.name.partition(":")
+    return ModelInfo(
+        id=found.name,
+        alias=found.alias or "",
+        name=name,
+        version=str(version if found.version in (None, "") else found.version),
+        device=runtime.devicetype or "",
+        execution_provider=runtime.executionprovider or "",
+        size=None if found.filesizemb is None else found.filesizemb * _MEGABYTE,
+        task=found.task or "",
+        tool_calling=found.supportstoolcalling,
+        raw=decode_json(entry, object, url),
+    )
+
+
+def _parse_nothing(word: str) -> Callable[[Reply], str]:
+    def parse(reply: Reply) -> str:
+        """Return our word for it: the service has none, but a page of a portal is no success."""
+        if reply.body.strip():
+            reply.decode(object)
+        return word
+
+    return parse

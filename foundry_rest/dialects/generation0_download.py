@@ -1,0 +1,107 @@
+"""A download of 0.x: what is asked for, and how its lines are read (foundry-local-rest.md section 1.4)."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from foundry_rest.dialects.case_insensitive import convert_any_case, decode_any_case
+from foundry_rest.errors import ConfigError, InvalidReply, ServiceError
+from foundry_rest.errors.parsing import error_in, service_error
+from foundry_rest.schema import DownloadStep, ModelInfo
+
+#: ``("model.onnx", 0.42)`` of the documents; a .NET tuple prints its text without quotes.
+_PAIR = re.compile(
+    r"""\(\s*["']?(?P<file>.*?)["']?\s*,\s*(?P<number>\d+([.,]\d+)?(E[+-]?\d+)?)\s*\)""", re.IGNORECASE
+)
+#: ``Total 42.0% Downloading model.onnx`` of 0.8; the number is written as the user's country does.
+_PERCENT = re.compile(r"(?P<number>\d+([.,]\d+)?) ?%")
+_ADVICE = "Check disk space and network of the service's machine, then download it again."
+
+
+class _Source(msgspec.Struct):
+    uri: str
+    providertype: str = "AzureFoundry"
+    publisher: str | None = None
+    prompttemplate: object = None
+
+
+class _Outcome(msgspec.Struct):
+    success: bool
+    errormessage: str | None = None
+
+
+def source_of(info: ModelInfo) -> dict[str, object]:
+    """Return what to download, spelt as Microsoft's client does.
+
+    Without its version the service would register the model as version 0 (issue 270).
+
+    Raises:
+        ConfigError: ``info`` holds no catalog entry of this service.
+    """
+    try:
+        source = convert_any_case(info.raw, _Source, b"")
+    except InvalidReply:
+        raise ConfigError(
+            f"model {info.id!r} cannot be downloaded: its catalog entry has no address (uri); "
+            "take the model from client.models.catalog()",
+            call="models.download",
+        ) from None
+    kind = source.providertype
+    return {
+        "Name": info.id if ":" in info.id or not info.version else f"{info.id}:{info.version}",
+        "Uri": source.uri,
+        "Publisher": source.publisher,
+        "ProviderType": f"{kind}Local" if kind == "AzureFoundry" else kind,
+        "PromptTemplate": source.prompttemplate,
+    }
+
+
+class Steps:
+    """Read a download's lines one after the other; what tells no number repeats how far the whole is."""
+
+    def __init__(self) -> None:
+        self._whole = 0.0
+
+    def __call__(self, line: bytes) -> DownloadStep:
+        """Return the step that a line or the last object stands for.
+
+        Raises:
+            ServiceError: The service says that the download failed.
+            InvalidReply: The last object does not say how it went.
+        """
+        if line.startswith(b"{"):
+            return _parse_outcome(line)
+        text = line.decode("utf-8", "replace")
+        pair, percent = _PAIR.fullmatch(text), _PERCENT.search(text)
+        if pair and pair["file"]:
+            return DownloadStep(fraction=_fraction(pair["number"]), file=pair["file"])
+        if pair:
+            self._whole = _fraction(pair["number"])
+        elif percent:
+            self._whole = _fraction(percent["number"], of=100)
+        return DownloadStep(fraction=self._whole)
+
+
+def _fraction(number: str, of: int = 1) -> float:
+    return min(float(number.replace(",", ".")) / of, 1.0)
+
+
+def _parse_outcome(body: bytes) -> DownloadStep:
+    """Return the last step, or raise what the service says of its failure.
+
+    The status was 200 long before, and a full disk or a catalog out of reach says nothing of the service:
+    hence no ServerError, which the circuit breaker would count.
+    """
+    error = error_in(body)
+    if error is not None:
+        raise error
+    outcome = decode_any_case(body, _Outcome)
+    if outcome.success:
+        return DownloadStep(fraction=1.0, done=True)
+    error = service_error(200, {}, body)
+    if not outcome.errormessage:
+        error = ServiceError("the download failed, and the service does not say why", status=200, body=body)
+    error.advice = error.advice or _ADVICE
+    raise error

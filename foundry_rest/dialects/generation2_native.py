@@ -1,0 +1,108 @@
+"""2.x: Microsoft's native runtime (oatpp). Facts: foundry-local-rest.md section 3, measured on 2.2.1."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import ClassVar
+
+import msgspec
+
+from foundry_rest.dialects.audio import parse_transcription, parse_transcription_chunk
+from foundry_rest.dialects.model_routes import ModelRoutesDialect
+from foundry_rest.dialects.operation import Operation
+from foundry_rest.errors import InvalidReply
+from foundry_rest.schema import ChatRequest, ServiceStatus
+from foundry_rest.schema.audio import Transcription, TranscriptionChunk, TranscriptionRequest
+from foundry_rest.transport.call import (
+    NATIVE_HEADER_LIMIT,
+    Call,
+    Options,
+    Reply,
+)
+
+_NOT_IN_SEGMENT = re.compile(r"[^A-Za-z0-9._:~@+-]")
+
+
+class _Status(msgspec.Struct):
+    pid: int
+    cache_path: str = msgspec.field(name="modelCachePath")
+
+
+class _Done(msgspec.Struct):
+    status: str = ""
+
+
+class Generation2Dialect(ModelRoutesDialect):
+    """Speak to the 2.x native runtime."""
+
+    generation: ClassVar[str] = "2.x"
+    completes_by_stream: ClassVar[bool] = True
+    header_limit: ClassVar[int | None] = NATIVE_HEADER_LIMIT
+    loads_by_alias: ClassVar[bool] = True
+    guards_unload: ClassVar[bool] = True
+    reads_media: ClassVar[bool] = False
+
+    def status(self, options: Options) -> Operation[Reply, ServiceStatus]:
+        """Ask the service how it is; answers in milliseconds even under load."""
+        return Operation(self.build_get("/status", "health.check", options), _parse_status)
+
+    @staticmethod
+    def segment(name: str) -> str | None:
+        """Return the name as it is: 2.x never decodes ``%3A``."""
+        return None if _NOT_IN_SEGMENT.search(name) else name
+
+    @staticmethod
+    def parse_loaded(reply: Reply) -> str:
+        """Read the service's word: ``"loaded"`` or ``"already_loaded"``."""
+        return _parse_done(reply)
+
+    @staticmethod
+    def parse_unloaded(reply: Reply) -> str:
+        """Read the service's word: ``"unloaded"`` or ``"not_loaded"``."""
+        return _parse_done(reply)
+
+    def transcribe(self, request: TranscriptionRequest, options: Options) -> Operation[Reply, Transcription]:
+        """Ask what is said in a file; giving that up does not stop the service's work, a stream does."""
+        call = self._speech_call(request, options, "audio.transcribe")
+        return Operation(call, partial(parse_transcription, model=request.model))
+
+    def transcribe_stream(
+        self, request: TranscriptionRequest, options: Options
+    ) -> Operation[bytes, TranscriptionChunk]:
+        """Ask for a transcription in pieces."""
+        call = self._speech_call(request, options, "audio.transcribe_stream", stream=True)
+        return Operation(call, parse_transcription_chunk)
+
+    def chat_fields(self, request: ChatRequest) -> dict[str, object]:
+        """Return the parameters, with the JSON schema where 2.x looks for it.
+
+        2.x takes the value of ``json_schema`` itself as the schema and would enforce nothing of
+        OpenAI's wrapper; with both laid over each other either reader finds its own
+        (native-runtime-measured.md section 4).
+        """
+        wrapper = (request.params.get("response_format") or {}).get("json_schema")  # type: ignore[attr-defined]
+        if not isinstance(wrapper, Mapping) or not isinstance(wrapper.get("schema"), Mapping):
+            return request.params
+        both = {**wrapper, **wrapper["schema"]}
+        return {**request.params, "response_format": {"type": "json_schema", "json_schema": both}}
+
+    def _speech_call(
+        self, request: TranscriptionRequest, options: Options, label: str, **more: object
+    ) -> Call:
+        """Build a transcription: JSON with a path, where OpenAI has a form with the file in it."""
+        body = {"model": request.id, "filename": request.path, **request.params, **more}
+        return self.build_call("POST", "/v1/audio/transcriptions", label, options, body, request.model)
+
+
+def _parse_status(reply: Reply) -> ServiceStatus:
+    status = reply.decode(_Status)
+    return ServiceStatus(pid=status.pid, cache_path=status.cache_path, raw=reply.raw, headers=reply.headers)
+
+
+def _parse_done(reply: Reply) -> str:
+    done = reply.decode(_Done).status
+    if not done:
+        raise InvalidReply("the answer does not say what was done", where="$.status", url=reply.url)
+    return done

@@ -1,0 +1,109 @@
+"""The tool loop: the model asks for functions, they are called, it goes on with their results.
+
+Every round is one question with a bound on their number. What the model got wrong (a name, an argument)
+goes back to it as the call's result, so that it can mend it; what the caller's function raises goes to
+the caller unchanged. A call that ``max_tokens`` cut is never guessed at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+
+from foundry_rest.config import MAX_TURNS
+from foundry_rest.errors import ConfigError, InvalidReply, ToolLoopExceeded
+from foundry_rest.schema import ChatReply, ChatRequest, Message, ToolCall
+from foundry_rest.schema.decoding import SchemaMismatch
+from foundry_rest.schema.tools import CallMade, Tool, ToolRun, tool_message
+
+Tools = Mapping[str, Tool]
+
+
+def tools_of(functions: Iterable[Callable[..., object]]) -> dict[str, Tool]:
+    """Return the functions as tools by name.
+
+    Raises:
+        ConfigError: There is none, two have one name, or one cannot be described.
+    """
+    if isinstance(functions, (str, bytes, Mapping)) or not isinstance(functions, Iterable):
+        raise ConfigError(f"functions must be a list of functions, not {type(functions).__name__}")
+    tools = [Tool.of(function) for function in functions]
+    named = {tool.name: tool for tool in tools}
+    if not tools or len(named) < len(tools):
+        raise ConfigError("functions must hold at least one function, and no two of one name")
+    return named
+
+
+def run_loop(
+    ask: Callable[[ChatRequest], ChatReply],
+    request: ChatRequest,
+    tools: Tools,
+    max_turns: int = MAX_TURNS,
+    place: Callable[[], Mapping[str, str]] = dict,
+) -> ToolRun:
+    """Return the conversation once the model answers without asking for a function.
+
+    Args:
+        ask: Asks once and returns the whole answer.
+        request: The first question, with the tools in it.
+        tools: What may be called, by name.
+        max_turns: Answers of the model, the last one included.
+        place: Returns the facts ``call``, ``url`` and ``model`` of an error.
+
+    Raises:
+        InvalidReply: ``max_tokens`` cut a call.
+        ToolLoopExceeded: The turns were used up.
+    """
+    made: list[CallMade] = []
+    for turn in range(1, max_turns + 1):
+        reply = ask(request)
+        _check_whole(reply, request, place)
+        if not reply.tool_calls:
+            return ToolRun(reply, (*request.messages, reply.message), tuple(made))
+        if turn < max_turns:
+            done = [_made(call, tools) for call in reply.tool_calls]
+            made += done
+            request = _grown(request, reply, done)
+    raise ToolLoopExceeded(
+        f"the model still asks for tools after {max_turns} turns",
+        turns=max_turns,
+        messages=tuple(request.messages),
+        **place(),
+    )
+
+
+def _check_whole(reply: ChatReply, request: ChatRequest, place: Callable[[], Mapping[str, str]]) -> None:
+    """Raise InvalidReply when ``max_tokens`` cut a call, or the answer that had to be one."""
+    if reply.finish_reason == "length" and (reply.tool_calls or _is_forced(request)):
+        raise InvalidReply(
+            "max_tokens cut the answer within a tool call",
+            where="$.choices[0].message.tool_calls",
+            text=reply.content,
+            advice="Give a larger max_tokens.",
+            **place(),
+        )
+
+
+def _made(call: ToolCall, tools: Tools) -> CallMade:
+    """Call the function that is asked for; what the model got wrong is told instead."""
+    tool = tools.get(call.name)
+    if tool is None:
+        return CallMade(call, error=f"There is no tool {call.name!r}, only: {', '.join(tools)}.")
+    try:
+        arguments = tool.read(call)
+    except SchemaMismatch as misfit:
+        return CallMade(call, error=f"The arguments do not fit: {misfit.detail} (at {misfit.where}).")
+    return CallMade(call, tool.function(**arguments))
+
+
+def _grown(request: ChatRequest, reply: ChatReply, done: list[CallMade]) -> ChatRequest:
+    """Return the next question: a forced choice is lifted, for it would ask for calls without end."""
+    results = [tool_message(one.call, f"Error: {one.error}" if one.error else one.result) for one in done]
+    messages: list[Message] = [*request.messages, reply.message, *results]
+    params = {**request.params, "tool_choice": "auto"} if _is_forced(request) else request.params
+    return msgspec.structs.replace(request, messages=messages, params=params)
+
+
+def _is_forced(request: ChatRequest) -> bool:
+    return request.params.get("tool_choice", "auto") not in ("auto", "none")

@@ -1,0 +1,1 @@
+"""The circuit breaker: policy, breaker, registry of addresses, record, storages."""

@@ -1,0 +1,60 @@
+"""One breaker for each address: a service that moved or was started again is judged anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from foundry_rest.events import Event
+from foundry_rest.resilience.breaker.breaker import Breaker, BreakerPolicy
+from foundry_rest.resilience.breaker.record import CLOSED, BreakerState, MemoryState
+
+#: Addresses kept at a time. A port changes at each restart of a service; nobody talks to 64 at once.
+_MOST = 64
+
+
+class BreakerRegistry:
+    """Keep one breaker for each address of a service. Thread-safe.
+
+    Args:
+        policy: When to open and when to try again, for all of them.
+        make_state: Returns where an address's record lives: by default in memory; ``SqliteBreakers(path)``
+            and ``RedisBreakers(client)`` of ``foundry_rest.resilience.breaker.storage`` share it with others.
+        emit: Told of every change of state.
+    """
+
+    def __init__(
+        self,
+        policy: BreakerPolicy | None = None,
+        make_state: Callable[[str], BreakerState] | None = None,
+        emit: Callable[[Event], None] = lambda event: None,
+    ) -> None:
+        self._policy = policy or BreakerPolicy()
+        self._make_state = make_state or (lambda address: MemoryState())
+        self._emit = emit
+        self._breakers: dict[str, Breaker] = {}
+
+    def of(self, address: str) -> Breaker:
+        """Return the breaker that guards an address; always the same one while the address is in use."""
+        return self._breakers.get(address) or self._add(address)
+
+    def reset(self, address: str) -> None:
+        """Close an address's circuit: another process answers there now."""
+        self.of(address).close()
+
+    def current(self) -> dict[str, str]:
+        """Return the state of every circuit in use: address to ``"closed"``, ``"open"``, ``"half-open"``."""
+        return {address: breaker.current for address, breaker in list(self._breakers.items())}
+
+    def _add(self, address: str) -> Breaker:
+        """Make a breaker without a lock; when two threads do so at once, both get the first one."""
+        made = Breaker(self._policy, self._make_state(address), address, self._emit)
+        breaker = self._breakers.setdefault(address, made)
+        if len(self._breakers) > _MOST:
+            self._drop_one(address)
+        return breaker
+
+    def _drop_one(self, kept: str) -> None:
+        """Forget the oldest closed circuit, or the oldest one when all are open."""
+        others = [address for address in list(self._breakers) if address != kept]
+        closed = (address for address in others if self._breakers[address].current == CLOSED)
+        self._breakers.pop(next(closed, others[0]), None)

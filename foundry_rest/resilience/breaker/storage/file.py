@@ -1,0 +1,173 @@
+"""One process's connection to a file of circuits: made private, lent to one thread at a time, never forked.
+
+Write-ahead log with ``synchronous=NORMAL``: readers never wait for a writer, a commit is some
+microseconds because nothing is synced to the disk, kill -9 at any point loses nothing that was committed,
+and a power cut loses the last reports at most, never the file. A rollback journal would need a sync to
+the disk in each commit to be as safe. The price: the file must lie on a local disk, not on a network
+share. sqlite gives ``-wal`` and ``-shm`` the mode of the file itself, which is 0600.
+
+An open connection must not be carried across ``fork``: sqlite's book-keeping in the child would believe
+the parent's locks to be its own (sqlite.org/howtocorrupt.html, 2.6), and the parent would remove a log
+that the child still writes. So every connection is closed before a fork, and parent and child each
+open their own when they need it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from foundry_rest import clock
+from foundry_rest.errors import ConfigError
+from foundry_rest.resilience.breaker.storage.outage import Outage, StoreFailed
+
+T = TypeVar("T")
+
+#: Seconds to wait for another process's transaction, which takes microseconds; a stuck one is left there.
+_PATIENCE = 1.0
+#: Seconds between two tries; a transaction takes a tenth of it.
+_PAUSE = 0.001
+#: Version of the table, kept in ``user_version``.
+_VERSION = 1
+
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS circuit (
+    address TEXT PRIMARY KEY, state TEXT NOT NULL, failures INTEGER NOT NULL, successes INTEGER NOT NULL,
+    opened_at REAL, epoch INTEGER NOT NULL, trips INTEGER NOT NULL, opened_until REAL NOT NULL,
+    claimed_until REAL NOT NULL, probes INTEGER NOT NULL, touched REAL NOT NULL
+) WITHOUT ROWID;
+PRAGMA user_version = {_VERSION};
+"""
+
+
+class SqliteFile:
+    """Hold one connection to a file of circuits for a process and its threads.
+
+    Args:
+        path: The file; it is made, mode 0600, with its folder, mode 0700, when it is not there.
+        patience: Seconds to wait for another process's transaction.
+
+    Raises:
+        ConfigError: The file cannot be made, opened or read.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], patience: float = _PATIENCE) -> None:
+        self.path = Path(path).expanduser().absolute()
+        self._patience = patience
+        self._outage = Outage(str(self.path), "Look at the file, or delete it while nothing uses it.")
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        try:
+            self._run(lambda connection: None)
+        except (sqlite3.Error, OSError) as error:
+            raise ConfigError(
+                f"breaker state cannot be kept in {self.path}: {error}",
+                advice="Give a path on a local disk that this user may write; delete a damaged file.",
+            ) from error
+        _files().add(self)
+
+    def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what ``work(connection)`` returns; it is called again when another process was writing.
+
+        Raises:
+            StoreFailed: The file is out of order, or was a moment ago.
+        """
+        try:
+            with self._outage.guard(sqlite3.Error, OSError):
+                return self._run(work)
+        except StoreFailed:
+            self.close()  # the next one may find a file that was repaired or replaced
+            raise
+
+    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Try until the patience is over; sqlite's own waiting is unfair, and would hold our lock."""
+        began = clock.monotonic()
+        while True:
+            try:
+                with self._lock:
+                    return work(self._connection or self._connect())
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or clock.monotonic() - began >= self._patience:
+                    raise
+            clock.sleep(_PAUSE)
+
+    def close(self) -> None:
+        """Close the connection; the next use opens it again."""
+        with self._lock:
+            self._disconnect()
+
+    def _connect(self) -> sqlite3.Connection:
+        _make_file(self.path)
+        connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+        self._closer = weakref.finalize(self, connection.close)
+        try:
+            _prepare(connection)
+        except BaseException:
+            self._closer()
+            raise
+        self._connection = connection
+        return connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._closer()
+            self._connection = None
+
+    def before_fork(self) -> None:
+        """Close the connection, once the thread that uses it has done: that is microseconds."""
+        self._lock.acquire()
+        self._disconnect()
+
+    def after_fork(self) -> None:
+        """Go on, in the parent as in the child: the lock is the forking thread's in both."""
+        self._lock.release()
+
+
+@functools.cache
+def _files() -> weakref.WeakSet[SqliteFile]:
+    """Return the files that are watched for a fork."""
+    files: weakref.WeakSet[SqliteFile] = weakref.WeakSet()
+    held: list[SqliteFile] = []
+    one_fork_at_a_time = threading.Lock()
+
+    def before() -> None:
+        one_fork_at_a_time.acquire()
+        held.extend(files)
+        for file in held:
+            file.before_fork()
+
+    def after() -> None:
+        while held:
+            held.pop().after_fork()
+        one_fork_at_a_time.release()
+
+    if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+        os.register_at_fork(before=before, after_in_parent=after, after_in_child=after)
+    return files
+
+
+def _make_file(path: Path) -> None:
+    """Make the file before sqlite does, which knows no modes; an existing one is not touched."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Make the table, or find it made; in one transaction, since several processes may begin at once."""
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version not in (0, _VERSION):
+        raise sqlite3.NotSupportedError(f"it was made by a newer foundry_rest (table version {version})")
+    if version == 0:
+        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+    connection.execute("SELECT count(*) FROM circuit").fetchone()

@@ -1,0 +1,287 @@
+"""One child process, as its parent sees it: from its start to its end, once.
+
+Who may touch it: any thread, at any time. No lock is held while waiting; ``_ending`` is set before the
+process is looked for and looked at after the process is there, so that an end which comes in the middle
+of a start is never missed. In a process that was forked from the owner nothing here ends the child.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from foundry_rest import clock
+from foundry_rest.errors import Cancelled, ConfigError, ServiceUnreachable
+from foundry_rest.runtime import catalog, model_links, processes
+from foundry_rest.runtime.downloads import LABEL, DownloadRequest, Downloads, Mailboxes
+from foundry_rest.runtime.folders import ModelFolder
+from foundry_rest.runtime.processes import stdin_of
+from foundry_rest.runtime.protocol import (
+    CATALOG_FILE,
+    STDERR_FILE,
+    Answer,
+    Order,
+    Settings,
+    from_line,
+    to_line,
+)
+
+#: ``-P``: the working directory is the parent's and must not shadow a module.
+HOST_COMMAND = (sys.executable, "-P", "-m", "foundry_rest.runtime.child_main")
+#: How much of the child's standard error goes into a message, in characters.
+_SHOWN = 1500
+#: Seconds between two looks at whether the child ended without an answer, or is to end.
+_POLL = 0.1
+if sys.platform == "win32":
+    _CREATION_FLAGS = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+else:
+    _CREATION_FLAGS = 0
+_ADVICE = (
+    "A port that is in use: give another, or port=0 for a free one. "
+    'A broken installation: pip install --force-reinstall "foundry_rest[runtime]".'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Say what a child is to serve, and how long its start may take (seconds)."""
+
+    folders: tuple[ModelFolder, ...]
+    host: str
+    port: int
+    cache_dir: Path | None
+    start_timeout: float
+
+
+class Child:
+    """Own one child process and its private directory.
+
+    Attributes:
+        owner: Id of the process that may end it.
+        url: Address of the service; ``""`` until it is up.
+        failure: Why it did not come up.
+    """
+
+    def __init__(self, plan: Plan, command: Sequence[str] = HOST_COMMAND) -> None:
+        self.owner = os.getpid()
+        self.url = ""
+        self.failure: ServiceUnreachable | ConfigError | Cancelled | None = None
+        self._plan = plan
+        self._command = command
+        self._ready = threading.Event()
+        self._ending = threading.Event()
+        self._directory: Path | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._inboxes = Mailboxes()
+
+    @property
+    def pid(self) -> int:
+        """Return the process id; 0 when there is no process."""
+        return self._process.pid if self._process else 0
+
+    def is_alive(self) -> bool:
+        """Tell whether the process is there, in the owner and in processes forked from it."""
+        process = self._process
+        if process is None:
+            return False
+        if self.owner != os.getpid():
+            return processes.exists(process.pid)
+        return process.poll() is None
+
+    def is_starting(self) -> bool:
+        """Tell whether a thread of this process is starting it."""
+        busy = not self._ready.is_set() and not self._ending.is_set()
+        return busy and self.owner == os.getpid()
+
+    def launch(self) -> None:
+        """Start the process and wait until it serves.
+
+        Raises:
+            ConfigError: The private directory cannot be made, or takes no model_links.
+            ServiceUnreachable: The child said no, crashed, or was silent for too long.
+            Cancelled: `end` was called meanwhile.
+        """
+        with ExitStack() as undo:
+            undo.callback(self._ready.set)
+            undo.callback(self._clean)
+            try:
+                self.url = self._launch()
+            except (ServiceUnreachable, ConfigError, Cancelled) as error:
+                self.failure = error
+                raise
+            undo.pop_all()
+        self._ready.set()
+
+    def wait(self) -> None:
+        """Wait for a start that another thread has begun; raise what it raised."""
+        self._ready.wait(self._plan.start_timeout + 4 * processes.GRACE)
+        if self.failure is not None:
+            raise self.failure
+        if not self.url:
+            raise Cancelled("the start of the native runtime was interrupted in another thread")
+
+    def end(self) -> None:
+        """End the process and remove its directory; does nothing in a forked process."""
+        if self.owner != os.getpid():
+            return
+        self._ending.set()
+        self._inboxes.wake()
+        # A start in another thread sees the flag within 0.1 s. Not longer: it may be this very thread,
+        # in a signal handler.
+        self._ready.wait(processes.GRACE)
+        self._clean()
+
+    def download(self, name: str, wish: DownloadRequest) -> None:
+        """Fetch a model into the child's cache; see `LocalRuntime.download`."""
+        if self.owner != os.getpid():
+            raise ConfigError("only the process that started the runtime can download with it")
+        Downloads(self._inboxes, self._order, self._check).run(name, wish)
+
+    def _order(self, order: Order) -> None:
+        try:
+            stdin_of(self._running()).write(to_line(order))
+        except (OSError, ValueError):  # it died, or another thread closed the pipe
+            self._check()
+            raise self._died() from None
+
+    def _check(self) -> None:
+        if self._ending.is_set():
+            raise Cancelled("close() was called on the embedded runtime during the download", call=LABEL)
+        if not self.is_alive():
+            raise self._died()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        return cast("subprocess.Popen[bytes]", self._process)
+
+    def _died(self) -> ServiceUnreachable:
+        process = self._running()
+        with suppress(subprocess.TimeoutExpired):  # its pipe may break before it is over
+            process.wait(processes.GRACE)
+        what = f"the embedded runtime died during the download: {processes.how_ended(process.poll())}"
+        advice = "Ask again: it is started anew, and the download goes on from what has come."
+        return ServiceUnreachable(f"{what}{self._last_words()}", call=LABEL, advice=advice)
+
+    def _clean(self) -> None:
+        if self._process is not None:
+            processes.end(self._process)
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _launch(self) -> str:
+        self._directory = _private_directory(self._plan.cache_dir if self._plan.folders else None)
+        settings = _prepare(self._plan, self._directory)
+        process = self._process = self._spawn(self._directory)
+        if not self._ending.is_set():
+            with suppress(OSError):  # it has ended already: its own words say more
+                stdin_of(process).write(to_line(settings))
+        answer = self._hear(process)
+        if self._ending.is_set():
+            raise Cancelled("close() was called while the native runtime was starting")
+        return self._url_in(answer, process)
+
+    def _spawn(self, directory: Path) -> subprocess.Popen[bytes]:
+        command = [*self._command, str(os.getpid()), str(directory)]
+        try:
+            with (directory / STDERR_FILE).open("wb") as stderr:
+                return subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    bufsize=0,
+                    env=processes.environment(),
+                    # Ctrl-C in the terminal is for the parent, which ends the child in good order.
+                    start_new_session=True,
+                    creationflags=_CREATION_FLAGS,
+                )
+        except OSError as error:
+            raise ServiceUnreachable(f"{command[0]!r} cannot be run: {error}", sent=False) from error
+
+    def _hear(self, process: subprocess.Popen[bytes]) -> bytes | None:
+        """Return the child's line, ``b""`` when it ended without one, ``None`` when time ran out."""
+        lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        # A thread: pipes cannot be selected on Windows. It ends with the child.
+        listening = (process.stdout, lines.put, self._inboxes)
+        threading.Thread(target=_listen, args=listening, daemon=True).start()
+        limit = clock.monotonic() + self._plan.start_timeout
+        while clock.monotonic() < limit and not self._ending.is_set():
+            # Looked at first: a process forked meanwhile may hold the pipe of a dead child open.
+            is_over = process.poll() is not None
+            with suppress(queue.Empty):
+                return lines.get(timeout=_POLL)
+            if is_over:
+                return b""
+        return None
+
+    def _url_in(self, line: bytes | None, process: subprocess.Popen[bytes]) -> str:
+        if line is None:
+            raise self._no_start(f"no answer within {self._plan.start_timeout:g} s")
+        try:
+            answer = from_line(line, Answer)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(processes.GRACE)
+            raise self._no_start(processes.how_ended(process.poll())) from None
+        if answer.error or not answer.url:
+            raise self._no_start(answer.error or "it named no address")
+        return answer.url
+
+    def _no_start(self, how: str) -> ServiceUnreachable:
+        what = f"the native runtime did not start: {how}{self._last_words()}"
+        return ServiceUnreachable(what, sent=False, advice=_ADVICE)
+
+    def _last_words(self) -> str:
+        printed = _printed(self._directory)
+        return f"\n--- its last words:\n{printed}\n---" if printed else ""
+
+
+def _private_directory(parent: Path | None) -> Path:
+    try:
+        if parent is not None:
+            parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix="foundry_rest-", dir=parent))
+    except OSError as error:
+        raise ConfigError(
+            f"no directory can be made in {parent or tempfile.gettempdir()}: {error}"
+        ) from error
+
+
+def _prepare(plan: Plan, directory: Path) -> Settings:
+    cache = plan.cache_dir
+    if plan.folders:
+        cache = directory / "cache"
+        for folder in plan.folders:
+            model_links.link_model(folder, cache)
+        (directory / CATALOG_FILE).write_bytes(catalog.reply(plan.folders))
+    where = str(cache) if cache else None
+    return Settings(plan.host, plan.port, str(directory), where, own_catalog=bool(plan.folders))
+
+
+def _printed(directory: Path | None) -> str:
+    with suppress(OSError):
+        if directory is not None:
+            text = (directory / STDERR_FILE).read_bytes()[-_SHOWN:]
+            return text.decode("utf-8", "replace").strip()
+    return ""
+
+
+def _listen(pipe: io.RawIOBase, hear: Callable[[bytes], object], inboxes: Mailboxes) -> None:
+    """Give the child's first line to whoever starts it, the others to those who download."""
+    with io.BufferedReader(pipe) as stdout:
+        hear(stdout.readline())
+        for line in stdout:
+            inboxes.deliver(line)
+    inboxes.wake()

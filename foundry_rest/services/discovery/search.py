@@ -1,0 +1,126 @@
+"""The order of the search, and what is said when it finds nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from foundry_rest import clock
+from foundry_rest.config import Timeouts, base_url
+from foundry_rest.dialects.detect import detect
+from foundry_rest.errors import FoundryError, ServiceNotFound
+from foundry_rest.services.discovery.autostart import AUTOSTART, Autostart, started
+from foundry_rest.services.discovery.candidates import Candidate, from_answer, from_daemon_file, from_registry
+from foundry_rest.services.discovery.command_output import STATUS, Output, word_known
+from foundry_rest.services.discovery.process import Foundry
+from foundry_rest.transport.call import Options
+from foundry_rest.transport.session.transport import SessionTransport
+
+#: Answers whether a Foundry Local service with this pid (``None``: any) answers at an address.
+Probe = Callable[[str, "int | None"], bool]
+
+#: Seconds a candidate gets to answer: it is on this machine, or it is not believed.
+_PATIENCE = 2.0
+_ADVICE = (
+    "Start one with: foundry-rest serve --model-dir DIR; or give base_url= (FOUNDRY_ENDPOINT), "
+    "or let FoundryAPIClient.embedded(model_dirs=[...]) start one."
+)
+
+
+def discover(
+    named: str | None,
+    probe: Probe,
+    registry: Path | None = None,
+    *,
+    foundry: Foundry | None = None,
+    auto_start: bool = False,
+    once: Autostart = AUTOSTART,
+) -> str:
+    """Return the base URL of the service.
+
+    Args:
+        named: Given address, or that of ``FOUNDRY_ENDPOINT``.
+        probe: Asks one candidate.
+        registry: Registry file; default the user's own.
+        foundry: Runs the ``foundry`` command.
+        auto_start: Have the ``foundry`` command start the service if it is nowhere.
+        once: Remembers that this was done.
+
+    Raises:
+        ServiceNotFound: What was looked at and what to run.
+        Cancelled, DeadlineExceeded: As ``foundry`` is bounded.
+    """
+    if named is not None:
+        return base_url(named)
+    looked_at = {"base_url": "not given", "FOUNDRY_ENDPOINT": "not set"}
+    command = Command(foundry or Foundry())
+    with closing(_leads(registry, command, once if auto_start else None)) as leads:
+        for lead in leads:
+            for url in lead.urls:
+                if probe(url, lead.pid):
+                    return url
+            looked_at[lead.source] = lead.note
+    told = ", ".join(f"{source} ({note})" for source, note in looked_at.items())
+    raise ServiceNotFound(
+        f"no Foundry Local service was found; looked at {told}",
+        advice=_advice(command.word, auto_start=auto_start),
+        call="discover",
+    )
+
+
+def answers(url: str, pid: int | None, bounds: Options | None = None) -> bool:
+    """Tell whether the service with this pid (``None``: any) answers at ``url``, within 2 s and bounds."""
+    patience = Timeouts(connect=_PATIENCE, first_token=_PATIENCE, idle=_PATIENCE)
+    bounds = bounds or Options()
+    until = min(bounds.until, clock.monotonic() + _PATIENCE)
+    options = Options(patience, until, cancel=bounds.cancel)
+    transport = SessionTransport(lambda: url, pool_size=1)
+    try:
+        status = detect(transport.send, options).status(options)
+        return pid in (None, status.parse(transport.send(status.call)).pid)
+    except FoundryError:
+        return False
+    finally:
+        transport.close()
+
+
+class Command(msgspec.Struct):
+    """Ask the ``foundry`` command, and remember what it answered."""
+
+    foundry: Foundry
+    outputs: dict[str, Output] = msgspec.field(default_factory=dict)
+
+    @property
+    def word(self) -> str | None:
+        """Return the word for the service that its version understood; ``None`` for none yet."""
+        return word_known(self.outputs)
+
+    def leads(self, once: Autostart | None) -> Generator[Candidate, None, None]:
+        """Yield what it says, then, given ``once``, what comes of its starting the service."""
+        path = self.foundry.find()
+        if path is None:
+            yield Candidate("foundry command", "not on PATH")
+            return
+        for word, words in STATUS.items():
+            self.outputs[word] = self.foundry.ask(path, words)
+            yield from_answer(words, self.outputs[word])
+        if once is not None and self.word is not None:
+            yield from started(self.foundry, path, self.word, once)
+
+
+def _leads(
+    registry: Path | None, command: Command, once: Autostart | None
+) -> Generator[Candidate, None, None]:
+    yield from_registry(registry)
+    yield from_daemon_file()
+    yield from command.leads(once)
+
+
+def _advice(word: str | None, *, auto_start: bool) -> str:
+    if word is None:
+        return _ADVICE
+    offer = "" if auto_start else ", or give auto_start=True, which does it"
+    return f"Run: foundry {word} start{offer}. {_ADVICE}"

@@ -1,0 +1,101 @@
+"""One open event stream."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from foundry_rest.errors import FoundryError, InvalidReply, StreamInterrupted
+from foundry_rest.errors.parsing import error_in
+from foundry_rest.transport.session.body import Body
+
+
+class Decoder(Protocol):
+    """Turn the pieces of a body into events; raise InvalidReply for one without end."""
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        """Return every event that ``piece`` completes."""
+
+    def end(self) -> list[bytes]:
+        """Return what the end of the body completes."""
+
+
+class EventStream:
+    """Yield the data of each event as it arrives.
+
+    Iterating again goes on where the last iteration stopped.
+
+    Args:
+        body: The unread answer.
+        idle: Seconds of silence borne after the first event.
+        decoder: Takes the body apart.
+    """
+
+    def __init__(self, body: Body, idle: float, decoder: Decoder) -> None:
+        self._body = body
+        self._idle = idle
+        self._decoder = decoder
+        self._waiting: deque[bytes] = deque()
+        self._at_end = False
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return the answer's headers, case-insensitive."""
+        return self._body.headers
+
+    @property
+    def url(self) -> str:
+        """Return the address that answers."""
+        return self._body.place.url
+
+    def await_first(self) -> None:
+        """Wait for the first event: with it the attempt has succeeded.
+
+        Raises:
+            ServiceError: The first event is an error.
+            StreamInterrupted: The stream ended without an event.
+        """
+        while not self._waiting:
+            if self._at_end:
+                raise self._body.place.mark(StreamInterrupted("the stream ended before its first event"))
+            self._read()
+        error = error_in(self._waiting[0])
+        if error is not None:
+            self.finish()
+            raise self._body.place.mark(error)
+        self._body.set_silence(self._idle, "idle")
+
+    def __iter__(self) -> Iterator[bytes]:
+        waiting = self._waiting
+        while True:
+            while waiting:
+                yield waiting.popleft()
+            if self._at_end:
+                return
+            self._read()
+
+    def set_idle(self, seconds: float) -> None:
+        """Bound the time for all that may still come; comments do not lengthen it."""
+        self._body.bound_rest(seconds)
+
+    def fail(self, error: FoundryError) -> None:
+        """Note a failure: nobody judges the service at this level."""
+
+    def finish(self) -> None:
+        """Release the connection for reuse after the last event."""
+        if not self._at_end:
+            self._body.finish()
+
+    def close(self) -> None:
+        """Abandon the stream; from any thread."""
+        self._body.close()
+
+    def _read(self) -> None:
+        piece = self._body.read()
+        self._at_end = not piece
+        try:
+            self._waiting += self._decoder.feed(piece) if piece else self._decoder.end()
+        except InvalidReply as error:
+            self._body.close()
+            raise self._body.place.mark(error) from None

@@ -1,0 +1,187 @@
+"""Every failure of requests and urllib3 becomes one of ours, with ``sent`` known.
+
+The classes of requests do not say what happened (a stall inside a body is a ConnectionError, a cut is
+not): the cause at the bottom does. Rows are tried in order, the first class that fits wins.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from http.client import BadStatusLine, RemoteDisconnected
+from typing import TypeVar
+
+import msgspec
+from requests import exceptions as requests_errors
+from urllib3 import exceptions as urllib3_errors
+
+from foundry_rest.errors import (
+    ConfigError,
+    DeadlineExceeded,
+    FoundryError,
+    InvalidReply,
+    ServiceTimeout,
+    ServiceUnreachable,
+    TransportError,
+)
+
+E = TypeVar("E", bound=FoundryError)
+
+_UNANSWERED = (RemoteDisconnected, ConnectionResetError, BrokenPipeError)
+#: What an attempt may raise that is not ours.
+#: ValueError: http.client's word for a header or verb it will not send, and for reading what was closed.
+FOREIGN = (requests_errors.RequestException, urllib3_errors.HTTPError, OSError, ValueError)
+
+
+class CallSite(msgspec.Struct, frozen=True):
+    """Say which call, to which address, with which model."""
+
+    url: str
+    call: str
+    model: str
+
+    def mark(self, error: E) -> E:
+        """Return ``error`` with the facts of this place filled in where they are missing."""
+        error.url, error.call = error.url or self.url, error.call or self.call
+        error.model = error.model or self.model
+        return error
+
+
+def translate(error: BaseException, place: CallSite, phase: str, *, late: bool = False) -> FoundryError:
+    """Return our error for a foreign one.
+
+    Args:
+        error: What requests or urllib3 raised.
+        place: Where it happened.
+        phase: What was being waited for: ``"headers"``, ``"first_token"`` or ``"idle"``.
+        late: The deadline of the whole call has passed, so a time-out is the deadline's doing.
+    """
+    chain = list(_chain(error))
+    for classes, build in _ROWS:
+        hit = next((link for link in chain if isinstance(link, classes)), None)
+        if hit is not None:
+            ours = build(hit, phase)
+            break
+    else:
+        ours = TransportError(f"the request failed: {type(error).__name__}")
+    if late and isinstance(ours, ServiceTimeout):
+        ours = DeadlineExceeded("the deadline passed while waiting for the answer")
+    return place.mark(ours)
+
+
+def died_unanswered(error: BaseException) -> bool:
+    """Tell whether a connection ended without one byte of an answer."""
+    return any(isinstance(link, _UNANSWERED) for link in _chain(error))
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield the error and what it was made of, outermost first."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        link = waiting.pop(0)
+        if isinstance(link, BaseException) and id(link) not in seen:
+            seen.add(id(link))
+            yield link
+            waiting += [getattr(link, "reason", None), *link.args, link.__cause__, link.__context__]
+
+
+def _timeout(phase: str) -> Callable[[BaseException, str], FoundryError]:
+    def build(error: BaseException, waiting_for: str) -> FoundryError:
+        now = phase or waiting_for
+        words = {
+            "connect": "no connection within the time allowed",
+            "headers": "the service was silent: no answer within the time allowed",
+            "first_token": "the service was silent: no first event within the time allowed",
+            "idle": "the stream fell silent for longer than allowed",
+        }[now]
+        return ServiceTimeout(words, phase=now, sent=now != "connect")
+
+    return build
+
+
+def _unreachable(words: str, *, sent: bool) -> Callable[[BaseException, str], FoundryError]:
+    return lambda error, phase: ServiceUnreachable(words, sent=sent)
+
+
+def _refused(error: BaseException, phase: str) -> FoundryError:
+    if phase != "headers":  # read after another thread closed it
+        return TransportError(f"the answer cannot be read any more: {type(error).__name__}")
+    return ConfigError(f"the request cannot be sent: {type(error).__name__}")
+
+
+def _tls(error: BaseException, phase: str) -> FoundryError:
+    if any(isinstance(link, (ssl.SSLEOFError, ssl.SSLZeroReturnError)) for link in _chain(error)):
+        return ServiceUnreachable("the secure connection (TLS) was lost", sent=True)
+    return ServiceUnreachable(
+        "no secure connection (TLS): the certificate was refused or the service speaks plain http",
+        sent=phase != "headers",
+    )
+
+
+def _unreadable(words: str, where: str) -> Callable[[BaseException, str], FoundryError]:
+    return lambda error, phase: InvalidReply(words, where=where)
+
+
+_Row = tuple[tuple[type[BaseException], ...], Callable[[BaseException, str], FoundryError]]
+
+_ROWS: tuple[_Row, ...] = (
+    (
+        (requests_errors.InvalidHeader, urllib3_errors.InvalidHeader, urllib3_errors.HeaderParsingError),
+        # Ours were checked before: these are the answer's, two lengths that differ for one.
+        _unreadable("the answer's headers cannot be read", "headers"),
+    ),
+    ((requests_errors.JSONDecodeError,), _unreadable("the answer is not JSON", "$")),
+    (
+        (requests_errors.ContentDecodingError, urllib3_errors.DecodeError),
+        _unreadable("the answer's compression is broken", "content-encoding"),
+    ),
+    (
+        (
+            requests_errors.InvalidURL,
+            requests_errors.MissingSchema,
+            requests_errors.InvalidSchema,
+            requests_errors.InvalidJSONError,
+            requests_errors.URLRequired,
+            requests_errors.StreamConsumedError,
+            requests_errors.UnrewindableBodyError,
+            urllib3_errors.UnrewindableBodyError,
+            urllib3_errors.LocationValueError,
+            urllib3_errors.TimeoutStateError,
+        ),
+        _refused,
+    ),
+    ((requests_errors.SSLError, urllib3_errors.SSLError), _tls),
+    (
+        (requests_errors.ProxyError, urllib3_errors.ProxyError),
+        _unreachable("the proxy could not be reached", sent=False),
+    ),
+    (
+        (urllib3_errors.NameResolutionError, socket.gaierror),
+        _unreachable("the host name is unknown", sent=False),
+    ),
+    ((ConnectionRefusedError,), _unreachable("connection refused: nothing listens there", sent=False)),
+    (
+        (urllib3_errors.NewConnectionError, urllib3_errors.ClosedPoolError, urllib3_errors.EmptyPoolError),
+        _unreachable("no connection could be made", sent=False),
+    ),
+    ((requests_errors.ConnectTimeout, urllib3_errors.ConnectTimeoutError), _timeout("connect")),
+    ((requests_errors.Timeout, urllib3_errors.TimeoutError, TimeoutError), _timeout("")),
+    ((RemoteDisconnected,), _unreachable("the service closed the connection without an answer", sent=True)),
+    (
+        (ConnectionResetError, BrokenPipeError, ConnectionAbortedError),
+        _unreachable("the service reset the connection", sent=True),
+    ),
+    (
+        (BadStatusLine, requests_errors.TooManyRedirects, urllib3_errors.ResponseError),
+        _unreadable("the answer is not HTTP that can be read", "status line"),
+    ),
+    (
+        # requests' own are all OSErrors.
+        (OSError, urllib3_errors.HTTPError),
+        _unreachable("the connection broke in the middle of the answer", sent=True),
+    ),
+    # Last, for a bad chunk size has one beneath: http.client refuses a verb, a header, a character.
+    ((ValueError,), _refused),
+)

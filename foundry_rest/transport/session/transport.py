@@ -1,0 +1,220 @@
+"""One attempt over ``requests.Session``; the only importer of requests.
+
+What requests does by itself and must not do here: ask the environment for proxies (loopback would go
+through them), read ``.netrc`` (it replaces the key), keep cookies, follow redirects (a POST becomes a
+GET), decode text by guessing, bound a body by the silence between two packets of any size. Requests are
+therefore prepared here, sent with everything said aloud, and read piece by piece.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from foundry_rest import clock
+from foundry_rest.config import is_loopback
+from foundry_rest.errors import Cancelled, ConfigError, DeadlineExceeded, InvalidReply, ServiceUnreachable
+from foundry_rest.errors.parsing import error_in, service_error
+from foundry_rest.transport.call import Auth, Call, Reply
+from foundry_rest.transport.lines import LineDecoder
+from foundry_rest.transport.session.body import Body
+from foundry_rest.transport.session.connections import build_session
+from foundry_rest.transport.session.deadlines import Deadlines
+from foundry_rest.transport.session.event_stream import EventStream
+from foundry_rest.transport.session.exceptions import FOREIGN, CallSite, died_unanswered, translate
+from foundry_rest.transport.session.request_builder import RequestBuilder
+from foundry_rest.transport.session.socket_handle import SocketHandle
+from foundry_rest.transport.sse import SSEDecoder
+
+#: Most bytes of a plain answer: 64 MiB is far above any answer and embeddings of 2,048 inputs.
+MAX_BODY = 64 * 1024 * 1024
+#: Most bytes read of an answer that is an error or of the wrong kind.
+MAX_ERROR_BODY = 64 * 1024
+
+
+class SessionTransport:
+    """Send one call once, over pooled connections.
+
+    Args:
+        locate: Returns the base URL to use now.
+        headers: Added to every request.
+        auth: Signs every request; wins over ``api_key``.
+        api_key: Sent as Bearer token.
+        session: The caller's own session; its headers, auth, TLS settings, adapters and hooks are
+            kept, it is not closed, and proxies are used for other machines only.
+        pool_size: Connections kept open.
+    """
+
+    def __init__(
+        self,
+        locate: Callable[[], str],
+        *,
+        headers: Mapping[str, str] | None = None,
+        auth: Auth | tuple[str, str] | None = None,
+        api_key: str | None = None,
+        session: requests.Session | None = None,
+        pool_size: int = 32,
+    ) -> None:
+        self._locate = locate
+        self._pool_size = pool_size
+        self._given = session
+        self._session = session or build_session(pool_size)
+        self._preparer = RequestBuilder(
+            self._session, headers or {}, auth, api_key, given=session is not None
+        )
+        self._abandoned: list[object] = []
+        self._pid = os.getpid()
+        self._closed = False
+        self._watch = Deadlines()
+
+    def send(self, call: Call) -> Reply:
+        """Return the whole answer of one attempt.
+
+        Raises:
+            TransportError: No whole answer came.
+            ServiceError: The service said no, by status or inside a 200.
+            DeadlineExceeded: ``call.until`` passed.
+            Cancelled: ``close()`` was called meanwhile.
+        """
+        started = clock.monotonic()
+        body = self._exchange(call)
+        content = body.read_all(MAX_BODY)
+        error = error_in(content)
+        if error is not None:
+            raise body.place.mark(error)
+        return Reply(body.status, body.headers, content, body.place.url, clock.monotonic() - started)
+
+    def open(self, call: Call) -> EventStream:
+        """Return the open stream of one attempt; its first event has come and is no error.
+
+        Raises:
+            TransportError: No event came.
+            ServiceError: The service said no, by status or as the first event.
+            InvalidReply: The answer is no stream of the kind that the call asks for.
+            DeadlineExceeded: ``call.until`` passed.
+            Cancelled: ``close()`` was called meanwhile.
+        """
+        body = self._exchange(call, accept="*/*" if call.lines else "text/event-stream")
+        try:
+            return _opened(body, call)
+        except BaseException:
+            body.close()
+            raise
+
+    def close(self) -> None:
+        """End every wait and close every connection made here; idempotent.
+
+        Calls under way and later ones raise Cancelled. A session that was given stays open.
+        """
+        self._renew_after_fork()
+        self._closed = True
+        self._watch.close()
+        if self._given is None:
+            self._session.close()
+
+    def _exchange(self, call: Call, accept: str = "application/json") -> Body:
+        """Send the request and return the body of a 2xx answer, unread."""
+        self._renew_after_fork()
+        if self._closed:
+            raise Cancelled("the client is closed", call=call.label, model=call.model)
+        place = CallSite(self._locate(), call.label, call.model)
+        request = self._preparer.prepare(call, place.url, accept)
+        left = call.until - clock.monotonic()
+        if left <= 0:
+            raise place.mark(DeadlineExceeded("the deadline passed before the request was sent"))
+        line = self._watch.new_line(left)
+        if call.cancel is not None:
+            line.heed(call.cancel)
+        body = Body(self._send(request, call, place, left, line), place, call, line)
+        if body.status >= 300:
+            raise _refusal(body, call)
+        return body
+
+    def _send(
+        self, request: requests.PreparedRequest, call: Call, place: CallSite, left: float, line: SocketHandle
+    ) -> requests.Response:
+        timeout = (min(call.timeouts.connect, left), min(call.timeouts.first_token, left))
+        settings: dict[str, Any] = {"stream": True, "timeout": timeout, "allow_redirects": False}
+        try:
+            with line:
+                return self._session.send(request, **settings, **self._settings(place.url))
+        except FOREIGN as error:
+            late = clock.monotonic() >= call.until
+            ours = line.failure or translate(error, place, "headers", late=late)
+            if isinstance(ours, ServiceUnreachable):
+                ours.stale = line.is_reused and died_unanswered(error)
+            # The text of what was refused on this side may quote a header's value, which may be a key.
+            raise place.mark(ours) from (None if isinstance(ours, ConfigError) else error)
+        except BaseException:
+            line.let_go()
+            raise
+
+    def _settings(self, url: str) -> dict[str, Any]:
+        """Return proxies and TLS settings: none from the environment for this machine."""
+        if is_loopback(url):
+            return {"proxies": {}}
+        settings = self._session.merge_environment_settings(
+            url=url, proxies={}, stream=True, verify=None, cert=None
+        )
+        return {name: settings[name] for name in ("proxies", "verify", "cert")}
+
+    def _renew_after_fork(self) -> None:
+        """Leave the parent's sockets alone in a forked child: sharing them swaps answers.
+
+        What another thread held at the fork stays locked in the child for ever, so nothing is closed:
+        all that holds a lock is put aside and made anew.
+        """
+        if self._pid == os.getpid():
+            return
+        self._pid = os.getpid()
+        self._abandoned += [self._session, self._watch]
+        self._watch = Deadlines()
+        if self._given is None:
+            self._session = build_session(self._pool_size)
+        else:
+            self._renew_pools(self._given)
+
+    def _renew_pools(self, session: requests.Session) -> None:
+        for adapter in set(session.adapters.values()):
+            if isinstance(adapter, HTTPAdapter):
+                self._abandoned.append(adapter.poolmanager)
+                # What unpickling an adapter does: the same settings, new pools.
+                adapter.__setstate__(adapter.__getstate__())  # type: ignore[attr-defined]
+
+
+def _refusal(body: Body, call: Call) -> Exception:
+    content = body.read_some(MAX_ERROR_BODY)
+    error = service_error(
+        body.status, body.headers, content, call=call.label, url=body.place.url, model=call.model
+    )
+    body.attach_to(error, content)
+    return error
+
+
+def _opened(body: Body, call: Call) -> EventStream:
+    kind = body.headers.get("content-type", "")
+    if not _is_stream(kind.lower(), lines=call.lines):
+        raise _not_a_stream(body, kind, "lines of text" if call.lines else "an event stream")
+    stream = EventStream(body, call.timeouts.idle, LineDecoder() if call.lines else SSEDecoder())
+    stream.await_first()
+    return stream
+
+
+def _is_stream(kind: str, *, lines: bool) -> bool:
+    # 0.x calls its lines what it likes; only a page is surely none of its answers.
+    return "text/html" not in kind if lines else not kind or "text/event-stream" in kind
+
+
+def _not_a_stream(body: Body, kind: str, wanted: str) -> Exception:
+    content = body.read_some(MAX_ERROR_BODY)
+    error = error_in(content)
+    if error is not None:
+        return body.place.mark(error)
+    shown = kind.split(";", maxsplit=1)[0].strip()[:60]
+    return body.place.mark(
+        InvalidReply(f"expected {wanted}, got {shown}", where="content-type", body=content[:2048])
+    )

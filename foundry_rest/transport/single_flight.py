@@ -1,0 +1,83 @@
+"""One thread does what many want at once; the others wait for it and share the result."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from foundry_rest.transport.call import CancelToken, Options
+from foundry_rest.transport.cancellation import wait_for
+
+T = TypeVar("T")
+
+
+class _Work(Generic[T]):
+    """Hold one piece of work and who waits for it."""
+
+    def __init__(self) -> None:
+        self.results: list[T] = []
+        self._lock = threading.Lock()
+        self._waiting: list[threading.Event] = []
+        self._has_landed = False
+
+    def join(self, woken: threading.Event) -> None:
+        """Set the event when the work is over."""
+        with self._lock:
+            if not self._has_landed:
+                self._waiting.append(woken)
+                return
+        woken.set()
+
+    def land(self) -> None:
+        """Wake all who wait."""
+        with self._lock:
+            self._has_landed = True
+        for woken in self._waiting:
+            woken.set()
+
+
+class SingleFlight:
+    """Keep the work under way, by key.
+
+    No lock is held while anybody works. When the one who works fails, one of those who wait tries for
+    itself: an error belongs to the call that met it.
+
+    Args:
+        closing: Ends every wait, besides each call's own token.
+    """
+
+    def __init__(self, closing: CancelToken | None = None) -> None:
+        self._closing = closing
+        self._pid = os.getpid()
+        self._under_way: dict[str, _Work[object]] = {}
+
+    def run(self, key: str, options: Options, work: Callable[[], T], doing: str = "loads the model") -> T:
+        """Return what ``work`` returns, here or in the thread that is at it already.
+
+        Raises:
+            DeadlineExceeded: The other thread took longer than this call may.
+            Cancelled: This call was ended from elsewhere.
+        """
+        if self._pid != os.getpid():  # the parent's threads do not land in a forked child
+            self._pid, self._under_way = os.getpid(), {}
+        mine: _Work[T] = _Work()
+        while True:
+            first: _Work[T] = self._under_way.setdefault(key, mine)  # type: ignore[arg-type, assignment]
+            if first is mine:
+                return self._lead(key, mine, work)
+            tokens = [token for token in (self._closing, options.cancel) if token is not None]
+            woken = threading.Event()
+            first.join(woken)
+            wait_for(woken, options.until, tokens, f"another thread that {doing}")
+            if first.results:
+                return first.results[0]
+
+    def _lead(self, key: str, mine: _Work[T], work: Callable[[], T]) -> T:
+        try:
+            mine.results.append(work())
+        finally:
+            self._under_way.pop(key, None)
+            mine.land()
+        return mine.results[0]

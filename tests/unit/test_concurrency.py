@@ -1,0 +1,264 @@
+"""Slots: what a client may do at once."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from foundry_rest import clock
+from foundry_rest.errors import Cancelled, ConfigError, DeadlineExceeded
+from foundry_rest.resilience.concurrency import Slots
+from foundry_rest.testing import FakeClock
+from foundry_rest.transport.call import CancelToken
+
+
+def until(condition) -> None:
+    """Wait until a condition holds; fail after two seconds."""
+    limit = clock.monotonic() + 2
+    while not condition():
+        assert clock.monotonic() < limit
+        clock.sleep(0.001)
+
+
+def start(work, *arguments) -> threading.Thread:
+    """Run in a thread of its own."""
+    thread = threading.Thread(target=work, args=arguments, daemon=True)
+    thread.start()
+    return thread
+
+
+def forks(test):
+    """Mark a test that forks: Python 3.12 warns where threads run, which is what is tested."""
+    test = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")(test)
+    return pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")(test)
+
+
+def in_child(work) -> int:
+    """Return the exit code of a forked child that runs ``work``; one that hangs is ended by SIGALRM."""
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    code = 1
+    try:
+        import signal
+
+        signal.alarm(5)
+        work()
+        code = 0
+    finally:
+        os._exit(code)
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.0, "8", True, None])
+def test_the_size_is_checked(size):
+    """Only a whole number above 0 is a size; the message shows what was given."""
+    with pytest.raises(ConfigError, match="max_concurrency must be a whole number, 1 or more, not"):
+        Slots(size)
+
+
+def test_as_many_as_there_are():
+    """Free slots are given at once."""
+    slots = Slots(2)
+    first = slots.acquire()
+    slots.acquire()
+    assert slots.free == 0
+    first.release()
+    assert slots.free == 1
+
+
+def test_releasing_twice_counts_once():
+    """Whoever gives a slot back again gives back nothing, from however many threads."""
+    slots = Slots(1)
+    slot = slots.acquire()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: slot.release(), range(64)))
+
+    assert slots.free == 1
+
+
+def test_first_come_first_served():
+    """Those who wait get their slots in the order in which they came."""
+    slots, order = Slots(1), []
+    held = slots.acquire()
+
+    def wait(number):
+        slot = slots.acquire()
+        order.append(number)
+        slot.release()
+
+    threads = []
+    for number in range(8):
+        threads.append(start(wait, number))
+        until(lambda number=number: slots.waiting == number + 1)
+    held.release()
+    for thread in threads:
+        thread.join(2)
+
+    assert order == list(range(8))
+    assert (slots.free, slots.waiting) == (1, 0)
+
+
+def test_nobody_overtakes():
+    """A slot that comes free goes to the one who waits, not to the one who asks just then."""
+    slots, order = Slots(1), []
+    held = slots.acquire()
+    waiter = start(lambda: order.append(slots.acquire()))
+    until(lambda: slots.waiting == 1)
+    held.release()
+
+    with pytest.raises(DeadlineExceeded):
+        slots.acquire(clock.monotonic())
+    waiter.join(2)
+    assert len(order) == 1
+
+
+def test_a_deadline_on_the_wait():
+    """Waiting ends with the deadline; the error says that it was the slot that took the time."""
+    slots = Slots(1)
+    slots.acquire()
+    with FakeClock().installed() as fake, pytest.raises(DeadlineExceeded) as caught:
+        slots.acquire(fake.monotonic() + 3)
+
+    assert (caught.value.limit, fake.slept, slots.waiting) == ("slot", [3.0], 0)
+    assert "max_concurrency" in caught.value.advice
+
+
+def test_a_deadline_that_has_passed():
+    """Time that is over waits for nothing, and is no negative wait."""
+    slots = Slots(1)
+    slots.acquire()
+    with pytest.raises(DeadlineExceeded):
+        slots.acquire(clock.monotonic() - 5)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_any_token_ends_the_wait(which):
+    """Either token ends it at once, and nobody is left in the queue."""
+    slots, tokens, raised = Slots(1), (CancelToken(), CancelToken()), []
+    slots.acquire()
+
+    def wait():
+        try:
+            slots.acquire(cancels=tokens)
+        except Cancelled as error:
+            raised.append(error)
+
+    waiter = start(wait)
+    until(lambda: slots.waiting == 1)
+    begun = clock.monotonic()
+    tokens[which].cancel()
+    waiter.join(2)
+
+    assert clock.monotonic() - begun < 0.5
+    assert len(raised) == 1
+    assert slots.waiting == 0
+    assert not any(token._watchers for token in tokens)
+
+
+def test_a_slot_given_to_one_who_was_cancelled_is_handed_on(monkeypatch):
+    """What is granted in the same moment as the cancel goes to the next in the queue."""
+    slots, token, order = Slots(1), CancelToken(), []
+    held = slots.acquire()
+    second = start(lambda: (until(lambda: slots.waiting == 1), order.append(slots.acquire())))
+
+    def wait(_, __):
+        until(lambda: slots.waiting == 2)
+        held.release()
+        token.cancel()
+
+    real, mine = clock.wait, threading.get_ident()
+
+    def choose(*arguments):
+        return (wait if threading.get_ident() == mine else real)(*arguments)
+
+    monkeypatch.setattr(clock, "wait", choose)
+    with pytest.raises(Cancelled):
+        slots.acquire(cancels=(token,))
+    monkeypatch.undo()
+    second.join(2)
+
+    assert len(order) == 1
+    order[0].release()
+    assert slots.free == 1
+
+
+@pytest.mark.parametrize("is_granted", [False, True])
+def test_ctrl_c_while_waiting_loses_no_slot(monkeypatch, is_granted):
+    """Who is interrupted leaves the queue, and a slot that was just granted is given back."""
+    slots = Slots(1)
+    held = slots.acquire()
+
+    def interrupted(event, seconds):
+        if is_granted:
+            held.release()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(clock, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        slots.acquire()
+    held.release()
+
+    assert (slots.free, slots.waiting) == (1, 0)
+
+
+def test_a_release_within_the_lock():
+    """The garbage collector may end a stream, and so release, while this thread holds the lock."""
+    slots = Slots(1)
+    slot = slots.acquire()
+    done = start(lambda: [slot.release() for _ in (0,) if slots._lock.acquire()])
+    done.join(2)
+
+    assert not done.is_alive()
+
+
+def test_no_slot_is_lost():
+    """16 threads, 500 times each, some cancelled, some late: never too many, all back at the end."""
+    slots, most, inside, lock = Slots(4), [], [0], threading.Lock()
+
+    def work(seed):
+        chance = random.Random(seed)
+        for _ in range(500):
+            token = CancelToken()
+            if chance.random() < 0.3:
+                start(token.cancel)
+            try:
+                slot = slots.acquire(clock.monotonic() + chance.random() / 100, (token,))
+            except (Cancelled, DeadlineExceeded):
+                continue
+            with lock:
+                inside[0] += 1
+                most.append(inside[0])
+            with lock:
+                inside[0] -= 1
+            slot.release()
+            slot.release()
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(work, range(16)))
+
+    assert max(most) <= 4
+    assert (slots.free, slots.waiting) == (4, 0)
+
+
+@forks
+def test_a_forked_child_begins_anew():
+    """The parent's holders, queue and lock are nothing to the child; a parent's slot frees nothing there."""
+    slots = Slots(1)
+    held = slots.acquire()
+
+    def child():
+        mine = slots.acquire(clock.monotonic() + 1)
+        held.release()
+        assert slots.free == 0
+        mine.release()
+        assert slots.free == 1
+
+    with slots._lock:
+        assert in_child(child) == 0
+    assert slots.free == 0
+    held.release()
+    assert slots.free == 1

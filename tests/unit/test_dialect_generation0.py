@@ -1,0 +1,412 @@
+"""0.x: every spelling and shape of section 1, in the documents' case and in the client's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from foundry_rest.config import Timeouts
+from foundry_rest.dialects.generation0_cli import Generation0Dialect
+from foundry_rest.dialects.openai import OpenAIDialect
+from foundry_rest.dialects.operation import Dialect
+from foundry_rest.errors import (
+    ConfigError,
+    InvalidReply,
+    LoadFailed,
+    ServerError,
+    ServiceError,
+    UnsupportedByService,
+)
+from foundry_rest.schema import DownloadStep, ModelInfo, build_chat_request
+from foundry_rest.transport.call import Options, Replay, Reply
+from foundry_rest.transport.lines import LineDecoder
+
+SAMPLES = Path(__file__).parents[1] / "samples" / "legacy-0.8"
+PATIENT = Timeouts(first_token=77.0, idle=77.0, load=77.0)
+OPTIONS = Options(Timeouts(first_token=3.0, idle=4.0, load=77.0), until=99.0, headers={"X-A": "1"})
+LEGACY = Generation0Dialect()
+GENERIC_CPU = "Phi-4-mini-instruct-generic-cpu:5"
+
+
+def read(operation, body: bytes | str | object):
+    """Return what an operation reads from a body; what is no text is sent as JSON."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return operation.parse(Reply(200, {"server": "Kestrel"}, content, "http://h"))
+
+
+def listed(name: str) -> list[ModelInfo]:
+    """Return the catalog of a sample."""
+    return read(LEGACY.list_models(OPTIONS), (SAMPLES / f"{name}.json").read_bytes())
+
+
+def steps(body: bytes) -> list[DownloadStep]:
+    """Return the steps of a download's answer."""
+    parse = LEGACY.download_model(listed("list")[0], OPTIONS).parse
+    return [parse(unit) for unit in LineDecoder().feed(body)]
+
+
+def step(line: str) -> DownloadStep:
+    """Return the step of one line."""
+    return LEGACY.download_model(listed("list")[0], OPTIONS).parse(line.encode())
+
+
+def place(call) -> tuple[str, str, str]:
+    """Return how a call is sent and what it is called."""
+    return call.method, call.path, call.label
+
+
+# ------------------------------------------------------------------------------ the service
+
+
+@pytest.mark.parametrize(
+    ("sample", "path", "url"),
+    [
+        ("status", r"C:\Users\me\.foundry\cache\models", "http://127.0.0.1:5273"),
+        ("status_documents", "/home/me/.foundry/cache/models", "http://localhost:5272"),
+    ],
+)
+def test_status(sample, path, url):
+    """The model directory is read in either case; the body is kept as it is; no process is told."""
+    operation = LEGACY.status(OPTIONS)
+    status = read(operation, (SAMPLES / f"{sample}.json").read_bytes())
+
+    assert place(operation.call) == ("GET", "/openai/status", "health.check")
+    assert (status.cache_path, status.pid, status.headers) == (path, None, {"server": "Kestrel"})
+    assert url in str(status.raw)
+    assert read(operation, {"modelDirPath": None}).cache_path == ""
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"modelDirPath":5}', b'{"status":"ok"}', b"<html>"])
+def test_another_servers_status(body):
+    """What another server says on the same route is no status."""
+    with pytest.raises(InvalidReply):
+        read(LEGACY.status(OPTIONS), body)
+
+
+# ------------------------------------------------------------------------------ lists
+
+
+def test_the_catalog():
+    """Every entry is typed, and the list keeps its order: it is the order of preference."""
+    models = listed("list")
+    info = models[3]
+
+    assert place(LEGACY.list_models(OPTIONS).call) == ("GET", "/foundry/list", "models.list")
+    assert [model.device for model in models] == ["NPU", "GPU", "GPU", "CPU", "CPU"]
+    assert (info.id, info.alias, info.name, info.version) == (
+        GENERIC_CPU,
+        "phi-4-mini",
+        GENERIC_CPU[:-2],
+        "5",
+    )
+    assert (info.execution_provider, info.size, info.task) == (
+        "CPUExecutionProvider",
+        4915 * 2**20,
+        "chat-completion",
+    )
+    assert (info.tool_calling, info.context_length, info.cached, info.loaded) == (True, None, None, False)
+    assert info.raw["maxOutputTokens"] == 2048
+    assert (models[4].task, models[4].tool_calling) == ("embeddings", False)
+
+
+def test_the_catalog_of_the_documents():
+    """Pascal case, an object around the list, and an id without its version, which stands beside it."""
+    (info,) = listed("list_documents")
+
+    assert (info.id, info.name, info.version, info.alias, info.device, info.size) == (
+        "Phi-3.5-mini-instruct-generic-cpu",
+        "Phi-3.5-mini-instruct-generic-cpu",
+        "3",
+        "phi-3.5-mini",
+        "CPU",
+        2590 * 2**20,
+    )
+
+
+@pytest.mark.parametrize("more", [{}, {"alias": None, "version": "", "runtime": None, "fileSizeMb": None}])
+def test_a_bare_entry(more):
+    """The name alone is enough."""
+    (info,) = read(LEGACY.list_models(OPTIONS), [{"name": "a-cpu:2", **more}])
+
+    assert info == ModelInfo(id="a-cpu:2", name="a-cpu", version="2", raw={"name": "a-cpu:2", **more})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"{}", b'{"models":null}', b"[7]", b"[{}]", b"<html>", b'"x"', b'[{"name":"a"'),
+        b'[{"name":"a","runtime":[]}]',
+        b'[{"name":"a","runtime":{"deviceType":1}}]',
+        b'[{"name":"a","fileSizeMb":"big"}]',
+    ],
+)
+def test_a_broken_catalog(body):
+    """What is no catalog, or is cut, cannot be read."""
+    with pytest.raises(InvalidReply):
+        read(LEGACY.list_models(OPTIONS), body)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("cached_models", "/openai/models"), ("loaded_models", "/openai/loadedmodels")]
+)
+def test_lists_of_ids(method, path):
+    """A bare array of ids, or one in an object; anything else cannot be read."""
+    operation = getattr(LEGACY, method)(OPTIONS)
+
+    assert place(operation.call) == ("GET", path, f"models.{method.partition('_')[0]}")
+    assert read(operation, ["a:1", "b:2"]) == read(operation, {"Models": ["a:1", "b:2"]}) == ["a:1", "b:2"]
+    for wrong in (b"{}", b"[1]", b"", b"null"):
+        with pytest.raises(InvalidReply):
+            read(operation, wrong)
+
+
+def test_the_catalog_file():
+    """The file in the model directory is read as for every other generation."""
+    (info,) = LEGACY.read_snapshot(b'{"savedAt":"x","models":[{"id":"a-cpu:3","alias":"a"}]}')
+
+    assert (info.id, info.alias) == ("a-cpu:3", "a")
+
+
+# ------------------------------------------------------------------------------ loading
+
+
+@pytest.mark.parametrize(
+    ("arguments", "query"),
+    [
+        ({}, "ttl=600"),
+        ({"ttl": 5}, "ttl=5"),
+        ({"provider": "cuda"}, "ttl=600&ep=cuda"),
+        ({"provider": "CUDAExecutionProvider", "ttl": 1}, "ttl=1&ep=cuda"),
+    ],
+)
+def test_load(arguments, query):
+    """A patient GET with the time to live that Microsoft's client asks for; it is not begun twice."""
+    operation = LEGACY.load_model("phi-4:5", OPTIONS, **arguments)
+    call = operation.call
+
+    assert place(call) == ("GET", f"/openai/load/phi-4:5?{query}", "models.load")
+    assert (call.replay, call.timeouts, call.until, call.model) == (
+        Replay.IF_UNSENT,
+        PATIENT,
+        99.0,
+        "phi-4:5",
+    )
+    assert call.headers == {"X-A": "1"}
+    assert read(operation, b"") == "loaded"
+
+
+@pytest.mark.parametrize(("force", "word"), [(False, "false"), (True, "true")])
+def test_unload(force, word):
+    """Asking twice is harmless; ``force`` is always said."""
+    operation = LEGACY.unload_model("phi-4:5", OPTIONS, force=force)
+
+    assert place(operation.call) == ("GET", f"/openai/unload/phi-4:5?force={word}", "models.unload")
+    assert (operation.call.replay, operation.call.timeouts) == (Replay.ALWAYS, PATIENT)
+    assert read(operation, b"") == "unloaded"
+
+
+def test_unload_all():
+    """One request drops every model."""
+    operation = LEGACY.unload_all(OPTIONS)
+
+    assert place(operation.call) == ("GET", "/openai/unloadall", "models.unload")
+    assert (operation.call.replay, operation.call.timeouts) == (Replay.ALWAYS, PATIENT)
+    assert read(operation, b"") == "unloaded"
+
+
+@pytest.mark.parametrize("body", [b"<html>Sign in</html>", b"please wait", b"{"])
+def test_a_page_is_no_success(body):
+    """The service answers with nothing, perhaps with JSON; what else comes with a 200 is not its word."""
+    assert read(LEGACY.load_model("m", OPTIONS), b" null ") == "loaded"
+    with pytest.raises(InvalidReply):
+        read(LEGACY.load_model("m", OPTIONS), body)
+
+
+@pytest.mark.parametrize(
+    ("name", "segment"),
+    [("org/model", "org%2Fmodel"), ("a?b#c", "a%3Fb%23c"), ("a b", "a%20b"), ("modèle:1", "mod%C3%A8le:1")],
+)
+def test_names_are_quoted(name, segment):
+    """What may not stand in a path is quoted; Kestrel decodes it."""
+    assert LEGACY.load_model(name, OPTIONS).call.path.startswith(f"/openai/load/{segment}?")
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_names_that_would_be_another_path(name):
+    """A name that would change the path is refused before anything is sent."""
+    with pytest.raises(ConfigError, match="is no id"):
+        LEGACY.load_model(name, OPTIONS)
+
+
+@pytest.mark.parametrize("ttl", [0, -1, True, 1.5, "9"])
+def test_a_time_to_live_that_is_none(ttl):
+    """Whole seconds above 0, or nothing is sent."""
+    with pytest.raises(ConfigError, match="ttl must be"):
+        LEGACY.load_model("m", OPTIONS, ttl=ttl)
+
+
+# ------------------------------------------------------------------------------ downloading
+
+
+def test_what_a_download_asks_for():
+    """The body is what Microsoft's client sends; a long silence is borne, and it is not begun twice."""
+    call = LEGACY.download_model(listed("list")[3], OPTIONS).call
+
+    assert place(call) == ("POST", "/openai/download", "models.download")
+    assert json.loads(call.body) == {
+        "model": {
+            "Name": GENERIC_CPU,
+            "Uri": "azureml://registries/azureml/models/Phi-4-mini-instruct-generic-cpu/versions/5",
+            "Publisher": "Microsoft",
+            "ProviderType": "AzureFoundryLocal",
+            "PromptTemplate": {
+                "assistant": "{Content}",
+                "prompt": "<|user|>\n{Content}<|end|>\n<|assistant|>",
+            },
+        },
+        "token": "",
+        "IgnorePipeReport": True,
+    }
+    assert (call.replay, call.lines, call.timeouts, call.until) == (Replay.IF_UNSENT, True, PATIENT, 99.0)
+    assert call.model == GENERIC_CPU
+
+
+def test_a_download_names_the_version():
+    """Without ``:version`` the service would register version 0; an entry without any keeps its name."""
+    (info,) = listed("list_documents")
+    (bare,) = read(LEGACY.list_models(OPTIONS), [{"name": "a", "uri": "u", "providerType": "HuggingFace"}])
+
+    assert json.loads(LEGACY.download_model(info, OPTIONS).call.body)["model"]["Name"] == f"{info.id}:3"
+    model = json.loads(LEGACY.download_model(bare, OPTIONS).call.body)["model"]
+    assert (model["Name"], model["ProviderType"], model["PromptTemplate"]) == ("a", "HuggingFace", None)
+
+
+@pytest.mark.parametrize("raw", [None, {}, {"uri": 5}, {"name": "a"}, [1]])
+def test_a_model_without_an_address(raw):
+    """A model that the catalog does not describe is refused before anything is sent."""
+    with pytest.raises(ConfigError, match=r"cannot be downloaded.*models\.catalog"):
+        LEGACY.download_model(ModelInfo(id="a:1", raw=raw), OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("sample", "expected"),
+    [
+        ("download_percent", [(0.0004, ""), (0.125, ""), (0.9996, ""), (1.0, "")]),
+        (
+            "download_pairs",
+            [(1.0, "genai_config.json"), (0.0001, ""), (0.5, "model.onnx.data"), (0.42, ""), (1.0, "")],
+        ),
+        ("download_windows", [(0.0, ""), (0.425, ""), (1.0, ""), (1.0, "")]),
+        ("download_cut", [(0.4, ""), (0.6, "")]),
+    ],
+)
+def test_progress(sample, expected):
+    """Both dialects give fractions; only the service's last word, in any case, is a ``done``."""
+    seen = steps((SAMPLES / f"{sample}.txt").read_bytes())
+
+    assert [(pytest.approx(each.fraction), each.file) for each in seen] == expected
+    assert [each.done for each in seen] == [False] * (len(seen) - 1) + [sample != "download_cut"]
+
+
+@pytest.mark.parametrize(
+    ("line", "fraction", "file"),
+    [
+        ('("", 4E-05)', 0.00004, ""),
+        ("('', 0.5)", 0.5, ""),
+        ("(, 0.5)", 0.5, ""),
+        ("(model.onnx, 0,5)", 0.5, "model.onnx"),
+        ('("50%, (a).onnx", 0.25)', 0.25, "50%, (a).onnx"),
+        ("Total 7 % Downloading (a, 3)", 0.07, ""),
+        ("120%", 1.0, ""),
+        ('("", 1.5)', 1.0, ""),
+        ("50", 0.0, ""),
+        ("(a, NaN)", 0.0, ""),
+        ("\ufffd%", 0.0, ""),
+    ],
+)
+def test_one_line(line, fraction, file):
+    """Numbers are read as any country writes them, never above 1; a line may tell none."""
+    assert step(line) == DownloadStep(fraction=pytest.approx(fraction), file=file)
+
+
+def test_a_line_without_a_number_repeats_the_last():
+    """Progress of the whole never falls back to 0 for a remark, nor takes a file's share for the whole."""
+    lines = b'Total 40%\n("a", 0.9)\nwait\n("", 0.5)\n\xff\n'
+
+    assert [each.fraction for each in steps(lines)] == [0.4, 0.9, 0.4, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "words"),
+    [
+        ((SAMPLES / "download_failed.txt").read_bytes(), ServiceError, "not enough space on the disk"),
+        (b'{"Success":false,"ErrorMessage":"Failed loading model"}', LoadFailed, "Failed loading model"),
+        (b'{"success":false,"errorMessage":null}', ServiceError, "does not say why"),
+        (b'{"success":false}', ServiceError, "does not say why"),
+        (b'{"error":{"message":"boom","type":"server_error"}}', ServerError, "boom"),
+        (b"{}", InvalidReply, "success"),
+        (b'{"success":"yes"}', InvalidReply, "bool"),
+    ],
+)
+def test_a_download_that_failed(body, error, words):
+    """The status was 200 long before: only the last object tells, and its words become the error."""
+    with pytest.raises(error, match=words) as caught:
+        steps(body)
+
+    assert type(caught.value) is error
+    assert caught.value.advice
+
+
+# ------------------------------------------------------------------------------ chat
+
+
+def test_count_tokens():
+    """The only generation that counts tokens; the answer is read in either case."""
+    request = build_chat_request("Hi", model="m:1", max_tokens=7, params={"ttl": 5})
+    operation = LEGACY.count_tokens(request, OPTIONS)
+
+    assert place(operation.call) == (
+        "POST",
+        "/v1/chat/completions/tokenizer/encode/count",
+        "chat.count_tokens",
+    )
+    assert json.loads(operation.call.body) == {
+        "model": "m:1",
+        "messages": [{"role": "user", "content": "Hi"}],
+    }
+    assert (operation.call.model, operation.call.replay) == ("m:1", Replay.ALWAYS)
+    assert read(operation, {"tokenCount": 12}) == read(operation, {"TokenCount": 12}) == 12
+    for wrong in ({}, {"tokenCount": "12"}, [12]):
+        with pytest.raises(InvalidReply):
+            read(operation, wrong)
+
+
+def test_extras_of_chat():
+    """0.x's own parameters go out as given."""
+    extras = {"ttl": 60, "ep": "cuda", "top_k": 40, "random_seed": 7}
+    request = build_chat_request("Hi", model="m", max_tokens=7, params=extras)
+    body = json.loads(LEGACY.chat(request, OPTIONS).call.body)
+
+    assert {name: body[name] for name in extras} == extras
+
+
+def test_extra_members_of_an_answer():
+    """``"error": null``, delta beside message, and .NET's own members are no trouble."""
+    body = (SAMPLES.parent / "json_legacy_chat.json").read_bytes()
+    request = build_chat_request("Hi", model="m", max_tokens=7)
+    reply = read(LEGACY.chat(request, OPTIONS), body)
+
+    assert (reply.content, reply.finish_reason) == ("Hello", "stop")
+
+
+def test_what_it_shares_and_what_it_lacks():
+    """Embeddings are OpenAI's; the Responses API and audio are missing, and the error says so."""
+    assert Generation0Dialect.embed is OpenAIDialect.embed
+    for name in ("create_response", "stream_response", "get_response", "delete_response", "list_responses"):
+        assert getattr(Generation0Dialect, name) is getattr(Dialect, name)
+    with pytest.raises(UnsupportedByService, match="Responses API"):
+        LEGACY.create_response(None, OPTIONS)
+    with pytest.raises(UnsupportedByService, match="audio"):
+        LEGACY.transcribe(None, OPTIONS)

@@ -1,0 +1,195 @@
+"""A stream that breaks without a word: the plain request tells the cause, once, where that is safe."""
+
+from __future__ import annotations
+
+import gc
+from contextlib import suppress
+
+import pytest
+
+from foundry_rest import FoundryAPIClient
+from foundry_rest.config import Timeouts
+from foundry_rest.errors import (
+    Cancelled,
+    ContextLengthExceeded,
+    DeadlineExceeded,
+    InvalidReply,
+    ModelNotLoaded,
+    ServerError,
+    ServiceTimeout,
+    ServiceUnreachable,
+    StreamInterrupted,
+)
+from foundry_rest.resilience.stream_diagnosis import PATIENCE, DiagnosingSender
+from foundry_rest.testing import (
+    FakeOpenReply,
+    FakeSender,
+    FaultServer,
+    chat_completion,
+    chat_stream,
+    context_exceeded,
+    cut,
+    reset,
+)
+from foundry_rest.transport.call import Call, Reply
+
+CALL = Call("POST", "/v1/chat/completions", b'{"stream":true}', label="chat.stream", plain=b"{}", until=99.0)
+WELL = Reply(200, {}, b"{}")
+
+
+def broken() -> ServiceUnreachable:
+    """Return the break of a stream whose headers had come."""
+    return ServiceUnreachable("broke", begun=True)
+
+
+def opening(*script: object, call: Call = CALL) -> FakeSender:
+    """Open a call on a scripted sender; return the sender and what came of it."""
+    inner = FakeSender(script)
+    with pytest.raises(Exception) as caught:  # noqa: PT011  # which one is each test's matter
+        DiagnosingSender(inner).open(call)
+    inner.caught = caught.value
+    return inner
+
+
+@pytest.mark.parametrize("stream_error", [broken(), StreamInterrupted("no event")])
+@pytest.mark.parametrize("why", [ModelNotLoaded("x"), ContextLengthExceeded("x"), ServerError("x")])
+def test_the_refusal_of_the_plain_request_is_the_error(stream_error, why):
+    """What the service says about the same request without a stream leaves, caused by the break."""
+    inner = opening(stream_error, why)
+
+    assert inner.caught is why
+    assert why.__cause__ is stream_error
+
+
+def test_the_plain_request():
+    """It is the same call without streaming: same bounds, same label, asked once, with less patience."""
+    asked = opening(broken(), ModelNotLoaded("x")).calls[1]
+
+    assert (asked.body, asked.plain) == (CALL.plain, None)
+    assert (asked.label, asked.until, asked.path) == (CALL.label, CALL.until, CALL.path)
+    assert asked.timeouts == Timeouts(first_token=PATIENCE)
+
+
+def test_no_more_patience_than_the_call_has():
+    """A caller's own shorter bound holds here, too."""
+    call = Call("POST", "/", b"{}", plain=b"{}", timeouts=Timeouts(first_token=0.5))
+
+    assert opening(broken(), ModelNotLoaded("x"), call=call).calls[1].timeouts.first_token == 0.5
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        WELL,
+        ServiceUnreachable("refused", sent=False),
+        ServiceTimeout("silent"),
+        InvalidReply("html"),
+        DeadlineExceeded("over"),
+    ],
+)
+def test_a_service_that_does_not_tell(outcome):
+    """When the plain request succeeds, or fails in another way, the break itself is the error."""
+    stream_error = broken()
+    inner = opening(stream_error, outcome)
+
+    assert inner.caught is stream_error
+    assert inner.remaining == 0
+
+
+def test_cancelled_meanwhile():
+    """The end of the call from elsewhere is not held back by the break."""
+    assert isinstance(opening(broken(), Cancelled("ended")).caught, Cancelled)
+
+
+@pytest.mark.parametrize(
+    ("error", "plain"),
+    [
+        (broken(), None),
+        (ServiceUnreachable("refused", sent=False), b"{}"),
+        (ServiceUnreachable("died without an answer"), b"{}"),
+        (ServiceTimeout("silent"), b"{}"),
+        (ModelNotLoaded("said at once"), b"{}"),
+        (Cancelled("ended"), b"{}"),
+    ],
+)
+def test_nothing_more_is_asked(error, plain):
+    """A death before the answer may be this request's doing; other failures tell their cause themselves."""
+    inner = opening(error, call=Call("POST", "/", b"{}", plain=plain))
+
+    assert inner.caught is error
+    assert len(inner.calls) == 1
+
+
+def test_what_succeeds_goes_through():
+    """Open streams, whole answers and the end are the sender's below."""
+    opened = FakeOpenReply([])
+    inner = FakeSender([opened, WELL])
+    sender = DiagnosingSender(inner)
+
+    assert sender.open(CALL) is opened
+    assert sender.send(CALL) is WELL
+    sender.close()
+    assert inner.closed
+
+
+HEAD_ONLY = chat_stream("one two")[:1]
+
+
+def streams(server: FaultServer) -> list[bool]:
+    """Tell of each chat request whether it asked for a stream."""
+    chats = [each for each in server.requests if each.path == "/v1/chat/completions"]
+    return [b'"stream":true' in request.body for request in chats]
+
+
+@pytest.mark.parametrize("end", [cut(), reset()])
+def test_on_the_wire(end):
+    """A connection that ends after the headers is asked about; the refusal is neither retried nor counted."""
+    with FaultServer() as server, FoundryAPIClient(server.url, model="m", dialect="1.x") as client:
+        server.on("POST", "/v1/chat/completions", HEAD_ONLY + end, context_exceeded())
+        with pytest.raises(ContextLengthExceeded) as caught:
+            client.stream_complete("Hi")
+
+        assert streams(server) == [True, False]
+        assert isinstance(caught.value.__cause__, ServiceUnreachable)
+
+
+def test_a_well_service_is_asked_for_the_stream_again():
+    """When the plain request succeeds the break was an accident, and the stream is tried once more."""
+    with FaultServer() as server, FoundryAPIClient(server.url, model="m", dialect="1.x") as client:
+        scripts = (HEAD_ONLY + cut(), chat_completion("whole"), chat_stream("one two"))
+        server.on("POST", "/v1/chat/completions", *scripts)
+
+        assert client.stream_complete("Hi").gather().content == "one two"
+        assert streams(server) == [True, False, True]
+
+
+def test_a_death_before_the_answer_on_the_wire():
+    """Whatever killed the service is sent twice at most, and never to learn the cause."""
+    with FaultServer() as server, FoundryAPIClient(server.url, model="m", dialect="1.x") as client:
+        server.on("POST", "/v1/chat/completions", cut())
+        with pytest.raises(ServiceUnreachable):
+            client.stream_complete("Hi")
+
+        assert streams(server) == [True, True]
+
+
+def test_the_error_keeps_itself_out_of_cycles():
+    """A caught error is freed at once: a cycle would keep its socket until the collector came by."""
+    gc.collect()
+    gc.disable()
+    try:
+        inner = FakeSender([_raise_break, _raise_refusal])
+        with suppress(ModelNotLoaded):
+            DiagnosingSender(inner).open(CALL)
+
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+def _raise_break(call: Call):
+    raise broken()
+
+
+def _raise_refusal(call: Call):
+    raise ModelNotLoaded("x")

@@ -1,0 +1,321 @@
+"""The tool loop: functions are called as the model asks, in bounded turns, and nothing is guessed."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from foundry_rest import FoundryAPIClient
+from foundry_rest.dialects.openai import OpenAIDialect
+from foundry_rest.dialects.operation import Operation
+from foundry_rest.errors import (
+    Cancelled,
+    ConfigError,
+    DeadlineExceeded,
+    InvalidReply,
+    ToolLoopExceeded,
+    UnsupportedByService,
+)
+from foundry_rest.testing import (
+    FaultServer,
+    chat_completion,
+    chat_event,
+    chat_stream,
+    json_answer,
+    sse,
+    stall,
+)
+from foundry_rest.transport.call import CancelToken
+
+CHAT = "/v1/chat/completions"
+
+
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+def shout(text: str) -> str:
+    """Say it loudly."""
+    return text.upper()
+
+
+@pytest.fixture
+def server():
+    """Serve a healthy 2.x with one loaded model."""
+    with FaultServer() as running:
+        yield running
+
+
+@pytest.fixture
+def client(server):
+    """Ask that server."""
+    with FoundryAPIClient(server.url, model="demo-generic-cpu:1", retries=0, dialect="2.x") as made:
+        yield made
+
+
+def asks(*calls: tuple[str, str], finish: str = "tool_calls", content: str = ""):
+    """Return a streamed answer that asks for tools, given as (name, arguments)."""
+    events = [
+        chat_event(
+            {
+                "tool_calls": [
+                    {
+                        "index": index,
+                        "id": f"c{index}",
+                        "type": "function",
+                        "function": {"name": name, "arguments": arguments},
+                    }
+                ]
+            }
+        )
+        for index, (name, arguments) in enumerate(calls)
+    ]
+    return sse([chat_event({"content": content}), *events, chat_event({}, finish)])
+
+
+def bodies(server) -> list[dict[str, object]]:
+    """Return the chat requests' bodies."""
+    return [request.json() for request in server.asked(CHAT)]
+
+
+def test_a_run(server, client):
+    """Calls of one answer are made in order, their results go back, and the last answer is the reply."""
+    server.on(
+        "POST",
+        CHAT,
+        asks(("add", '{"a":1,"b":2}'), ("shout", '{"text":"hi"}'), content="Let me see."),
+        chat_stream("It is 3"),
+    )
+    run = client.chat.run_tools("1+2?", functions=[add, shout], system="Be brief.", temperature=0)
+
+    assert run.reply.content == "It is 3"
+    assert [(call.call.name, call.result, call.error) for call in run.calls] == [
+        ("add", 3, ""),
+        ("shout", "HI", ""),
+    ]
+    first, second = bodies(server)
+    assert [tool["function"]["name"] for tool in first["tools"]] == ["add", "shout"]
+    assert first["temperature"] == second["temperature"] == 0
+    assert "tool_choice" not in second
+    assert second["messages"] == list(run.messages[:-1])
+    assert [message["role"] for message in run.messages] == [
+        *("system", "user", "assistant", "tool", "tool", "assistant")
+    ]
+    assert run.messages[2]["content"] == "Let me see."
+    assert run.messages[3] == {"role": "tool", "tool_call_id": "c0", "content": "3"}
+    assert run.messages[4] == {"role": "tool", "tool_call_id": "c1", "content": "HI"}
+    assert pickle.loads(pickle.dumps(run)) == run
+
+
+def test_a_run_without_calls(server, client):
+    """A model that answers at once is asked once; an empty list of calls is none (1.x sends it)."""
+    server.on("POST", CHAT, sse([chat_event({"content": "Hi", "tool_calls": []}, "stop")]))
+    run = client.chat.run_tools([{"role": "user", "content": "Hi"}], functions=[add])
+
+    assert (run.reply.content, run.calls, len(run.messages)) == ("Hi", (), 2)
+
+
+def test_a_run_over_plain_answers(server):
+    """The same with a service that is asked without a stream."""
+    call = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a":1,"b":2}'}}
+    server.on("POST", CHAT, chat_completion("", finish="tool_calls", tool_calls=[call]), chat_completion("3"))
+    with FoundryAPIClient(server.url, model="m", dialect="openai") as client:
+        assert client.chat.run_tools("1+2?", functions=(add,)).calls[0].result == 3
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (("subtract", "{}"), "There is no tool 'subtract', only: add, shout."),
+        (("", "{}"), "There is no tool ''"),
+        (("add", '{"a":1}'), "Object missing required field `b` (at $)"),
+        (("add", '{"a":1,"b":"2"}'), "Expected `int`, got `str` (at $.b)"),
+        (("add", '{"a":1,'), "Input data was truncated"),
+    ],
+)
+def test_what_the_model_got_wrong_it_may_mend(server, client, call, words):
+    """A wrong name or argument calls nothing; the model is told and asked again."""
+    server.on("POST", CHAT, asks(call), asks(("add", '{"a":1,"b":2}')), chat_stream("3"))
+    run = client.chat.run_tools("1+2?", functions=[add, shout])
+
+    assert [made.result for made in run.calls] == [None, 3]
+    assert words in run.calls[0].error
+    assert run.messages[2]["content"] == f"Error: {run.calls[0].error}"
+
+
+def test_what_a_function_raises_reaches_the_caller(server, client):
+    """It is not dressed up, not told to the model, and nothing is asked after it."""
+
+    class Broken(Exception):
+        """The function's own error."""
+
+    def fail() -> None:
+        """Fail."""
+        raise Broken("as it is")
+
+    server.on("POST", CHAT, asks(("fail", "{}")))
+    with pytest.raises(Broken, match=r"^as it is$") as caught:
+        client.chat.run_tools("Go", functions=[fail])
+
+    assert caught.value.__cause__ is None
+    assert len(bodies(server)) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("required", ["required", "auto", "auto"]),
+        ({"type": "function", "function": {"name": "add"}}, [..., "auto", "auto"]),
+        ("auto", ["auto", "auto", "auto"]),
+        (None, [None, None, None]),
+    ],
+)
+def test_a_forced_choice_holds_once(server, client, given, sent):
+    """Else every answer would be a call, and the run would never end."""
+    server.on("POST", CHAT, *[asks(("add", '{"a":1,"b":2}'))] * 2, chat_stream("3"))
+    client.chat.run_tools("1+2?", functions=[add], tool_choice=given)
+
+    assert [body.get("tool_choice") for body in bodies(server)] == [
+        given if one is ... else one for one in sent
+    ]
+
+
+def test_the_turns_are_bounded(server, client):
+    """The last turn's calls are not made: nobody would hear of their results; one can go on from there."""
+    made: list[int] = []
+
+    def count() -> int:
+        """Count."""
+        made.append(1)
+        return len(made)
+
+    server.on("POST", CHAT, *[asks(("count", "{}"), content="SECRET")] * 3, chat_stream("Done"))
+    with pytest.raises(
+        ToolLoopExceeded, match=r"after 3 turns.*chat.run_tools at .*larger max_turns"
+    ) as caught:
+        client.chat.run_tools("Go", functions=[count], max_turns=3)
+
+    error = pickle.loads(pickle.dumps(caught.value))
+    assert (error.turns, len(made), error.model) == (3, 2, "demo-generic-cpu:1")
+    assert [message["role"] for message in error.messages] == ["user", *("assistant", "tool") * 2]
+    assert "SECRET" not in str(error)
+    assert client.chat.run_tools(error.messages, functions=[count]).reply.content == "Done"
+
+
+def test_eight_turns_by_default(server, client):
+    """A model that asks for ever is stopped."""
+    server.on("POST", CHAT, *[asks(("add", '{"a":1,"b":2}'))] * 8)
+    with pytest.raises(ToolLoopExceeded):
+        client.chat.run_tools("Go", functions=[add])
+
+    assert len(bodies(server)) == 8
+
+
+@pytest.mark.parametrize(
+    ("script", "choice"),
+    [
+        (asks(("add", '{"a":1,"b"'), finish="length", content="SECRET"), None),
+        (asks(("add", '{"a":1,"b":2}'), finish="length", content="SECRET"), None),
+        (chat_stream(["SECRET"], finish="length"), "required"),
+    ],
+)
+def test_a_call_cut_by_max_tokens(server, client, script, choice):
+    """It is never made, whole as it may look; the error says which number to raise."""
+    server.on("POST", CHAT, script)
+    with pytest.raises(InvalidReply, match=r"max_tokens cut .*Give a larger max_tokens") as caught:
+        client.chat.run_tools("Go", functions=[add], tool_choice=choice)
+
+    assert (caught.value.text, caught.value.call) == ("SECRET", "chat.run_tools")
+    assert "SECRET" not in str(caught.value)
+
+
+def test_a_text_cut_by_max_tokens_is_an_answer(server, client):
+    """As for ``complete``: the reason is on the reply."""
+    server.on("POST", CHAT, chat_stream("one two", finish="length"))
+
+    assert client.chat.run_tools("Go", functions=[add]).reply.finish_reason == "length"
+
+
+def test_one_deadline_for_the_whole_run(server, client):
+    """Later turns have what the earlier ones left."""
+    server.on("POST", CHAT, asks(("add", '{"a":1,"b":2}')), stall())
+    with pytest.raises(DeadlineExceeded):
+        client.chat.run_tools("Go", functions=[add], deadline=0.1)
+
+    assert len(bodies(server)) == 2
+
+
+def test_a_run_is_cancelled_between_turns(server, client):
+    """A token cancelled while a function runs ends the run before the next question."""
+    token = CancelToken()
+
+    def stop() -> None:
+        """Stop."""
+        token.cancel()
+
+    server.on("POST", CHAT, asks(("stop", "{}")))
+    with pytest.raises(Cancelled):
+        client.chat.run_tools("Go", functions=[stop], cancel=token)
+
+    assert len(bodies(server)) == 1
+
+
+def test_a_result_that_is_no_json(server, client):
+    """The function is named, and the model is not asked on."""
+
+    def opaque() -> object:
+        """Return what JSON does not know."""
+        return object()
+
+    server.on("POST", CHAT, asks(("opaque", "{}")))
+    with pytest.raises(ConfigError, match="the result of tool 'opaque', object, is not JSON: return text"):
+        client.chat.run_tools("Go", functions=[opaque])
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"functions": []}, "at least one function"),
+        ({"functions": [add, add]}, "no two of one name"),
+        ({"functions": add}, "functions must be a list of functions, not function"),
+        ({"functions": "add"}, "must be a list of functions, not str"),
+        ({"functions": ["add"]}, "a plain function with a name, not str"),
+        ({"max_turns": 0}, "max_turns must be a whole number, 1 or more"),
+        ({"tools": []}, "tools cannot be given to run_tools"),
+        ({"stream": True}, "stream cannot be given"),
+    ],
+)
+def test_mistakes_are_found_before_any_io(server, more, words):
+    """A ConfigError costs no request, and calls nothing."""
+    with FoundryAPIClient(server.url) as client, pytest.raises(ConfigError, match=words):
+        client.chat.run_tools("Go", **{"functions": [add], **more})
+
+    assert server.requests == []
+
+
+class Counting(OpenAIDialect):
+    """A service with a route that counts tokens."""
+
+    def count_tokens(self, request, options):
+        """Ask for the number of messages."""
+        call = self.build_call("POST", "/count", "chat.count_tokens", options, {"n": len(request.messages)})
+        return Operation(call, lambda reply: reply.decode(dict[str, int])["n"])
+
+
+def test_counting_tokens(server):
+    """It is the dialect's work, with the messages as a chat call would send them."""
+    server.on("POST", "/count", json_answer({"n": 7}))
+    with FoundryAPIClient(server.url, model="m", dialect=Counting()) as client:
+        assert client.chat.count_tokens("Hi", system="Be brief.") == 7
+
+    assert server.asked("/count")[0].json() == {"n": 2}
+
+
+def test_counting_tokens_where_there_is_no_route(server, client):
+    """The error says what to read instead, and nothing is sent."""
+    with pytest.raises(UnsupportedByService, match=r"no token counting.*usage.prompt_tokens"):
+        client.chat.count_tokens("Hi")
+
+    assert server.asked(CHAT) == []
