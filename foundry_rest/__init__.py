@@ -64,7 +64,8 @@ if TYPE_CHECKING:
     from foundry_rest.stream.chat import ChatStream
     from foundry_rest.stream.responses import ResponseStream
     from foundry_rest.stream.transcription import TranscriptionStream
-    from foundry_rest.transport.call import CancelToken, Replay, Reply
+    from foundry_rest.transport.call import Replay, Reply
+    from foundry_rest.transport.cancellation import CancelToken
 
 _HOME = {
     "client.client": ("FoundryAPIClient",),
@@ -120,7 +121,8 @@ _HOME = {
     "stream.chat": ("ChatStream",),
     "stream.responses": ("ResponseStream",),
     "stream.transcription": ("TranscriptionStream",),
-    "transport.call": ("CancelToken", "Replay", "Reply"),
+    "transport.call": ("Replay", "Reply"),
+    "transport.cancellation": ("CancelToken",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from foundry_rest.checks import flag, instance_of, positive_seconds, whole_number
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema.request import check_model_name
 
@@ -38,13 +38,11 @@ MAX_CONCURRENCY = 64
 SLOT_TIMEOUT = 600.0
 #: Attempts after the first.
 RETRIES = 3
-#: What a float can hold: a larger whole number is no number of seconds.
 #: Further questions when an answer does not fit: models that mend it at all do so at once.
 MAX_REASKS = 2
 #: Answers of the model in one run. Few questions need more than three calls in a row; a model that calls
 #: the same function for ever is stopped within a minute.
 MAX_TURNS = 8
-_LARGEST = sys.float_info.max
 _NOT_IN_KEY = re.compile(r"[^!-~]")
 #: What a service binds to be reached on every address; nobody can connect to it.
 _BOUND = ("0.0.0.0", "*", "::")  # noqa: S104 (recognised, not bound)
@@ -54,7 +52,7 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 class Timeouts(msgspec.Struct, frozen=True):
-    """Bound the silence of one attempt, phase by phase, in seconds.
+    """The bounds of silence in one attempt, phase by phase, in seconds.
 
     Attributes:
         connect: Until the connection stands.
@@ -79,16 +77,20 @@ class Timeouts(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, value: float | Timeouts | None) -> Timeouts:
         """Return ``value`` as timeouts: seconds of silence, a whole set, or the defaults for ``None``."""
+        return cls().with_silence(value)
+
+    def with_silence(self, value: float | Timeouts | None) -> Timeouts:
+        """Return what ``timeout=`` means: a number is the silence alone, a set stands for itself."""
         if value is None:
-            return cls()
+            return self
         if isinstance(value, Timeouts):
             return value
         silence = positive_seconds("timeout", value)
-        return cls(first_token=silence, idle=silence)
+        return msgspec.structs.replace(self, first_token=silence, idle=silence)
 
 
 class Config(msgspec.Struct, frozen=True):
-    """Hold every setting of a client.
+    """Every setting of a client.
 
     Attributes:
         endpoint: Base URL, or ``None`` to discover the service.
@@ -117,10 +119,14 @@ class Config(msgspec.Struct, frozen=True):
     auto_start: bool = False
 
     def __post_init__(self) -> None:
+        instance_of("timeouts", self.timeouts, Timeouts)
+        for name in ("auto_load", "auto_start"):
+            flag(name, getattr(self, name))
         if self.deadline != math.inf:
             positive_seconds("deadline", self.deadline)
         whole_number("retries", self.retries, 0)
         whole_number("max_tokens", self.max_tokens, 1)
+        whole_number("max_concurrency", self.max_concurrency, 1)
         check_model_name(self.model)
         if self.api_key is not None:
             _key(self.api_key)
@@ -140,6 +146,12 @@ class Config(msgspec.Struct, frozen=True):
         """Return a copy in which every change that is not ``None`` is made."""
         given = {name: value for name, value in changes.items() if value is not None}
         return msgspec.structs.replace(self, **given)
+
+    def with_timeout(self, timeout: float | Timeouts | None) -> Config:
+        """Return a copy in which ``timeout`` bounds the silence; ``None`` changes nothing."""
+        if timeout is None:
+            return self
+        return msgspec.structs.replace(self, timeouts=self.timeouts.with_silence(timeout))
 
 
 def from_env(environ: Mapping[str, str] | None = None) -> Config:
@@ -203,31 +215,8 @@ def is_loopback(url: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def positive_seconds(name: str, value: object) -> float:
-    """Return ``value`` as seconds.
-
-    Raises:
-        ConfigError: It is not a finite number above 0.
-    """
-    number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
-    if not (0 < number <= _LARGEST):
-        raise ConfigError(f"{name} must be a number of seconds above 0, not {value!r}")
-    return float(number)
-
-
-def whole_number(name: str, value: object, least: int) -> int:
-    """Return ``value``.
-
-    Raises:
-        ConfigError: It is not a whole number of at least ``least``.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(f"{name} must be a whole number, {least} or more, not {value!r}")
-    return value
-
-
 def _timeouts(text: str) -> Timeouts:
-    return Timeouts.of(_seconds(text))
+    return Timeouts().with_silence(_seconds(text))
 
 
 def _seconds(text: str) -> float:

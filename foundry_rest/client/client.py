@@ -3,49 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
-from msgspec.structs import replace
 
-from foundry_rest.client.core import ClientSpec, Core, build_core, connect
-from foundry_rest.client.shorthand import Shorthand
-from foundry_rest.config import Config, Timeouts, from_env
-from foundry_rest.dialects.operation import Dialect
-from foundry_rest.endpoints.chat import Chat
-from foundry_rest.endpoints.health import Health
-from foundry_rest.endpoints.models import Models
-from foundry_rest.endpoints.raw import Raw
-from foundry_rest.events import Event
+from foundry_rest.client.core import Core
+from foundry_rest.client.endpoints import Endpoints
+from foundry_rest.client.spec import ClientSpec
+from foundry_rest.config import Timeouts
 from foundry_rest.resilience.breaker.breaker import Breaker
-from foundry_rest.resilience.breaker.policy import BreakerPolicy
-from foundry_rest.resilience.breaker.record import BreakerState
 from foundry_rest.resilience.retry import RetryPolicy
 from foundry_rest.schema import Stats
-from foundry_rest.transport.call import Auth
 
 if TYPE_CHECKING:
-    import requests
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
-    from foundry_rest.endpoints.audio import Audio
-    from foundry_rest.endpoints.embeddings import Embeddings
-    from foundry_rest.endpoints.responses import Responses
+    from foundry_rest.client.spec import ClientArguments
     from foundry_rest.runtime import LocalRuntime
-
-#: Five failures in a row open the circuit for 30 s, longer each time that a probe fails.
-_DEFAULT_BREAKER = BreakerPolicy()
 
 
 class _Closable(Protocol):
     def close(self) -> None: ...
 
 
-class FoundryAPIClient(Shorthand):
-    """Talk to Foundry Local; one client serves many threads.
+class FoundryAPIClient(Endpoints):
+    """A client of Foundry Local; one serves many threads.
 
     ``chat``, ``models`` and ``health`` hold the operations; ``request(method, path, ...)`` sends any other.
     Nothing is asked of the network before the first call: then the service is found, its generation
@@ -61,7 +45,7 @@ class FoundryAPIClient(Shorthand):
         retries: Tries after the first (``FOUNDRY_RETRIES``, else 3), or a ``RetryPolicy``.
         breaker: When the service is left alone after failures, or ``None`` for never.
         breaker_state: Where the breaker's state lives: in this process, or shared by the processes of
-            this machine with ``SqliteBreakers(path)``, see ``foundry_rest.resilience.breaker.storage``.
+            this machine with ``SqliteBreakers(path)``, of several with ``RedisBreakers(client)``.
         max_concurrency: Calls and open streams at a time, 64 by default; further ones wait their turn.
         auto_load: Load a model that is not in memory, then repeat the call once.
         auto_start: Have the ``foundry`` command start a service that is nowhere, once per process.
@@ -76,103 +60,24 @@ class FoundryAPIClient(Shorthand):
         ConfigError: A setting cannot be used.
     """
 
-    def __init__(
-        self,
-        base_url: str | None = None,
-        *,
-        model: str | None = None,
-        api_key: str | None = None,
-        timeout: float | Timeouts | None = None,
-        deadline: float | None = None,
-        retries: int | RetryPolicy | None = None,
-        breaker: BreakerPolicy | None = _DEFAULT_BREAKER,
-        breaker_state: Callable[[str], BreakerState] | None = None,
-        max_concurrency: int | None = None,
-        auto_load: bool | None = None,
-        auto_start: bool | None = None,
-        observers: Iterable[Callable[[Event], object]] = (),
-        headers: Mapping[str, str] | None = None,
-        auth: Auth | tuple[str, str] | None = None,
-        session: requests.Session | None = None,
-        dialect: str | Dialect = "auto",
-        config: Config | None = None,
-    ) -> None:
-        settings = (config or from_env()).with_changes(
-            endpoint=base_url,
-            model=model,
-            api_key=api_key,
-            timeouts=None if timeout is None else Timeouts.of(timeout),
-            deadline=deadline,
-            auto_load=auto_load,
-            auto_start=auto_start,
-            max_concurrency=max_concurrency,
-        )
-        recipe = ClientSpec(
-            config=settings,
-            breaker=breaker,
-            breaker_state=breaker_state,
-            observers=tuple(observers),
-            headers=headers,
-            auth=auth,
-            session=session,
-            dialect=dialect,
-        )
-        self._begin(recipe, RetryPolicy.of(settings.retries if retries is None else retries))
+    def __init__(self, base_url: str | None = None, **arguments: Unpack[ClientArguments]) -> None:
+        self._begin(ClientSpec.of(base_url, arguments))
 
-    def _begin(self, recipe: ClientSpec, policy: RetryPolicy, runtime: LocalRuntime | None = None) -> None:
-        shared = build_core(recipe, runtime)
-        self._owned: tuple[_Closable, ...] = (shared,) if runtime is None else (shared, runtime)
-        self._equip(shared, recipe.config, policy)
-
-    def _equip(self, shared: Core, config: Config, policy: RetryPolicy) -> None:
-        self._shared, self._config, self._policy = shared, config, policy
-        self._context = connect(shared, config, policy, lambda: self.models)
-        self.chat = Chat(self._context)
-        self.models = Models(self._context)
-        self.health = Health(self._context)
-        self.request = Raw(self._context, shared.service).request
-
-    @cached_property
-    def embeddings(self) -> Embeddings:
-        """Return the endpoint for vectors; imported with its first use, as the next two are."""
-        from foundry_rest.endpoints.embeddings import Embeddings
-
-        return Embeddings(self._context)
-
-    @cached_property
-    def audio(self) -> Audio:
-        """Return the endpoint for speech."""
-        from foundry_rest.endpoints.audio import Audio
-
-        return Audio(self._context)
-
-    @cached_property
-    def responses(self) -> Responses:
-        """Return the endpoint for responses, which the service can remember."""
-        from foundry_rest.endpoints.responses import Responses
-
-        return Responses(self._context)
+    def _begin(self, spec: ClientSpec, runtime: LocalRuntime | None = None, core: Core | None = None) -> None:
+        """Put the parts together; a view is given those of its client, and owns none."""
+        self._core, self._spec = core or Core(spec, runtime), spec
+        parts = (self._core, runtime) if core is None else ()
+        self._owned: tuple[_Closable, ...] = tuple(part for part in parts if part is not None)
+        self._connect(self._core.context(spec))
 
     @classmethod
-    def embedded(
-        cls,
-        model_dirs: Iterable[str | Path] = (),
-        *,
-        model: str | None = None,
-        timeout: float | Timeouts | None = None,
-        deadline: float | None = None,
-        retries: int | RetryPolicy | None = None,
-        observers: Iterable[Callable[[Event], object]] = (),
-        headers: Mapping[str, str] | None = None,
-        config: Config | None = None,
-    ) -> Self:
+    def embedded(cls, model_dirs: Iterable[str | Path] = (), **arguments: Unpack[ClientArguments]) -> Self:
         """Start Microsoft's native runtime in a child process and return a client that owns it.
 
         Args:
             model_dirs: ONNX Runtime GenAI folders; the first is the default model. Without any, the
                 public catalog is used.
-            model: Default model; the first folder's when not given.
-            timeout, deadline, retries, observers, headers, config: As for the client itself.
+            arguments: As for the client itself.
 
         Raises:
             ConfigError: A folder holds no model, or the extra ``runtime`` is not installed.
@@ -180,24 +85,15 @@ class FoundryAPIClient(Shorthand):
         """
         from foundry_rest.runtime import LocalRuntime
 
+        ClientSpec.of(None, arguments)  # what cannot be used is said before a process is started
         runtime = LocalRuntime(model_dirs).start()
-        first = runtime.models[0].alias if runtime.models else None
         try:
-            client = cls(
-                runtime.url,
-                model=model or first,
-                timeout=timeout,
-                deadline=deadline,
-                retries=retries,
-                observers=observers,
-                headers=headers,
-                config=config,
-            )
-            client._begin(client._shared.recipe, client._policy, runtime)
+            if runtime.models and not arguments.get("model"):
+                arguments["model"] = runtime.models[0].alias
+            return cls._made(ClientSpec.of(runtime.url, arguments), runtime=runtime)
         except BaseException:
             runtime.close()
             raise
-        return client
 
     def with_options(
         self,
@@ -211,19 +107,14 @@ class FoundryAPIClient(Shorthand):
 
         Closing a view closes nothing.
         """
-        view = object.__new__(type(self))
-        view._owned = ()
-        config = self._config.with_changes(
-            model=model, deadline=deadline, timeouts=None if timeout is None else Timeouts.of(timeout)
-        )
-        view._equip(self._shared, config, self._policy if retries is None else RetryPolicy.of(retries))
-        return view
+        spec = self._spec.with_options(timeout=timeout, deadline=deadline, retries=retries, model=model)
+        return self._made(spec, self._additions(), core=self._core)
 
     def stats(self) -> Stats:
         """Return counts, latencies, tokens and circuits since the client was made, its views included."""
-        breakers = self._shared.breakers
+        breakers = self._core.breakers
         circuits = breakers.current() if breakers is not None else {}
-        return msgspec.structs.replace(self._shared.stats.snapshot(), circuits=circuits)
+        return msgspec.structs.replace(self._core.stats.snapshot(), circuits=circuits)
 
     @property
     def breaker(self) -> Breaker | None:
@@ -235,8 +126,7 @@ class FoundryAPIClient(Shorthand):
         Raises:
             ServiceNotFound: The service's address is not known and none was discovered.
         """
-        breakers = self._shared.breakers
-        return None if breakers is None else breakers.of(self._shared.service.locate())
+        return None if self._core.breakers is None else self._core.targets.take().breaker
 
     def close(self) -> None:
         """End every wait, close the connections, and the embedded runtime if this client started one.
@@ -255,14 +145,32 @@ class FoundryAPIClient(Shorthand):
         self.close()
 
     def __reduce__(self) -> tuple[Callable[..., FoundryAPIClient], tuple[object, ...]]:
-        """Pickle as the configuration: connections, figures and an embedded runtime stay behind."""
-        return _remade, (type(self), replace(self._shared.recipe, config=self._config), self._policy)
+        """Pickle as the spec, with what a subclass added: connections, figures and a runtime stay behind."""
+        return self._made, (self._spec, self._additions())
 
     def __repr__(self) -> str:
-        return f"FoundryAPIClient(base_url={self._config.endpoint!r}, model={self._config.model!r})"
+        config = self._spec.config
+        return f"FoundryAPIClient(base_url={config.endpoint!r}, model={config.model!r})"
+
+    @classmethod
+    def _made(
+        cls,
+        spec: ClientSpec,
+        additions: Mapping[str, object] | None = None,
+        *,
+        runtime: LocalRuntime | None = None,
+        core: Core | None = None,
+    ) -> Self:
+        """Return a client of this class without asking its ``__init__``, with what a subclass added."""
+        client = object.__new__(cls)
+        vars(client).update(additions or {})
+        client._begin(spec, runtime, core)
+        return client
+
+    def _additions(self) -> dict[str, Any]:
+        """Return the attributes that a subclass added."""
+        return {name: value for name, value in vars(self).items() if name not in _OWN}
 
 
-def _remade(cls: type[FoundryAPIClient], recipe: ClientSpec, policy: RetryPolicy) -> FoundryAPIClient:
-    client = object.__new__(cls)
-    client._begin(recipe, policy)
-    return client
+#: The attributes that are put together anew for a view and after unpickling.
+_OWN = frozenset(("_core", "_spec", "_owned", *Endpoints.PARTS))

@@ -6,7 +6,8 @@ import msgspec
 
 from foundry_rest.errors.parsing import UNDECODABLE, error_in
 from foundry_rest.schema.audio import Transcription, TranscriptionChunk
-from foundry_rest.transport.call import Reply, unreadable
+from foundry_rest.transport.call import Reply
+from foundry_rest.transport.json_codec import unreadable
 
 _CHUNK = msgspec.json.Decoder(TranscriptionChunk)
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from foundry_rest.transport.call import decode_json, unreadable
+from foundry_rest.transport.json_codec import decode_json, unreadable
 
 T = TypeVar("T")
 

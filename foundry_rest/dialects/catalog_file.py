@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from foundry_rest.schema import ModelInfo
-from foundry_rest.transport.call import decode_json
+from foundry_rest.transport.json_codec import decode_json
 
 
 class _Runtime(msgspec.Struct, frozen=True):

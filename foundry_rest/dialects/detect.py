@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 
+import msgspec
+
 from foundry_rest.dialects.operation import Dialect
 from foundry_rest.errors import (
     AuthenticationError,
@@ -18,6 +20,7 @@ from foundry_rest.errors import (
     ServiceError,
     TooManyRequests,
 )
+from foundry_rest.schema import ServiceStatus
 from foundry_rest.transport.call import NATIVE_HEADER_LIMIT, Call, Options, Replay, Reply
 
 #: By the generation's name: module and class, imported when it speaks, for a program meets one.
@@ -71,8 +74,15 @@ def class_of(name: str) -> type[Dialect]:
     return found
 
 
-def detect(send: Callable[[Call], Reply], options: Options) -> Dialect:
-    """Return the dialect of the service that ``send`` reaches.
+class Detected(msgspec.Struct, frozen=True):
+    """A service that was recognised: its dialect, and its status where the probe's answer held it."""
+
+    dialect: Dialect
+    status: ServiceStatus | None = None
+
+
+def detect(send: Callable[[Call], Reply], options: Options) -> Detected:
+    """Return what speaks at the address that ``send`` reaches.
 
     Raises:
         InvalidReply: Something answers, but nothing that is known here.
@@ -86,7 +96,7 @@ def detect(send: Callable[[Call], Reply], options: Options) -> Dialect:
             url, body = reply.url, reply.raw
             for fits, dialect in speakers:
                 if fits(body):
-                    return named(dialect)
+                    return _detected(named(dialect), path, reply, options)
         except (ServiceError, InvalidReply) as error:
             url = error.url or url
             if isinstance(error, (AuthenticationError, TooManyRequests, ServerError)):
@@ -96,20 +106,20 @@ def detect(send: Callable[[Call], Reply], options: Options) -> Dialect:
     raise InvalidReply("what answers there is no Foundry Local service", url=url, call="detect")
 
 
+def _detected(dialect: Dialect, path: str, reply: Reply, options: Options) -> Detected:
+    """Return the dialect, with the status that the probe was told where it asked for just that."""
+    status = dialect.status(options)
+    if status.call.path != path:
+        return Detected(dialect)
+    try:
+        return Detected(dialect, status.parse(reply))
+    except InvalidReply:
+        return Detected(dialect)
+
+
 def _probe(path: str, options: Options) -> Call:
-    return Call(
-        "GET",
-        path,
-        None,
-        Replay.ALWAYS,
-        options.timeouts,
-        options.until,
-        label="detect",
-        headers=options.headers,
-        cancel=options.cancel,
-        retries=options.retries,
-        header_limit=NATIVE_HEADER_LIMIT,  # it may be 2.x, which resets what is longer
-    )
+    # It may be 2.x, which resets what is longer.
+    return Call("GET", path, None, Replay.ALWAYS, options, "detect", header_limit=NATIVE_HEADER_LIMIT)
 
 
 def _has(body: object, *names: str) -> bool:

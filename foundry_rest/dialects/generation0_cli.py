@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 from msgspec.structs import replace
 
-from foundry_rest.config import whole_number
+from foundry_rest.checks import whole_number
 from foundry_rest.dialects.case_insensitive import convert_any_case, decode_any_case, folded
 from foundry_rest.dialects.catalog_file import read_snapshot
 from foundry_rest.dialects.generation0_download import Steps, source_of
@@ -21,7 +21,8 @@ from foundry_rest.dialects.openai import OpenAIDialect
 from foundry_rest.dialects.operation import Dialect, Operation
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema import ChatRequest, DownloadStep, ModelInfo, ServiceStatus
-from foundry_rest.transport.call import Call, Options, Replay, Reply, decode_json
+from foundry_rest.transport.call import Call, Options, Replay, Reply
+from foundry_rest.transport.json_codec import decode_json
 
 #: Seconds without use after which a model may be dropped: what the command and Microsoft's client ask for.
 DEFAULT_TTL = 600
@@ -108,8 +109,8 @@ class Generation0Dialect(OpenAIDialect):
 
     def unload_all(self, options: Options) -> Operation[Reply, str]:
         """Drop every model from memory in one request."""
-        call = self.build_get("/openai/unloadall", "models.unload", options)
-        return Operation(_patient(call, options), _parse_nothing("unloaded"))
+        call = self.build_get("/openai/unloadall", "models.unload", options.patient())
+        return Operation(call, _parse_nothing("unloaded"))
 
     def download_model(self, info: ModelInfo, options: Options) -> Operation[bytes, DownloadStep]:
         """Fetch a model from where its catalog entry says; each line of the answer is one step.
@@ -121,9 +122,10 @@ class Generation0Dialect(OpenAIDialect):
             ConfigError: ``info`` holds no catalog entry of this service.
         """
         body = {"model": source_of(info), "token": "", "IgnorePipeReport": True}
-        call = self.build_call("POST", "/openai/download", "models.download", options, body, info.id)
-        call = replace(_patient(call, options), replay=Replay.IF_UNSENT, lines=True)
-        return Operation(call, Steps())
+        call = self.build_call(
+            "POST", "/openai/download", "models.download", options.patient(), body, info.id
+        )
+        return Operation(replace(call, replay=Replay.IF_UNSENT, lines=True), Steps())
 
     def read_snapshot(self, content: bytes) -> list[ModelInfo]:
         """Read ``foundry.modelinfo.json``: all models of the catalog, with alias and id."""
@@ -141,13 +143,7 @@ class Generation0Dialect(OpenAIDialect):
         if not name.strip("."):
             raise ConfigError(f"model {name!r} is no id of this service", call=f"models.{verb}")
         path = f"/openai/{verb}/{quote(name, safe=':@+~')}?{urlencode(query)}"
-        return _patient(self.build_get(path, f"models.{verb}", options, name), options)
-
-
-def _patient(call: Call, options: Options) -> Call:
-    """Return a call that bears the silence of a slow disk or a large file."""
-    load = options.timeouts.load
-    return replace(call, timeouts=replace(options.timeouts, first_token=load, idle=load))
+        return self.build_get(path, f"models.{verb}", options.patient(), name)
 
 
 def _parse_status(reply: Reply) -> ServiceStatus:

@@ -15,12 +15,7 @@ from foundry_rest.dialects.operation import Operation
 from foundry_rest.errors import InvalidReply
 from foundry_rest.schema import ChatRequest, ServiceStatus
 from foundry_rest.schema.audio import Transcription, TranscriptionChunk, TranscriptionRequest
-from foundry_rest.transport.call import (
-    NATIVE_HEADER_LIMIT,
-    Call,
-    Options,
-    Reply,
-)
+from foundry_rest.transport.call import NATIVE_HEADER_LIMIT, Call, Options, Reply
 
 _NOT_IN_SEGMENT = re.compile(r"[^A-Za-z0-9._:~@+-]")
 
@@ -40,6 +35,7 @@ class Generation2Dialect(ModelRoutesDialect):
     generation: ClassVar[str] = "2.x"
     completes_by_stream: ClassVar[bool] = True
     header_limit: ClassVar[int | None] = NATIVE_HEADER_LIMIT
+    asks_by_id: ClassVar[bool] = True
     loads_by_alias: ClassVar[bool] = True
     guards_unload: ClassVar[bool] = True
     reads_media: ClassVar[bool] = False

@@ -61,9 +61,8 @@ class ModelRoutesDialect(OpenAIDialect):
         segment = self.segment(name) if name.strip(".") else None
         if segment is None:
             raise ConfigError(f"model {name!r} is no alias or id of this service", call=f"models.{verb}")
-        patient = replace(options.timeouts, first_token=options.timeouts.load)
-        call = self.build_get(f"/models/{verb}/{segment}", f"models.{verb}", options, name)
-        return replace(call, timeouts=patient, replay=Replay.IF_UNSENT)
+        call = self.build_get(f"/models/{verb}/{segment}", f"models.{verb}", options.patient(), name)
+        return replace(call, replay=Replay.IF_UNSENT)
 
 
 def _parse_names(reply: Reply) -> list[str]:

@@ -16,7 +16,8 @@ from foundry_rest.errors.parsing import UNDECODABLE, error_in
 from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, ModelInfo, ServiceStatus, Usage
 from foundry_rest.schema.embeddings import EmbeddingReply, EmbeddingRequest
 from foundry_rest.schema.request import Message
-from foundry_rest.transport.call import Call, Options, Reply, decode_json, unreadable
+from foundry_rest.transport.call import Call, Options, Reply
+from foundry_rest.transport.json_codec import decode_json, unreadable
 
 _CHUNK = msgspec.json.Decoder(ChatChunk)
 #: Members of a message's part that hold more than text, as OpenAI spells them.

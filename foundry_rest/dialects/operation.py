@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, ClassVar, Generic, NoReturn, TypeVar
 import msgspec
 
 from foundry_rest.errors import UnsupportedByService
-from foundry_rest.transport.call import Call, Options, Replay, Reply, encode_json
+from foundry_rest.transport.call import Call, Options, Replay, Reply
+from foundry_rest.transport.json_codec import encode_json
 
 if TYPE_CHECKING:
     from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, ModelInfo, ServiceStatus
@@ -33,7 +34,7 @@ T = TypeVar("T", covariant=True)
 
 
 class Operation(msgspec.Struct, Generic[A, T], frozen=True):
-    """Hold one call and the pure function that reads its answer.
+    """One call and the pure function that reads its answer.
 
     Attributes:
         call: What to send.
@@ -45,13 +46,14 @@ class Operation(msgspec.Struct, Generic[A, T], frozen=True):
 
 
 class Dialect:
-    """Spell every operation; here each is unsupported.
+    """The spelling of every operation; here each is unsupported.
 
     Attributes:
         generation: Name in reports and errors.
         completes_by_stream: A plain completion must run over a stream, because closing a plain
             request does not stop the service's work.
         header_limit: Most bytes of request headers that the service bears, or ``None``.
+        asks_by_id: Requests on a model take its exact id alone; else the service knows its aliases, too.
         loads_by_alias: Loading takes the alias, and the service picks the variant; else it takes an id,
             and its refusal does not tell why.
         enforces_schema: ``response_format`` steers what the model writes; else it is ignored in silence.
@@ -64,6 +66,7 @@ class Dialect:
     generation: ClassVar[str] = "unknown"
     completes_by_stream: ClassVar[bool] = False
     header_limit: ClassVar[int | None] = None
+    asks_by_id: ClassVar[bool] = False
     loads_by_alias: ClassVar[bool] = False
     enforces_schema: ClassVar[bool] = True
     checks_tasks: ClassVar[bool] = True
@@ -218,17 +221,9 @@ class Dialect:
         self, method: str, path: str, label: str, options: Options, body: object, model: str = ""
     ) -> Call:
         """Return a call with a JSON body (``None`` for none) that may be asked twice."""
-        return Call(
-            method,
-            path,
-            None if body is None else encode_json(body),
-            Replay.ALWAYS,
-            options.timeouts,
-            options.until,
-            label=label,
-            model=model,
-            headers=options.headers,
-            cancel=options.cancel,
-            retries=options.retries,
-            header_limit=self.header_limit,
-        )
+        content = None if body is None else encode_json(body)
+        return Call(method, path, content, Replay.ALWAYS, options, label, model, self.header_limit)
+
+
+#: Speaks for a service that was not asked yet: it has nothing.
+UNKNOWN = Dialect()

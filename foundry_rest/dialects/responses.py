@@ -21,7 +21,8 @@ from foundry_rest.dialects.responses_parsing import (
 )
 from foundry_rest.schema.response_request import check_page, check_response_id
 from foundry_rest.schema.responses import InputItem, Response, ResponseEvent, ResponsePage, ResponseRequest
-from foundry_rest.transport.call import Call, Options, Replay, Reply, encode_json
+from foundry_rest.transport.call import Call, Options, Replay, Reply
+from foundry_rest.transport.json_codec import encode_json
 
 PATH = "/v1/responses"
 

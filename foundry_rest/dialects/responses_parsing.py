@@ -23,7 +23,8 @@ from foundry_rest.schema.responses import (
     ResponseFailure,
     ResponsePage,
 )
-from foundry_rest.transport.call import Reply, decode_json, unreadable
+from foundry_rest.transport.call import Reply
+from foundry_rest.transport.json_codec import decode_json, unreadable
 
 T = TypeVar("T")
 

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from foundry_rest import clock
-from foundry_rest.config import Timeouts, is_loopback
-from foundry_rest.dialects.operation import Dialect
+from foundry_rest.config import is_loopback
+from foundry_rest.dialects.operation import Operation
 from foundry_rest.errors import BadRequest, ConfigError
 from foundry_rest.models.tasks import SPEECH, check_task
 from foundry_rest.schema.audio import (
     Transcription,
+    TranscriptionChunk,
     TranscriptionRequest,
     build_transcription_request,
 )
-from foundry_rest.services.context import Context, with_model
+from foundry_rest.services.context import Context
+from foundry_rest.services.target import Target
 from foundry_rest.stream.transcription import TranscriptionStream
-from foundry_rest.transport.call import Call, CancelToken, Options
+from foundry_rest.transport.call import CallOptions, Options, Reply
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 #: Label of the whole operation in logs, metrics and errors.
 _WHOLE = "audio.transcribe"
@@ -34,7 +39,7 @@ _ELSEWHERE = (
 
 
 class Audio:
-    """Ask what is said in audio files."""
+    """The audio endpoint: what is said in files of the service's machine."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -47,11 +52,7 @@ class Audio:
         language: str | None = None,
         temperature: float | None = None,
         prompt: str | None = None,
-        timeout: float | Timeouts | None = None,
-        deadline: float | None = None,
-        headers: Mapping[str, str] | None = None,
-        cancel: CancelToken | None = None,
-        retries: int | None = None,
+        **options: Unpack[CallOptions],
     ) -> Transcription:
         """Return what is said in an audio file.
 
@@ -64,11 +65,7 @@ class Audio:
             language: What is spoken, such as ``"en"``; 2.2.1 takes a language it does not know for English.
             temperature: 0 to 1.
             prompt: What came before, or a hint of names and style; 2.2.1 takes it and ignores it.
-            timeout: Seconds of silence borne in one attempt, or a whole set.
-            deadline: Seconds for the whole call, retries included.
-            headers: Added to this request.
-            cancel: Ends the call from another thread.
-            retries: Tries after the first, in place of the client's number.
+            options: Options of the call, see ``CallOptions``.
 
         Raises:
             ConfigError: The file cannot be read here, the service is on another machine, the model is not
@@ -81,13 +78,18 @@ class Audio:
             Cancelled: It was ended from another thread.
         """
         started = clock.monotonic()
-        options = self._context.options(timeout, deadline, headers, cancel, retries)
+        checked = self._context.options(**options)
         request = self._request(path, model, language, temperature, prompt)
-        dialect = self._speak(options)
-        if dialect.completes_by_stream:
-            return self._open(dialect, request, options, started, _WHOLE).gather()
-        operation = dialect.transcribe(request, options)
-        return self._context.ask(replace(operation, call=self._checked(dialect, operation.call)))
+        self._check_place(checked)
+        if self._context.dialect_for(checked).completes_by_stream:
+            return self._open(request, checked, started, _WHOLE).gather()
+
+        def build(target: Target) -> Operation[Reply, Transcription]:
+            return target.dialect.transcribe(target.named(request), checked)
+
+        build(self._context.target(checked))  # what this service has no route for is said before it is asked
+        self._check_task(request, checked, _WHOLE)
+        return self._context.ask(build, checked, model=request.model)
 
     def transcribe_stream(
         self,
@@ -97,20 +99,17 @@ class Audio:
         language: str | None = None,
         temperature: float | None = None,
         prompt: str | None = None,
-        timeout: float | Timeouts | None = None,
-        deadline: float | None = None,
-        headers: Mapping[str, str] | None = None,
-        cancel: CancelToken | None = None,
-        retries: int | None = None,
+        **options: Unpack[CallOptions],
     ) -> TranscriptionStream:
         """Return what is said in an audio file as an open stream of pieces; its first event has come.
 
         Args and errors are those of ``transcribe``.
         """
         started = clock.monotonic()
-        options = self._context.options(timeout, deadline, headers, cancel, retries)
+        checked = self._context.options(**options)
         request = self._request(path, model, language, temperature, prompt)
-        return self._open(self._speak(options), request, options, started, "audio.transcribe_stream")
+        self._check_place(checked)
+        return self._open(request, checked, started, "audio.transcribe_stream")
 
     def _request(
         self,
@@ -128,35 +127,41 @@ class Audio:
             prompt=prompt,
         )
 
-    def _speak(self, options: Options) -> Dialect:
-        """Return the dialect of the service, which must be on this machine."""
-        url = self._context.locate()
+    def _check_place(self, options: Options) -> None:
+        """Refuse a service on another machine: it would open its own file of that name, or none."""
+        url = self._context.target(options).url
         if not is_loopback(url):
             raise ConfigError("the service is on another machine", call=_WHOLE, url=url, advice=_ELSEWHERE)
-        return self._context.speak(options)
 
-    def _checked(self, dialect: Dialect, call: Call) -> Call:
-        """Return the call for a model that may be for speech, by the id that was learnt."""
-        check_task(self._context, dialect, call, "speech", lambda task: task in ("", SPEECH))
-        return with_model(call, self._context.names.id_of(call.model)) or call
+    def _check_task(self, request: TranscriptionRequest, options: Options, label: str) -> None:
+        """Refuse a model that is known not to be for speech."""
+        check_task(
+            self._context,
+            request.model,
+            options,
+            call=label,
+            purpose="speech",
+            fits=lambda task: task in ("", SPEECH),
+        )
 
     def _open(
-        self,
-        dialect: Dialect,
-        request: TranscriptionRequest,
-        options: Options,
-        started: float,
-        label: str,
+        self, request: TranscriptionRequest, options: Options, started: float, label: str
     ) -> TranscriptionStream:
-        operation = dialect.transcribe_stream(request, options)
-        call = self._checked(dialect, replace(operation.call, label=label))
+        def build(target: Target) -> Operation[bytes, TranscriptionChunk]:
+            operation = target.dialect.transcribe_stream(target.named(request), options)
+            return replace(operation, call=replace(operation.call, label=label))
+
+        self._context.dialect_for(options)
+        build(self._context.target(options))  # what this service has no route for is said before it is asked
+        self._check_task(request, options, label)
         try:
-            opened = self._context.sender.open(call)
+            return self._context.open(
+                TranscriptionStream, build, options, model=request.model, started=started
+            )
         except BadRequest as error:
             if _NOT_THERE in error.body:  # it is: we have looked at it
                 error.advice = _ELSEWHERE
             raise
-        return TranscriptionStream(opened, operation.parse, call, started, self._context.emit)
 
 
 def audio_file(path: object) -> str:

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, TypeVar, overload
 
+from msgspec.structs import replace
+
 from foundry_rest import clock
-from foundry_rest.config import MAX_REASKS, MAX_TURNS, Timeouts, whole_number
-from foundry_rest.dialects.operation import Dialect
+from foundry_rest.checks import whole_number
+from foundry_rest.config import MAX_REASKS, MAX_TURNS
+from foundry_rest.dialects.operation import Operation
 from foundry_rest.errors import ConfigError
-from foundry_rest.schema import ChatChunk, ChatParams, ChatReply, ChatRequest, Message, build_chat_request
+from foundry_rest.schema import ChatChunk, ChatParams, ChatReply, ChatRequest, build_chat_request
+from foundry_rest.schema.prompt import Conversation, one_of
 from foundry_rest.services.context import Context
+from foundry_rest.services.target import Target
 from foundry_rest.stream import ChatStream
-from foundry_rest.transport.call import CancelToken, Options, Reply
+from foundry_rest.transport.call import CallOptions, Options, Reply
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -22,8 +27,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class ChatArguments(ChatParams, CallOptions, total=False):
+    """The keyword arguments of a chat call: parameters of the request, and options of the call."""
+
+
 class Chat:
-    """Ask a chat model."""
+    """The chat endpoint."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -31,91 +40,69 @@ class Chat:
     @overload
     def complete(
         self,
-        messages: str | Iterable[Message],
-        /,
+        messages: Conversation | None = None,
         *,
+        prompt: Conversation | None = None,
         model: str | None = None,
         system: str | None = None,
-        timeout: float | Timeouts | None = None,
-        deadline: float | None = None,
-        headers: Mapping[str, str] | None = None,
-        cancel: CancelToken | None = None,
-        retries: int | None = None,
         parse: None = None,
         response_model: None = None,
-        **params: Unpack[ChatParams],
+        **given: Unpack[ChatArguments],
     ) -> ChatReply: ...
 
     @overload
     def complete(
         self,
-        messages: str | Iterable[Message],
-        /,
+        messages: Conversation | None = None,
         *,
+        prompt: Conversation | None = None,
         model: str | None = None,
         system: str | None = None,
-        timeout: float | Timeouts | None = None,
-        deadline: float | None = None,
-        headers: Mapping[str, str] | None = None,
-        cancel: CancelToken | None = None,
-        retries: int | None = None,
         parse: Callable[[Reply], T],
         response_model: None = None,
-        **params: Unpack[ChatParams],
+        **given: Unpack[ChatArguments],
     ) -> T: ...
 
     @overload
     def complete(
         self,
-        messages: str | Iterable[Message],
-        /,
+        messages: Conversation | None = None,
         *,
+        prompt: Conversation | None = None,
         model: str | None = None,
         system: str | None = None,
-        timeout: float | Timeouts | None = None,
-        deadline: float | None = None,
-        headers: Mapping[str, str] | None = None,
-        cancel: CancelToken | None = None,
-        retries: int | None = None,
         response_model: type[T],
         max_reasks: int = MAX_REASKS,
-        **params: Unpack[ChatParams],
+        **given: Unpack[ChatArguments],
     ) -> T: ...
 
     def complete(
         self,
-        messages: str | Iterable[Message],
-        /,
+        messages: Conversation | None = None,
         *,
+        prompt: Conversation | None = None,
         model: str | None = None,
         system: str | None = None,
-        timeout: float | Timeouts | None = None,
-        deadline: float | None = None,
-        headers: Mapping[str, str] | None = None,
-        cancel: CancelToken | None = None,
-        retries: int | None = None,
         parse: Callable[[Reply], T] | None = None,
         response_model: type[T] | None = None,
         max_reasks: int = MAX_REASKS,
-        **params: Unpack[ChatParams],
+        **given: Unpack[ChatArguments],
     ) -> ChatReply | T:
         """Return the whole answer to a prompt or a conversation.
 
         Args:
             messages: The user's prompt, or OpenAI messages.
+            prompt: Another name for ``messages``.
             model: Alias or id; the client's default when not given.
             system: Put before the messages as a system message.
-            timeout: Seconds of silence borne in one attempt, or a whole set.
-            deadline: Seconds for the whole call, retries included.
-            headers: Added to this request.
-            cancel: Ends the call from another thread.
-            retries: Tries after the first, in place of the client's number.
             parse: Reads the plain HTTP answer in place of this package; its result is returned. The
                 request is then sent as a plain one, which 2.x does not stop when it is given up.
             response_model: Type of the answer, which is returned in place of the reply: a msgspec Struct,
                 dataclass, TypedDict, pydantic model, or another type that msgspec reads.
             max_reasks: Further questions when an answer does not fit ``response_model``.
-            params: ``max_tokens``, ``temperature``, ``tools`` and others, see ``ChatParams``.
+            given: Options of the call (``timeout``, ``deadline``, ``retries``, ``headers``, ``cancel``, see
+                ``CallOptions``) and parameters of the request: ``max_tokens``, ``temperature``, ``tools`` and
+                others, see ``ChatParams``.
 
         Raises:
             ConfigError: The input cannot be sent.
@@ -125,8 +112,8 @@ class Chat:
             DeadlineExceeded: The time for the whole call ran out.
             Cancelled: It was ended from another thread.
         """
-        options = self._context.options(timeout, deadline, headers, cancel, retries)
-        request = self._request(messages, model, system, params)
+        options, params = self._context.split(given)
+        request = self._request(one_of(prompt, messages), model, system, params)
         if response_model is not None:
             from foundry_rest.endpoints.structured import ask_structured, check_structured
             from foundry_rest.schema.structure import structure_of
@@ -136,43 +123,41 @@ class Chat:
                 lambda question: self._whole(question, options),
                 request,
                 structure_of(response_model),
-                enforced=self._context.speak(options).enforces_schema,
+                enforced=self._context.dialect_for(options).enforces_schema,
                 max_reasks=max_reasks,
                 place=lambda: self._place("chat.complete", request),
             )
         if parse is not None:
-            dialect = self._context.speak(options)
-            return parse(self._context.sender.send(dialect.chat(request, options).call))
+            return self._plain(request, options, parse)
         return self._whole(request, options)
 
     def run_tools(
         self,
-        messages: str | Iterable[Message],
-        /,
+        messages: Conversation | None = None,
         *,
         functions: Iterable[Callable[..., object]],
+        prompt: Conversation | None = None,
         max_turns: int = MAX_TURNS,
         model: str | None = None,
         system: str | None = None,
-        timeout: float | Timeouts | None = None,
-        deadline: float | None = None,
-        headers: Mapping[str, str] | None = None,
-        cancel: CancelToken | None = None,
-        retries: int | None = None,
-        **params: Unpack[ChatParams],
+        **given: Unpack[ChatArguments],
     ) -> ToolRun:
         """Let the model call functions until it has its answer.
 
         Several calls of one answer are made in order. A name or arguments that are wrong are told to the
         model; what a function raises reaches you as it is. ``tool_choice="required"`` holds for the first
         answer alone, and ``"auto"`` after it; give it where a model writes of a call in place of making one,
-        as some do on 0.x and 1.x (Foundry-Local issues 142, 346). Further args are those of ``complete``.
+        as some do on 0.x and 1.x (Foundry-Local issues 142, 346). Further args are those of ``complete``; a
+        ``deadline`` is for the whole run, the functions' own time included.
 
         Args:
             messages: The user's prompt, or OpenAI messages.
             functions: Plain functions, described to the model as ``foundry_rest.schema.tools.Tool`` tells.
+            prompt: Another name for ``messages``.
             max_turns: Answers of the model, the last one included.
-            deadline: Seconds for the whole run, the functions' own time included.
+            model: Alias or id; the client's default when not given.
+            system: Put before the messages as a system message.
+            given: As for ``complete``.
 
         Raises:
             ConfigError: A function cannot be described, or its result is not JSON.
@@ -181,13 +166,13 @@ class Chat:
         """
         from foundry_rest.endpoints.tool_loop import run_loop, tools_of
 
-        options = self._context.options(timeout, deadline, headers, cancel, retries)
+        options, params = self._context.split(given)
         whole_number("max_turns", max_turns, 1)
         if "tools" in params:
             raise ConfigError("tools cannot be given to run_tools(): functions takes their place")
         tools = tools_of(functions)
-        given = {**params, "tools": [tool.spec for tool in tools.values()]}
-        request = self._request(messages, model, system, given)
+        described = {**params, "tools": [tool.spec for tool in tools.values()]}
+        request = self._request(one_of(prompt, messages), model, system, described)
         return run_loop(
             lambda question: self._whole(question, options),
             request,
@@ -198,37 +183,35 @@ class Chat:
 
     def count_tokens(
         self,
-        messages: str | Iterable[Message],
-        /,
+        messages: Conversation | None = None,
         *,
+        prompt: Conversation | None = None,
         model: str | None = None,
         system: str | None = None,
-        timeout: float | Timeouts | None = None,
-        deadline: float | None = None,
+        **options: Unpack[CallOptions],
     ) -> int:
         """Return how many tokens a prompt or a conversation has, by the model's own tokenizer.
 
         Raises:
             UnsupportedByService: Only 0.x has a route for it.
         """
-        options = self._context.options(timeout, deadline)
-        request = self._request(messages, model, system, {})
-        return self._context.ask(self._context.speak(options).count_tokens(request, options))
+        checked = self._context.options(**options)
+        request = self._request(one_of(prompt, messages), model, system, {})
+        return self._context.ask(
+            lambda target: target.dialect.count_tokens(target.named(request), checked),
+            checked,
+            model=request.model,
+        )
 
     def stream(
         self,
-        messages: str | Iterable[Message],
-        /,
+        messages: Conversation | None = None,
         *,
+        prompt: Conversation | None = None,
         model: str | None = None,
         system: str | None = None,
-        timeout: float | Timeouts | None = None,
-        deadline: float | None = None,
-        headers: Mapping[str, str] | None = None,
-        cancel: CancelToken | None = None,
-        retries: int | None = None,
         parse: Callable[[bytes], ChatChunk] | None = None,
-        **params: Unpack[ChatParams],
+        **given: Unpack[ChatArguments],
     ) -> ChatStream:
         """Return the answer as an open stream of chunks; its first event has come.
 
@@ -241,48 +224,51 @@ class Chat:
             DeadlineExceeded: The time for the whole call ran out.
         """
         started = clock.monotonic()
-        options = self._context.options(timeout, deadline, headers, cancel, retries)
-        request = self._request(messages, model, system, params)
-        return self._open(self._context.speak(options), request, options, started, "chat.stream", parse)
+        options, params = self._context.split(given)
+        request = self._request(one_of(prompt, messages), model, system, params)
+        return self._open(request, options, started, "chat.stream", parse)
 
     def _request(
-        self,
-        messages: str | Iterable[Message],
-        model: str | None,
-        system: str | None,
-        params: Mapping[str, object],
+        self, messages: Conversation, model: str | None, system: str | None, params: Mapping[str, object]
     ) -> ChatRequest:
-        context = self._context
-        name = context.config.model if model is None else model
-        model_id = context.names.id_of(name) if isinstance(name, str) else None
+        config = self._context.config
         return build_chat_request(
             messages,
-            model=name,
-            model_id=model_id,
-            max_tokens=context.config.max_tokens,
+            model=config.model if model is None else model,
+            max_tokens=config.max_tokens,
             system=system,
             params=params,
         )
 
     def _whole(self, request: ChatRequest, options: Options) -> ChatReply:
         started = clock.monotonic()
-        dialect = self._context.speak(options)
-        if dialect.completes_by_stream:
-            return self._open(dialect, request, options, started, "chat.complete").gather()
-        return self._context.ask(dialect.chat(request, options))
+        if self._context.dialect_for(options).completes_by_stream:
+            return self._open(request, options, started, "chat.complete").gather()
+        return self._context.ask(
+            lambda target: target.dialect.chat(target.named(request), options), options, model=request.model
+        )
+
+    def _plain(self, request: ChatRequest, options: Options, parse: Callable[[Reply], T]) -> T:
+        """Return what the caller's own function reads from the plain answer."""
+
+        def build(target: Target) -> Operation[Reply, T]:
+            return Operation(target.dialect.chat(target.named(request), options).call, parse)
+
+        return self._context.ask(build, options, model=request.model)
 
     def _place(self, call: str, request: ChatRequest) -> dict[str, str]:
-        return {"call": call, "url": self._context.locate(), "model": request.model}
+        return {"call": call, "url": self._context.url(), "model": request.model}
 
     def _open(
         self,
-        dialect: Dialect,
         request: ChatRequest,
         options: Options,
         started: float,
         label: str,
         parse: Callable[[bytes], ChatChunk] | None = None,
     ) -> ChatStream:
-        operation = dialect.chat_stream(request, options, label)
-        opened = self._context.sender.open(operation.call)
-        return ChatStream(opened, parse or operation.parse, operation.call, started, self._context.emit)
+        def build(target: Target) -> Operation[bytes, ChatChunk]:
+            operation = target.dialect.chat_stream(target.named(request), options, label)
+            return operation if parse is None else replace(operation, parse=parse)
+
+        return self._context.open(ChatStream, build, options, model=request.model, started=started)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from foundry_rest import clock
-from foundry_rest.config import Timeouts, whole_number
+from foundry_rest.checks import whole_number
 from foundry_rest.dialects.embeddings import join_batches
-from foundry_rest.dialects.operation import Dialect
 from foundry_rest.errors import ContextLengthExceeded, InvalidReply, ServiceTimeout
 from foundry_rest.models.tasks import CHAT, SPEECH, check_task
 from foundry_rest.schema.embeddings import EmbeddingReply, EmbeddingRequest, build_embedding_request
 from foundry_rest.services.context import Context
-from foundry_rest.transport.call import CancelToken, Options
+from foundry_rest.transport.call import CallOptions, Options
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 #: Texts in one request. The service takes them one after the other, sends nothing until the last is done,
 #: and goes on when nobody waits any more (2.2.1), so a request should be short: at 32 a text may take 0.9 s
@@ -22,7 +25,7 @@ BATCH = 32
 
 
 class Embeddings:
-    """Ask for vectors."""
+    """The embeddings endpoint."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -33,11 +36,7 @@ class Embeddings:
         *,
         model: str | None = None,
         batch_size: int = BATCH,
-        timeout: float | Timeouts | None = None,
-        deadline: float | None = None,
-        headers: Mapping[str, str] | None = None,
-        cancel: CancelToken | None = None,
-        retries: int | None = None,
+        **options: Unpack[CallOptions],
     ) -> EmbeddingReply:
         """Return one vector a text, in the order of the texts.
 
@@ -49,12 +48,9 @@ class Embeddings:
                 text that is empty.
             model: Alias or id of a model for embeddings; the client's default when not given.
             batch_size: Texts in one request.
-            timeout: Seconds of silence borne in one request, or a whole set; a request is silent until
-                its last text is done.
-            deadline: Seconds for all requests together.
-            headers: Added to each request.
-            cancel: Ends the call from another thread.
-            retries: Tries of one request after the first, in place of the client's number.
+            options: Options of the call, see ``CallOptions``: ``timeout`` bounds the silence of one request,
+                which lasts until its last text is done, ``retries`` the tries of one request, ``deadline``
+                all requests together.
 
         Raises:
             ConfigError: There is no text, one cannot be sent, or the model is not for embeddings.
@@ -69,22 +65,25 @@ class Embeddings:
         whole_number("batch_size", batch_size, 1)
         name = self._context.config.model if model is None else model
         request = build_embedding_request(input, model=name)
-        options = self._context.options(timeout, deadline, headers, cancel, retries)
-        dialect = self._context.speak(options)
-        textless = dialect.embed(EmbeddingRequest(request.model, [], request.id), options)
-        check_task(self._context, dialect, textless.call, "embeddings", _fits)
+        checked = self._context.options(**options)
+        self._check(request, checked)
         starts = range(0, len(request.texts), batch_size)
-        batches = [self._ask(request, at, at + batch_size, dialect, options) for at in starts]
+        batches = [self._ask(request, at, at + batch_size, checked) for at in starts]
         return self._join(batches, request, started)
 
-    def _ask(
-        self, request: EmbeddingRequest, start: int, end: int, dialect: Dialect, options: Options
-    ) -> EmbeddingReply:
-        """Ask for one batch, by the id that an earlier one may have learnt."""
-        id_ = self._context.names.id_of(request.model)
-        batch = EmbeddingRequest(request.model, request.texts[start:end], id_)
+    def _check(self, request: EmbeddingRequest, options: Options) -> None:
+        """Refuse a service without a route for it, and a model that is known not to be for it."""
+        dialect = self._context.dialect_for(options)
+        call = dialect.embed(EmbeddingRequest(request.model, [], request.id), options).call
+        check_task(self._context, request.model, options, call=call.label, purpose="embeddings", fits=_fits)
+
+    def _ask(self, request: EmbeddingRequest, start: int, end: int, options: Options) -> EmbeddingReply:
+        """Ask for one batch."""
+        batch = EmbeddingRequest(request.model, request.texts[start:end], request.id)
         try:
-            return self._context.ask(dialect.embed(batch, options))
+            return self._context.ask(
+                lambda target: target.dialect.embed(target.named(batch), options), options, model=batch.model
+            )
         except ContextLengthExceeded as error:
             error.advice = f"A text in input[{start}:{end}] is longer than the model can read: split it."
             raise

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TypeVar, overload
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from foundry_rest.config import Timeouts
+from msgspec.structs import replace
+
+from foundry_rest.dialects.operation import Operation
 from foundry_rest.errors import ConfigError
-from foundry_rest.schema.request import check_json
+from foundry_rest.schema.json_values import check_json
 from foundry_rest.services.context import Context
-from foundry_rest.services.target import Service
-from foundry_rest.transport.call import Call, CancelToken, Options, Replay, Reply, encode_json
+from foundry_rest.services.target import Target
+from foundry_rest.transport.call import Call, CallOptions, Options, Replay, Reply
+from foundry_rest.transport.json_codec import encode_json
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 T = TypeVar("T")
 
 
 class Raw:
-    """Send requests of the caller's own making."""
+    """The endpoint for requests of the caller's own making."""
 
-    def __init__(self, context: Context, service: Service) -> None:
-        self._context, self._service = context, service
+    def __init__(self, context: Context) -> None:
+        self._context = context
 
     @overload
     def request(
@@ -29,12 +35,8 @@ class Raw:
         *,
         json: object = None,
         replay: Replay = Replay.IF_UNSENT,
-        timeout: float | Timeouts | None = None,
-        deadline: float | None = None,
-        headers: Mapping[str, str] | None = None,
-        cancel: CancelToken | None = None,
-        retries: int | None = None,
         parse: None = None,
+        **options: Unpack[CallOptions],
     ) -> Reply: ...
 
     @overload
@@ -45,12 +47,8 @@ class Raw:
         *,
         json: object = None,
         replay: Replay = Replay.IF_UNSENT,
-        timeout: float | Timeouts | None = None,
-        deadline: float | None = None,
-        headers: Mapping[str, str] | None = None,
-        cancel: CancelToken | None = None,
-        retries: int | None = None,
         parse: Callable[[Reply], T],
+        **options: Unpack[CallOptions],
     ) -> T: ...
 
     def request(
@@ -60,12 +58,8 @@ class Raw:
         *,
         json: object = None,
         replay: Replay = Replay.IF_UNSENT,
-        timeout: float | Timeouts | None = None,
-        deadline: float | None = None,
-        headers: Mapping[str, str] | None = None,
-        cancel: CancelToken | None = None,
-        retries: int | None = None,
         parse: Callable[[Reply], T] | None = None,
+        **options: Unpack[CallOptions],
     ) -> Reply | T:
         """Send any request through the same deadlines, retries and error classes.
 
@@ -75,24 +69,26 @@ class Raw:
             json: Body, or ``None`` for none.
             replay: ``Replay.ALWAYS`` if asking twice is harmless; by default a request is repeated
                 only when it cannot have begun.
-            timeout, deadline, headers, cancel, retries: For this call.
             parse: Reads the answer; its result is returned.
+            options: Options of the call, see ``CallOptions``.
 
         Raises:
             ConfigError: The path or the body cannot be sent.
             ServiceError: The service answered 300 or more.
             TransportError: No whole answer came.
         """
-        options = self._context.options(timeout, deadline, headers, cancel, retries)
-        self._service.locate(options)  # within the call's bounds; the transport has none for it
-        call = build_raw_call(method, path, json, replay, options, self._service.header_limit)
-        reply = self._context.sender.send(call)
-        return reply if parse is None else parse(reply)
+        checked = self._context.options(**options)
+        call = build_raw_call(method, path, json, replay, checked)
+        read: Callable[[Reply], Any] = parse or _as_it_is
+
+        def build(target: Target) -> Operation[Reply, Any]:
+            return Operation(replace(call, header_limit=target.header_limit), read)
+
+        answer: Reply | T = self._context.ask(build, checked, recognise=False)
+        return answer
 
 
-def build_raw_call(
-    method: str, path: str, json: object, replay: Replay, options: Options, header_limit: int | None
-) -> Call:
+def build_raw_call(method: str, path: str, json: object, replay: Replay, options: Options) -> Call:
     """Return the call for a route of the caller's choice.
 
     Raises:
@@ -101,16 +97,8 @@ def build_raw_call(
     if not isinstance(method, str) or not (method.isascii() and method.isalpha()):
         raise ConfigError(f"method must be an HTTP verb such as 'GET', not {method!r}")
     check_json(json, "json")
-    return Call(
-        method.upper(),
-        path,
-        None if json is None else encode_json(json),
-        replay,
-        options.timeouts,
-        options.until,
-        label="request",
-        headers=options.headers,
-        cancel=options.cancel,
-        retries=options.retries,
-        header_limit=header_limit,
-    )
+    return Call(method.upper(), path, None if json is None else encode_json(json), replay, options)
+
+
+def _as_it_is(reply: Reply) -> Reply:
+    return reply

@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from foundry_rest import clock
-from foundry_rest.config import Timeouts
-from foundry_rest.dialects.operation import Dialect
 from foundry_rest.errors import NotFound
 from foundry_rest.schema.response_request import build_response_request, check_page, check_response_id
 from foundry_rest.schema.responses import (
@@ -26,7 +24,7 @@ from foundry_rest.schema.responses import (
 )
 from foundry_rest.services.context import Context
 from foundry_rest.stream.responses import ResponseStream
-from foundry_rest.transport.call import CancelToken, Options
+from foundry_rest.transport.call import CallOptions, Options
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -45,8 +43,12 @@ _NOT_KEPT = (
 _GONE = ("previous response not found", "conversation history for", "the response '")
 
 
+class ResponseArguments(ResponseParams, CallOptions, total=False):
+    """The keyword arguments of a response: parameters of the request, and options of the call."""
+
+
 class Responses:
-    """Ask through the Responses API, which can remember."""
+    """The Responses endpoint, which can remember."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -57,26 +59,16 @@ class Responses:
         /,
         *,
         model: str | None = None,
-        timeout: float | Timeouts | None = None,
-        deadline: float | None = None,
-        headers: Mapping[str, str] | None = None,
-        cancel: CancelToken | None = None,
-        retries: int | None = None,
-        **params: Unpack[ResponseParams],
+        **given: Unpack[ResponseArguments],
     ) -> Response:
         """Return the whole response to a prompt or to the items of a conversation.
 
         Args:
             input: The user's prompt, or OpenAI input items; those of an earlier response's output will do.
             model: Alias or id; the client's default when not given.
-            timeout: Seconds of silence borne in one attempt, or a whole set.
-            deadline: Seconds for the whole call, retries included.
-            headers: Added to this request.
-            cancel: Ends the call from another thread.
-            retries: Tries after the first, in place of the client's number.
-            params: ``instructions``, ``max_output_tokens``, ``store``, ``previous_response_id``, ``tools``
-                and others, see ``ResponseParams``. With ``store=True`` the request is repeated only when
-                it cannot have begun.
+            given: Options of the call, see ``CallOptions``, and parameters: ``instructions``,
+                ``max_output_tokens``, ``store``, ``previous_response_id``, ``tools`` and others, see
+                ``ResponseParams``. A request with ``store=True`` is repeated only when it cannot have begun.
 
         Raises:
             ConfigError: The input cannot be sent.
@@ -88,14 +80,18 @@ class Responses:
             Cancelled: It was ended from another thread.
         """
         started = clock.monotonic()
-        options = self._context.options(timeout, deadline, headers, cancel, retries)
+        options, params = self._context.split(given)
         request = self._request(input, model, params)
-        dialect = self._context.speak(options)
+        dialect = self._context.dialect_for(options)
         with _advised(_RESEND):
             if dialect.completes_by_stream:
-                return self._open(dialect, request, options, started, "responses.create").gather()
-            self._confirm_previous(dialect, request, options)
-            return self._context.ask(dialect.create_response(request, options))
+                return self._open(request, options, started, "responses.create").gather()
+            self._confirm_previous(request, options)
+            return self._context.ask(
+                lambda target: target.dialect.create_response(target.named(request), options),
+                options,
+                model=request.model,
+            )
 
     def stream(
         self,
@@ -103,12 +99,7 @@ class Responses:
         /,
         *,
         model: str | None = None,
-        timeout: float | Timeouts | None = None,
-        deadline: float | None = None,
-        headers: Mapping[str, str] | None = None,
-        cancel: CancelToken | None = None,
-        retries: int | None = None,
-        **params: Unpack[ResponseParams],
+        **given: Unpack[ResponseArguments],
     ) -> ResponseStream:
         """Return the response as an open stream of events; its first event has come.
 
@@ -123,33 +114,27 @@ class Responses:
             UnsupportedByService: This generation has no Responses API; 1.x goes on from one turn only.
         """
         started = clock.monotonic()
-        options = self._context.options(timeout, deadline, headers, cancel, retries)
+        options, params = self._context.split(given)
         request = self._request(input, model, params)
         with _advised(_RESEND):
-            return self._open(self._context.speak(options), request, options, started, "responses.stream")
+            return self._open(request, options, started, "responses.stream")
 
-    def get(
-        self, id: str, /, *, timeout: float | Timeouts | None = None, deadline: float | None = None
-    ) -> Response:
+    def get(self, id: str, /, **options: Unpack[CallOptions]) -> Response:
         """Return a stored response.
 
         Args:
             id: As in ``Response.id``.
-            timeout: Seconds of silence borne in one attempt, or a whole set.
-            deadline: Seconds for the whole call, retries included.
 
         Raises:
             NotFound: The service does not keep it, or no longer.
             ServiceError: It is a response that failed.
         """
-        options = self._context.options(timeout, deadline)
+        checked = self._context.options(**options)
         check_response_id(id)
         with _advised(_NOT_KEPT):
-            return self._context.ask(self._context.speak(options).get_response(id, options))
+            return self._context.ask(lambda target: target.dialect.get_response(id, checked), checked)
 
-    def delete(
-        self, id: str, /, *, timeout: float | Timeouts | None = None, deadline: float | None = None
-    ) -> None:
+    def delete(self, id: str, /, **options: Unpack[CallOptions]) -> None:
         """Forget a stored response; the session that held its model in memory ends.
 
         What goes on from it by ``previous_response_id`` cannot be gone on from either, afterwards. Args
@@ -158,11 +143,11 @@ class Responses:
         Raises:
             NotFound: The service does not keep it, or no longer.
         """
-        options = self._context.options(timeout, deadline)
+        checked = self._context.options(**options)
         check_response_id(id)
         with _advised(_NOT_KEPT):
             try:
-                self._context.ask(self._context.speak(options).delete_response(id, options))
+                self._context.ask(lambda target: target.dialect.delete_response(id, checked), checked)
             except NotFound as error:
                 # An earlier try whose answer was lost has deleted it.
                 if not (_is_gone(error) and len(error.attempts) > 1):
@@ -173,33 +158,27 @@ class Responses:
         *,
         limit: int | None = None,
         after: str | None = None,
-        timeout: float | Timeouts | None = None,
-        deadline: float | None = None,
+        **options: Unpack[CallOptions],
     ) -> ResponsePage:
         """Return one page of the stored responses; ``iterate`` goes through all pages.
 
         Args:
             limit: Most responses of a page, 1 to 100; 20 by the service's default.
             after: Id of the last one of the page before.
-            timeout: Seconds of silence borne in one attempt, or a whole set.
-            deadline: Seconds for the whole call, retries included.
         """
-        options = self._context.options(timeout, deadline)
+        checked = self._context.options(**options)
         check_page(limit, after)
-        dialect = self._context.speak(options)
-        return self._context.ask(dialect.list_responses(options, limit=limit, after=after))
+        return self._context.ask(
+            lambda target: target.dialect.list_responses(checked, limit=limit, after=after), checked
+        )
 
-    def iterate(
-        self, *, timeout: float | Timeouts | None = None, deadline: float | None = None
-    ) -> Iterator[Response]:
+    def iterate(self, **options: Unpack[CallOptions]) -> Iterator[Response]:
         """Yield every stored response, page by page, each once; they may be deleted on the way.
 
-        Args:
-            timeout: Seconds of silence borne in one attempt of one page, or a whole set.
-            deadline: Seconds for one page.
+        The options are those of one page's request.
         """
         seen: set[str] = set()
-        page = self.list(timeout=timeout, deadline=deadline)
+        page = self.list(**options)
         # 2.x begins anew after an id that it does not know (any more): without the memory of what was
         # there this would have no end.
         while fresh := [response for response in page if response.id not in seen]:
@@ -207,11 +186,9 @@ class Responses:
             yield from fresh
             if not page.has_more:
                 return
-            page = self.list(after=page.last_id or fresh[-1].id, timeout=timeout, deadline=deadline)
+            page = self.list(after=page.last_id or fresh[-1].id, **options)
 
-    def input_items(
-        self, id: str, /, *, timeout: float | Timeouts | None = None, deadline: float | None = None
-    ) -> InputItems:
+    def input_items(self, id: str, /, **options: Unpack[CallOptions]) -> InputItems:
         """Return what a stored response was asked: the items of its own turn, not of those before.
 
         Args are those of ``get``.
@@ -219,41 +196,45 @@ class Responses:
         Raises:
             NotFound: The service does not keep it, or no longer.
         """
-        options = self._context.options(timeout, deadline)
+        checked = self._context.options(**options)
         check_response_id(id)
         with _advised(_NOT_KEPT):
-            return self._context.ask(self._context.speak(options).input_items(id, options))
+            return self._context.ask(lambda target: target.dialect.input_items(id, checked), checked)
 
     def _request(
         self, input: str | Iterable[Item | OutputItem], model: str | None, params: Mapping[str, object]
     ) -> ResponseRequest:
-        context = self._context
-        name = context.config.model if model is None else model
+        config = self._context.config
         return build_response_request(
             input,
-            model=name,
-            model_id=context.names.id_of(name) if isinstance(name, str) else None,
-            max_output_tokens=context.config.max_tokens,
+            model=config.model if model is None else model,
+            max_output_tokens=config.max_tokens,
             params=params,
         )
 
-    def _open(
-        self, dialect: Dialect, request: ResponseRequest, options: Options, started: float, label: str
-    ) -> ResponseStream:
-        self._confirm_previous(dialect, request, options)
-        operation = dialect.stream_response(request, options, label)
-        opened = self._context.sender.open(operation.call)
-        return ResponseStream(opened, operation.parse, operation.call, started, self._context.emit)
+    def _open(self, request: ResponseRequest, options: Options, started: float, label: str) -> ResponseStream:
+        self._confirm_previous(request, options)
+        return self._context.open(
+            ResponseStream,
+            lambda target: target.dialect.stream_response(target.named(request), options, label),
+            options,
+            model=request.model,
+            started=started,
+        )
 
-    def _confirm_previous(self, dialect: Dialect, request: ResponseRequest, options: Options) -> None:
+    def _confirm_previous(self, request: ResponseRequest, options: Options) -> None:
         """Raise when the service would leave out in silence what was said before.
 
         1.x goes on from nothing when it has forgotten the response, and never reads what that one went on
         from itself (measured on 1.2.4: the third turn knows the second, not the first).
         """
-        if request.previous is None or dialect.keeps_conversations:
+        previous = request.previous
+        if previous is None:
             return
-        before = self._context.ask(dialect.get_response(request.previous, options))
+        dialect = self._context.dialect_for(options)
+        if dialect.keeps_conversations:
+            return
+        before = self._context.ask(lambda target: target.dialect.get_response(previous, options), options)
         if before.previous_response_id is not None:
             dialect.unsupported(
                 "memory of more than one earlier turn", "Send the whole conversation as input."

@@ -13,7 +13,8 @@ from typing import TypeVar
 
 import msgspec
 
-from foundry_rest.config import MAX_REASKS, whole_number
+from foundry_rest.checks import whole_number
+from foundry_rest.config import MAX_REASKS
 from foundry_rest.errors import ConfigError, InvalidReply
 from foundry_rest.schema import ChatReply, ChatRequest, Message
 from foundry_rest.schema.decoding import SchemaMismatch

@@ -16,20 +16,19 @@ from foundry_rest.errors import InvalidReply, UnsupportedByService
 from foundry_rest.models.disk import cached_ids, local_folder, read_snapshot_file
 from foundry_rest.models.names import same_model
 from foundry_rest.schema import ModelInfo
-from foundry_rest.services.context import Context, read
+from foundry_rest.services.context import Context
 from foundry_rest.transport.call import Options
 
 
 class Inventory:
-    """Find out what models a service has."""
+    """The models that a service has."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     def catalog(self, options: Options) -> list[ModelInfo]:
         """Return every model, with all that is known of it."""
-        context = self._context
-        listed = context.ask(context.speak(options).list_models(options))
+        listed = self._context.ask(lambda target: target.dialect.list_models(options), options)
         details, cached = self.on_disk(options)
         loaded = self.loaded_ids(options)
         described = describe(listed, details, named=[*(cached or ()), *loaded])
@@ -38,14 +37,20 @@ class Inventory:
     def loaded(self, options: Options) -> list[ModelInfo]:
         """Return the models in memory, with what is known without asking for the whole catalog."""
         ids = self.loaded_ids(options, must=True)
-        details = self.on_disk(options)[0] if ids else []
+        details = self._details(options) if ids else []
         described = describe([_named(id_) for id_ in ids], details)
         return [mark(self._with_alias(info), ids, None) for info in described[: len(ids)]]
+
+    def _details(self, options: Options) -> list[ModelInfo]:
+        """Return what is known of models where it is told: 0.x lists it, the others have it in a file."""
+        if self._context.dialect_for(options).has("cached_models"):
+            return self._context.ask(lambda target: target.dialect.list_models(options), options)
+        return self.on_disk(options)[0]
 
     def loaded_ids(self, options: Options, *, must: bool = False) -> list[str]:
         """Return the ids in memory; without ``must`` none for a service that does not tell."""
         try:
-            return self._context.ask(self._context.speak(options).loaded_models(options))
+            return self._context.ask(lambda target: target.dialect.loaded_models(options), options)
         except UnsupportedByService:
             if must:
                 raise
@@ -57,18 +62,20 @@ class Inventory:
         The second is ``None`` when nobody can tell: the service is on another machine and has no route
         for it.
         """
-        dialect = self._context.speak(options)
-        try:
-            return [], self._context.ask(dialect.cached_models(options))
-        except UnsupportedByService:
-            pass
-        operation = dialect.status(options)
-        reply = self._context.sender.send(operation.call)
-        status = read(operation, reply)
-        self._context.seen(status.pid)
-        folder = local_folder(status.cache_path, reply.url)
+        dialect = self._context.dialect_for(options)
+        if dialect.has("cached_models"):
+            return [], self._context.ask(lambda target: target.dialect.cached_models(options), options)
+        status = self._context.ask(lambda target: target.dialect.status(options), options)
+        self._context.targets.note_pid(status.pid)
+        return self.in_folder(status.cache_path, options)
+
+    def in_folder(self, cache_path: str, options: Options) -> tuple[list[ModelInfo], list[str] | None]:
+        """Return what the files in a model directory tell, and the ids on its disk; asks nobody."""
+        target = self._context.target(options)
+        folder = local_folder(cache_path, target.url)
         if folder is None:
             return [], None
+        dialect = target.dialect
         try:
             details = dialect.read_snapshot(read_snapshot_file(folder))
         except InvalidReply:  # being written, or not there yet: it helps, but is never needed

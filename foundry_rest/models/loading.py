@@ -1,27 +1,26 @@
-"""Loading and unloading one model, by whichever of its names the service takes."""
+"""Loading one model, by whichever of its names the service takes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 
 import msgspec
 
-from foundry_rest import clock
 from foundry_rest.dialects.operation import Dialect, Operation
 from foundry_rest.errors import FoundryError, LoadFailed, ModelNotCached, ModelNotFound, ServerError
 from foundry_rest.models.inventory import Inventory, mark
 from foundry_rest.models.names import best_match, loaded_as, suggest
 from foundry_rest.schema import ModelInfo
 from foundry_rest.services.context import Context
-from foundry_rest.transport.call import Options, Reply
+from foundry_rest.transport.call import Options, Reply, Request
 
-#: In the refusal to unload a model that something holds (native-runtime-measured.md section 3).
-_HELD = b"still using it"
+#: 2.x's word for a model that was in memory before.
+ALREADY_LOADED = "already_loaded"
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """Hold what a caller asks to load.
+    """What a caller asks to load.
 
     Attributes:
         name: Alias or id.
@@ -40,7 +39,7 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class Loading:
-    """Load and unload models."""
+    """The loading of models."""
 
     def __init__(self, context: Context, inventory: Inventory) -> None:
         self._context, self._inventory = context, inventory
@@ -50,44 +49,52 @@ class Loading:
         models = self._inventory.catalog(options)
         found = best_match(wanted.name, models, wanted.device)
         if found is None:
-            raise _not_found(wanted, models)
+            raise not_found(wanted, models)
         self._context.names.learn(wanted.name, found)
         return found
 
     def load(self, wanted: Wanted, options: Options) -> ModelInfo:
         """Load a model; threads that want the same one at once wait for one load."""
-        load = self._by_alias if self._context.speak(options).loads_by_alias else self._by_id
+        load = self._by_alias if self._context.dialect_for(options).loads_by_alias else self._by_id
         return self._context.flights.run(f"load {wanted}", options, lambda: load(wanted, options))
 
-    def unload(self, name: str, options: Options, *, force: bool = False) -> None:
-        """Drop a model, when no request of this client runs on it."""
-        dialect = self._context.speak(options)
+    def prepare(self, name: str, options: Options) -> None:
+        """Find out which model a name means before it is first asked for, where only ids are understood.
 
-        def build(spelling: str) -> Operation[Reply, str]:
-            return dialect.unload_model(spelling, options, force=force)
-
-        build(name)  # what this service has no route for is said before anything is asked
-        info = self._known(name, options) if dialect.loads_by_alias else self._in_memory(name, options)
-        if info is None and not dialect.loads_by_alias:
+        A model that is not in memory is loaded on the way, if that may be done unasked. So the first request
+        by an alias is no failure, and costs at most five requests, three when the model is loaded already.
+        """
+        target = self._context.target(options)
+        if ":" in name or target.names.get(name) is not None:
             return
-        try:
-            with self._kept_away(dialect, self._names_of(name, info), options):
-                self._by_any_name(name, info, options, build)
-        except LoadFailed as error:
-            self._name_holders(error, info, options)
-            raise
+        if not self._context.dialect_for(options).asks_by_id:
+            return
+        info = None
+        with suppress(ModelNotFound):  # the service itself has the last word on a name that it does not list
+            info = self._prepared(Wanted(name), options)
+        self._context.names.learn(name, info or ModelInfo(id=name))
 
-    def unload_all(self, options: Options, *, force: bool = False) -> list[str]:
-        """Drop every model and return the ids of those that were in memory."""
-        ids = self._inventory.loaded_ids(options, must=True)
-        dialect = self._context.speak(options)
-        if not dialect.has("unload_all"):
-            for id_ in ids:
-                self.unload(id_, options, force=force)
-        elif ids:
-            with self._kept_away(dialect, lambda used: True, options):
-                self._context.ask(dialect.unload_all(options))
-        return ids
+    def _prepared(self, wanted: Wanted, options: Options) -> ModelInfo | None:
+        if not self._context.config.auto_load:
+            return self.known(wanted.name, options)
+        return self._context.flights.run(
+            f"load {wanted}", options, lambda: self._by_alias(wanted, options, must=False)
+        )
+
+    def resolve_for(self, request: Request) -> ModelInfo:
+        """Return the model that a request asks for, within its bounds."""
+        return self.resolve(Wanted(request.runs_on), self._options_of(request))
+
+    def load_for(self, request: Request) -> ModelInfo:
+        """Load the model that a request asks for, within its bounds, and remember what its name means."""
+        info = self.load(Wanted(request.runs_on), self._options_of(request))
+        self._context.names.learn(request.runs_on, info)
+        return info
+
+    def _options_of(self, request: Request) -> Options:
+        """Return what a request on behalf of another may take: its deadline, headers and token."""
+        given = request.options
+        return Options(self._context.config.timeouts, given.until, given.headers, given.cancel)
 
     # ---------------------------------------------------------------- a service that takes ids
 
@@ -102,8 +109,7 @@ class Loading:
                 "the model is in the catalog but not on this machine", model=wanted.name, call="models.load"
             )
         if known or not info.loaded or wanted.ttl is not None or wanted.provider:
-            dialect = self._context.speak(options)
-            self._context.ask(dialect.load_model(info.id, options, ttl=wanted.ttl, provider=wanted.provider))
+            self._context.ask(lambda target: _load(target.dialect, info.id, wanted, options), options)
         return msgspec.structs.replace(info, loaded=True, cached=True)
 
     def _resolve_or_trust(self, wanted: Wanted, options: Options) -> ModelInfo:
@@ -113,34 +119,23 @@ class Loading:
         except ServerError:
             return ModelInfo(id=wanted.name)
 
-    def _in_memory(self, name: str, options: Options) -> ModelInfo | None:
-        """Return the loaded model that a name means, ``None`` for one that is not loaded.
-
-        A name without a version means the newest, which need not be the one in memory.
-        """
-        try:
-            models = self._inventory.catalog(options)
-        except ServerError:
-            return ModelInfo(id=name)
-        found = best_match(name, [info for info in models if info.loaded])
-        if found is None and best_match(name, models) is None:
-            raise _not_found(Wanted(name), models)
-        return found
-
     # ---------------------------------------------------------------- a service that takes aliases
 
-    def _by_alias(self, wanted: Wanted, options: Options) -> ModelInfo:
-        chosen = self._chosen(wanted, options)
+    def _by_alias(self, wanted: Wanted, options: Options, *, must: bool = True) -> ModelInfo:
+        """Load by alias; unless it ``must`` be, a model that is seen to be in memory is not asked for."""
+        chosen = self._chosen(wanted, options, must=must)
         before = self._inventory.loaded_ids(options)
-        dialect = self._context.speak(options)
-        word = self._by_any_name(
+        if chosen is not None and chosen.id in before and not must:
+            return msgspec.structs.replace(chosen, loaded=True, cached=True)
+        dialect = self._context.dialect_for(options)
+        word = self.by_any_name(
             wanted.name,
             chosen,
             options,
-            lambda each: dialect.load_model(each, options, ttl=wanted.ttl, provider=wanted.provider),
+            lambda each: _load(dialect, each, wanted, options),
             id_first=bool(wanted.device),
         )
-        after = self._inventory.loaded_ids(options)
+        after = before if word == ALREADY_LOADED else self._inventory.loaded_ids(options)
         chosen = chosen or self._context.names.get(wanted.name)
         if wanted.device and chosen is not None and chosen.id not in after:
             raise _other_variant(wanted, chosen)
@@ -148,15 +143,22 @@ class Loading:
             chosen = self._learn(wanted.name, loaded_as(wanted.name, word, before, after))
         return msgspec.structs.replace(chosen, loaded=True, cached=True)
 
-    def _chosen(self, wanted: Wanted, options: Options) -> ModelInfo | None:
+    def _chosen(self, wanted: Wanted, options: Options, *, must: bool = True) -> ModelInfo | None:
         """Return the variant to load, ``None`` when only the service knows what the name means."""
-        return self.resolve(wanted, options) if wanted.device else self._known(wanted.name, options)
+        if wanted.device:
+            return self.resolve(wanted, options)
+        return self.known(wanted.name, options, fresh=must)
 
-    def _known(self, name: str, options: Options) -> ModelInfo | None:
-        """Return what is known of a name without asking for the whole catalog."""
+    def known(self, name: str, options: Options, *, fresh: bool = False) -> ModelInfo | None:
+        """Return what is known of a name without asking for the whole catalog.
+
+        Unless it is to be ``fresh``, the model directory that was told at the first contact will do.
+        """
         info = self._context.names.get(name)
         if info is None:
-            details, cached = self._inventory.on_disk(options)
+            told = "" if fresh else self._context.target(options).cache_path
+            on_disk = self._inventory.in_folder(told, options) if told else self._inventory.on_disk(options)
+            details, cached = on_disk
             info = best_match(name, [mark(each, (), cached) for each in details])
             if info is not None:
                 self._context.names.learn(name, info)
@@ -171,7 +173,7 @@ class Loading:
 
     # ---------------------------------------------------------------- both
 
-    def _by_any_name(
+    def by_any_name(
         self,
         name: str,
         info: ModelInfo | None,
@@ -184,7 +186,7 @@ class Loading:
         refusal, models = ModelNotFound(), list[ModelInfo]()
         for spelling in self._names_to_try(name, info, options, models, id_first=id_first):
             try:
-                return self._context.ask(build(spelling))
+                return self._context.ask(lambda target, each=spelling: build(each), options)  # type: ignore[misc]
             except ModelNotFound as error:
                 refusal = error
         refusal.model = name
@@ -195,7 +197,7 @@ class Loading:
         self, name: str, info: ModelInfo | None, options: Options, models: list[ModelInfo], *, id_first: bool
     ) -> Iterator[str]:
         """Yield the spellings of what is known; when none will do, those of what the catalog says now."""
-        by_id = id_first or not self._context.speak(options).loads_by_alias
+        by_id = id_first or not self._context.dialect_for(options).loads_by_alias
         tried = _spellings(name, info, id_first=by_id)
         yield from tried
         with suppress(FoundryError):
@@ -205,32 +207,9 @@ class Loading:
             self._context.names.learn(name, found)
             yield from (each for each in _spellings(name, found, id_first=by_id) if each not in tried)
 
-    def _names_of(self, name: str, info: ModelInfo | None) -> Callable[[str], bool]:
-        """Return what tells whether a request that gave some name runs on this model."""
-        means = self._context.names.means
-        return lambda used: used == name or (info is not None and means(used, info))
 
-    def _kept_away(
-        self, dialect: Dialect, covers: Callable[[str], bool], options: Options
-    ) -> AbstractContextManager[None]:
-        if dialect.guards_unload:
-            return nullcontext()
-        until = min(options.until, clock.monotonic() + options.timeouts.first_token)
-        cancels = () if options.cancel is None else (options.cancel,)
-        return self._context.uses.kept_away(covers, until, cancels)
-
-    def _name_holders(self, error: LoadFailed, info: ModelInfo | None, options: Options) -> None:
-        """Tell in the error which stored responses keep the model in memory."""
-        if _HELD not in error.body:
-            return
-        with suppress(FoundryError):
-            page = self._context.ask(self._context.speak(options).list_responses(options))
-            holders = [each.id for each in page.data if info is None or each.model == info.id]
-            if holders:
-                error.advice = (
-                    f"Stored responses keep it in memory: delete them with client.responses.delete(id): "
-                    f"{', '.join(holders)}."
-                )
+def _load(dialect: Dialect, name: str, wanted: Wanted, options: Options) -> Operation[Reply, str]:
+    return dialect.load_model(name, options, ttl=wanted.ttl, provider=wanted.provider)
 
 
 def _spellings(name: str, info: ModelInfo | None, *, id_first: bool) -> tuple[str, ...]:
@@ -241,7 +220,8 @@ def _spellings(name: str, info: ModelInfo | None, *, id_first: bool) -> tuple[st
     return tuple(dict.fromkeys(spelling for spelling in order if spelling))
 
 
-def _not_found(wanted: Wanted, models: list[ModelInfo]) -> ModelNotFound:
+def not_found(wanted: Wanted, models: list[ModelInfo]) -> ModelNotFound:
+    """Return the error for a name that the service does not list, with what comes near it."""
     variant = f" for {wanted.device}" if wanted.device else ""
     error = ModelNotFound(
         f"the service lists no such model{variant}", model=wanted.name, status=404, call="models.resolve"

@@ -1,4 +1,4 @@
-"""Which model a name means: rules without I/O, and a memory of what was learnt."""
+"""Which model a name means: rules without I/O."""
 
 from __future__ import annotations
 
@@ -12,39 +12,6 @@ from foundry_rest.schema import ModelInfo
 DEVICES = ("NPU", "GPU", "CPU")
 #: What an id adds to its model's name: ``-generic-cpu:5``.
 _VARIANT = re.compile(r"(-[a-z0-9]+-(cpu|gpu|npu))?(:\d+)?$")
-
-
-class ModelNames:
-    """Remember what was learnt: which id an alias stands for, and back."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, ModelInfo] = {}
-
-    def learn(self, name: str, info: ModelInfo) -> None:
-        """Remember that ``name`` means this model, as does its id.
-
-        Its alias does so only when that was asked for: else it may mean another variant.
-        """
-        self._known[name] = self._known[info.id] = info
-        if name.casefold() == info.alias.casefold():
-            self._known[info.alias] = info
-
-    def means(self, name: str, info: ModelInfo) -> bool:
-        """Tell whether ``name`` was learnt to mean this model, or says so itself."""
-        return self.id_of(name) == info.id or info.has_name(name)
-
-    def get(self, name: str) -> ModelInfo | None:
-        """Return the model that ``name`` was seen to mean."""
-        return self._known.get(name)
-
-    def id_of(self, name: str) -> str:
-        """Return the exact id for ``name``, or ``name`` while it is unknown."""
-        info = self._known.get(name)
-        return info.id if info else name
-
-    def forget(self) -> None:
-        """Forget everything: another service answers now."""
-        self._known.clear()
 
 
 def same_model(id_: str, other: str) -> bool:

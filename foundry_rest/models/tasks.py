@@ -11,11 +11,12 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from foundry_rest.dialects.operation import Dialect
-from foundry_rest.endpoints.models import Models
 from foundry_rest.errors import ConfigError, InvalidReply, ServerError, ServiceError
+from foundry_rest.models.inventory import Inventory
+from foundry_rest.models.loading import Loading, Wanted
 from foundry_rest.schema import ModelInfo
 from foundry_rest.services.context import Context
-from foundry_rest.transport.call import Call
+from foundry_rest.transport.call import Options
 
 CHAT, SPEECH = "chat-completion", "automatic-speech-recognition"
 #: What leaves a task unknown: the service does not tell, or tells no aliases (2.x on another machine).
@@ -25,14 +26,15 @@ _AWAY = (ServerError,)
 
 
 def check_task(
-    context: Context, dialect: Dialect, call: Call, purpose: str, fits: Callable[[str], bool]
+    context: Context, name: str, options: Options, *, call: str, purpose: str, fits: Callable[[str], bool]
 ) -> None:
     """Refuse a model whose task is known and does not fit.
 
     Args:
         context: Where names are learnt.
-        dialect: Of the service.
-        call: What is about to be sent.
+        name: Alias or id.
+        options: Of the call that is about to be sent.
+        call: Its label.
         purpose: What is wanted, in words.
         fits: Tells whether a task will do; ``""`` is an unknown one.
 
@@ -40,15 +42,16 @@ def check_task(
         ConfigError: The model is for something else.
         ModelNotFound: Nothing is known of it where the wrong model is deadly.
     """
-    info = context.names.get(call.model)
+    dialect = context.dialect_for(options)
+    info = context.names.get(name)
     if _must_look_up(info, dialect):
         with suppress(*(_UNTOLD if dialect.checks_tasks else _AWAY)):
-            info = Models(context).resolve_for(call)
+            info = Loading(context, Inventory(context)).resolve(Wanted(name), options)
     if info is not None and not fits(info.task):
         raise ConfigError(
             f"{info.id} is a model for {info.task}, not for {purpose}",
-            call=call.label,
-            model=call.model,
+            call=call,
+            model=name,
             advice="Give model= of one that is: client.models.list() tells each one's task.",
         )
 

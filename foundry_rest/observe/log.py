@@ -44,13 +44,13 @@ def log_event(event: Event) -> None:
             logging.WARNING if event.wait and not event.cure else logging.DEBUG,
             "%s attempt %d failed after %.3f s: %s; %s",
             event.call,
-            event.number,
+            event.attempt,
             event.elapsed,
             event.error.message,
             _next_step(event),
         )
     elif isinstance(event, CallFinished) and logger.isEnabledFor(logging.DEBUG):
-        outcome = type(event.error).__name__ if event.error else "ok"
+        outcome = type(event.error).__name__ if event.error else event.outcome
         logger.debug("%s %s in %.3f s (%s)", event.call, outcome, event.elapsed, event.model or event.url)
 
 

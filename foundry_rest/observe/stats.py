@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
 
 import msgspec
 
-from foundry_rest.events import AttemptFailed, CallFinished, Event
+from foundry_rest.events import ABANDONED, ERROR, OK, AttemptFailed, CallEvent, CallFinished, Event
 from foundry_rest.schema import CallStats, Stats
+from foundry_rest.transport.fork import renew_after_fork
 
 #: Durations kept for percentiles: the latest, so that memory is constant.
 _KEPT = 1024
@@ -20,6 +19,7 @@ _KEPT = 1024
 class _Tally(msgspec.Struct):
     calls: int = 0
     errors: int = 0
+    abandoned: int = 0
     failed_attempts: int = 0
     seconds: float = 0.0
     token_seconds: float = 0.0
@@ -35,8 +35,9 @@ class _Tally(msgspec.Struct):
         self.completion_tokens += event.completion_tokens
         if event.completion_tokens:
             self.token_seconds += event.elapsed
-        if event.error is not None:
-            self.errors += 1
+        self.errors += event.outcome == ERROR
+        self.abandoned += event.outcome == ABANDONED
+        if event.outcome != OK:
             return
         self.durations.append(event.elapsed)
         if event.first_token is not None:
@@ -44,17 +45,18 @@ class _Tally(msgspec.Struct):
 
 
 class StatsObserver:
-    """Count what happens, by operation; one lock, held for microseconds."""
+    """The counts of what happens, by operation; one lock, held for microseconds."""
 
     def __init__(self) -> None:
-        # Reentrant: a stream that is dropped unread tells so from wherever the garbage collector runs.
-        self._lock = threading.RLock()
-        self._pid = os.getpid()
+        self.renew()
+        renew_after_fork(self)
         self._tallies: dict[str, _Tally] = {}
 
     def __call__(self, event: Event) -> None:
         """Take one event into account."""
-        with self._own_lock():
+        if not isinstance(event, CallEvent):
+            return
+        with self._lock:
             tally = self._tallies.get(event.call)
             if tally is None:
                 tally = self._tallies[event.call] = _Tally()
@@ -63,15 +65,14 @@ class StatsObserver:
             elif isinstance(event, AttemptFailed):
                 tally.failed_attempts += 1
 
-    def _own_lock(self) -> AbstractContextManager[object]:
-        """Return this process's lock: one that another thread held at a fork stays held in the child."""
-        if self._pid != os.getpid():
-            self._pid, self._lock = os.getpid(), threading.RLock()
-        return self._lock
+    def renew(self) -> None:
+        """Make the lock anew: the parent's may have been held."""
+        # Reentrant: a stream that is dropped unread tells so from wherever the garbage collector runs.
+        self._lock = threading.RLock()
 
     def snapshot(self) -> Stats:
         """Return the figures so far."""
-        with self._own_lock():
+        with self._lock:
             by_call = {label: _figures([tally]) for label, tally in self._tallies.items()}
             return Stats(total=_figures(list(self._tallies.values())), by_call=by_call)
 
@@ -84,6 +85,7 @@ def _figures(tallies: list[_Tally]) -> CallStats:
     return CallStats(
         calls=sum(tally.calls for tally in tallies),
         errors=sum(tally.errors for tally in tallies),
+        abandoned=sum(tally.abandoned for tally in tallies),
         failed_attempts=sum(tally.failed_attempts for tally in tallies),
         seconds=sum(tally.seconds for tally in tallies),
         p50=_percentile(durations, 50) or 0.0,

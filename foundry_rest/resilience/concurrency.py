@@ -1,32 +1,29 @@
-"""Bounds on what a client does at once: concurrency slots, and the retry budget.
+"""Slots: how many calls of a client are under way at once.
 
 No generation of the service ever answers 429 or 503: it takes every request, and all of them advance at
-the speed of one core (32 parallel calls take 32 times as long, native-runtime-measured.md section 2).
-The client has to bound itself. Waiting for a slot ends with the call's deadline or its cancellation; the
-time-outs of an attempt begin when it has its slot.
+the speed of one core (docs/service.md, section 6). The client has to bound itself. Waiting for a slot ends
+with the call's deadline or its cancellation; the time-outs of an attempt begin when it has its slot.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Iterable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 
 from foundry_rest import clock
-from foundry_rest.errors import Cancelled, ConfigError, DeadlineExceeded
-from foundry_rest.transport.call import CancelToken
+from foundry_rest.checks import whole_number
+from foundry_rest.config import SLOT_TIMEOUT
+from foundry_rest.errors import Cancelled, DeadlineExceeded
+from foundry_rest.transport.cancellation import CancelToken, wait_watched
+from foundry_rest.transport.fork import renew_after_fork
 
-#: Retries that a client may spend at once, and how it earns them back. A script's few calls never
-#: notice; in a storm of failures the load grows by a quarter, not by the number of attempts.
-BUDGET = 32.0
-EARNED_BY_CALL = 0.25
-EARNED_BY_SECOND = 1.0
+_MORE_SLOTS = "a larger max_concurrency= if the service can bear it"
 
 
 class Slots:
-    """Let at most ``size`` holders in, in the order in which they came.
+    """A fair bound: at most ``size`` holders, in the order in which they came.
 
     Args:
         size: Holders at a time.
@@ -36,10 +33,9 @@ class Slots:
     """
 
     def __init__(self, size: int) -> None:
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ConfigError(f"max_concurrency must be a whole number, 1 or more, not {size!r}")
-        self._size = size
-        self._renew()
+        self._size = whole_number("max_concurrency", size, 1)
+        self.renew()
+        renew_after_fork(self)
 
     @property
     def waiting(self) -> int:
@@ -52,18 +48,16 @@ class Slots:
         return self._free
 
     def acquire(self, until: float = float("inf"), cancels: Iterable[CancelToken] = ()) -> Slot:
-        """Return a slot, waiting for it if need be.
+        """Return a slot, waiting for it if need be, 600 s at most.
 
         Args:
-            until: Monotonic instant at which waiting ends.
+            until: Monotonic instant at which the call is over.
             cancels: Any of these ends the wait.
 
         Raises:
             DeadlineExceeded: No slot became free in time; ``limit`` is ``"slot"``.
             Cancelled: A token was cancelled.
         """
-        if self._pid != os.getpid():
-            self._renew()
         turn = None
         with self._lock:
             if self._free > 0:
@@ -73,39 +67,35 @@ class Slots:
                 self._queue.append(turn)
         if turn is not None:
             self._wait(turn, until, tuple(cancels))
-        return Slot(self)
+        return Slot(self, self._queue)
 
-    def give_back(self) -> None:
-        """Hand one slot on: to the one who waits longest."""
+    def give_back(self, queue: object) -> None:
+        """Hand one slot on, to the one who waits longest; one of before a fork is nobody's."""
         with self._lock:
+            if queue is not self._queue:
+                return
             if self._queue:
                 self._queue.popleft().set()
             else:
                 self._free += 1
 
     def _wait(self, turn: threading.Event, until: float, cancels: tuple[CancelToken, ...]) -> None:
+        last = clock.monotonic() + SLOT_TIMEOUT
         try:
-            with ExitStack() as watching:
-                for token in cancels:
-                    watching.enter_context(token.watched(turn.set))
-                clock.wait(turn, max(0.0, until - clock.monotonic()))
+            wait_watched(turn, min(until, last) - clock.monotonic(), cancels)
         except BaseException:  # Ctrl-C: nobody is there any more to take the slot
             if self._leave(turn):
-                self.give_back()
+                self.give_back(self._queue)
             raise
         given = self._leave(turn)
         cancelled = any(token.cancelled for token in cancels)
         if given and not cancelled:
             return
         if given:
-            self.give_back()
+            self.give_back(self._queue)
         if cancelled:
             raise Cancelled("the call was ended from elsewhere while it waited for a free slot")
-        raise DeadlineExceeded(
-            "the deadline passed while waiting for a free slot",
-            limit="slot",
-            advice="Give a larger deadline=, or a larger max_concurrency= if the service can bear it.",
-        )
+        raise _none_free(until <= last)
 
     def _leave(self, turn: threading.Event) -> bool:
         """Leave the queue; tell whether the slot had been given already."""
@@ -115,9 +105,8 @@ class Slots:
             self._queue.remove(turn)
             return False
 
-    def _renew(self) -> None:
-        """Begin anew in a forked child: the parent's holders are not ours, its lock may be held."""
-        self._pid = os.getpid()
+    def renew(self) -> None:
+        """Begin anew in a forked child: the parent's holders are not ours."""
         # Reentrant: a stream that is dropped unread gives its slot back from within the garbage collector.
         self._lock = threading.RLock()
         self._free = self._size
@@ -125,58 +114,24 @@ class Slots:
 
 
 class Slot:
-    """Hold one slot; ``release`` gives it back, once, whoever calls it how often."""
+    """One slot of a client; ``release`` gives it back, once, whoever calls it how often."""
 
-    __slots__ = ("_held", "_pid")
+    __slots__ = ("_held",)
 
-    def __init__(self, slots: Slots) -> None:
-        self._held = [slots]  # a list: of two threads that release at once, one pops it
-        self._pid = os.getpid()
+    def __init__(self, slots: Slots, queue: object) -> None:
+        self._held = [(slots, queue)]  # a list: of two threads that release at once, one pops it
 
     def release(self) -> None:
-        """Give the slot back; the first call counts, and in a forked child none."""
+        """Give the slot back; the first call counts."""
         with suppress(IndexError):
-            slots = self._held.pop()
-            if self._pid == os.getpid():
-                slots.give_back()
+            slots, queue = self._held.pop()
+            slots.give_back(queue)
 
 
-class RetryBudget:
-    """Bound what retries add to the load: a bucket that calls and time fill and retries empty.
-
-    Args:
-        most: Tokens in a full bucket; it begins full.
-        by_call: Tokens that each first attempt brings.
-        by_second: Tokens that each second brings.
-    """
-
-    def __init__(
-        self, most: float = BUDGET, by_call: float = EARNED_BY_CALL, by_second: float = EARNED_BY_SECOND
-    ) -> None:
-        self._most, self._by_call, self._by_second = most, by_call, by_second
-        self._tokens = most
-        self._at = clock.monotonic()
-        self._pid, self._lock = os.getpid(), threading.Lock()
-
-    def earn(self) -> None:
-        """Count one call; a full bucket, the usual case, costs no lock."""
-        if self._tokens < self._most:
-            with self._guard():
-                self._tokens = min(self._most, self._tokens + self._by_call)
-
-    def spend(self) -> bool:
-        """Take a token for one retry; False when there is none."""
-        with self._guard():
-            now = clock.monotonic()
-            self._tokens = min(self._most, self._tokens + (now - self._at) * self._by_second)
-            self._at = now
-            if self._tokens < 1.0:
-                return False
-            self._tokens -= 1.0
-            return True
-
-    def _guard(self) -> threading.Lock:
-        """Return the lock; in a forked child another one, for the parent's may have been held."""
-        if self._pid != os.getpid():
-            self._pid, self._lock = os.getpid(), threading.Lock()
-        return self._lock
+def _none_free(deadline_passed: bool) -> DeadlineExceeded:  # noqa: FBT001 (the one question)
+    """Return the error for a wait without a slot: it ended with the call's deadline, or with its own."""
+    if deadline_passed:
+        what, advice = "the deadline passed while waiting", f"Give a larger deadline=, or {_MORE_SLOTS}."
+    else:
+        what, advice = f"none came within {SLOT_TIMEOUT:g} s of waiting", f"Give {_MORE_SLOTS}."
+    return DeadlineExceeded(f"{what} for a free slot", limit="slot", advice=advice)

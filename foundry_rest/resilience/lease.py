@@ -1,70 +1,74 @@
-"""What an answer holds until it is over: its slot, its model, and its ticket of the breaker."""
+"""What an answer holds until it is over: its slot, its share in a model, and its ticket of the breaker."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Generic, TypeVar
-
-import msgspec
 
 from foundry_rest.errors import FoundryError
 from foundry_rest.resilience.breaker.breaker import Breaker, Outcome, Ticket
 from foundry_rest.resilience.concurrency import Slot
 from foundry_rest.resilience.failures import outcome_of
-from foundry_rest.resilience.model_locks import ModelLock
+from foundry_rest.resilience.model_locks import SharedLock
 from foundry_rest.transport.call import OpenReply
 
-R = TypeVar("R")
 
+class Lease:
+    """What one attempt holds: a slot, a share in a model, and the breaker's ticket once it is admitted."""
 
-class Holdings(msgspec.Struct, frozen=True):
-    """Hold what a request takes while it is under way: a slot, and the use of a model."""
+    __slots__ = ("_breaker", "_lock", "_slot", "_ticket")
 
-    slot: Slot | None
-    use: ModelLock | None
+    def __init__(self, slot: Slot | None, lock: SharedLock | None) -> None:
+        self._slot, self._lock = slot, lock
+        self._breaker: Breaker | None = None
+        self._ticket: Ticket | None = None
 
-    def release(self) -> None:
-        """Give both back; the first call counts."""
-        for taken in (self.slot, self.use):
-            if taken is not None:
-                taken.release()
+    def admit(self, breaker: Breaker) -> None:
+        """Take the breaker's ticket.
 
+        Raises:
+            CircuitOpen: The service is left alone.
+        """
+        self._ticket = breaker.admit()
+        self._breaker = breaker
 
-class Lease(msgspec.Struct, Generic[R], frozen=True):
-    """Hold an answer with what was taken for it, and its ticket of the breaker."""
-
-    answer: R
-    hold: Holdings
-    breaker: Breaker | None
-    ticket: Ticket | None
-
-    def let_go(self) -> R:
-        """Give back what was taken and return the answer."""
-        self.hold.release()
-        return self.answer
-
-    def succeed(self) -> None:
-        """Tell the breaker that the answer came whole; a probe has told it already."""
-        if self.ticket is not None and not self.ticket.probe:
-            self.report(Outcome.SUCCESS)
+    @property
+    def is_probe(self) -> bool:
+        """Tell whether the attempt probes a half-open circuit."""
+        return self._ticket is not None and self._ticket.probe > 0
 
     def report(self, outcome: Outcome, error: FoundryError | None = None) -> None:
         """Tell the breaker how the answer ended."""
-        if self.breaker is not None and self.ticket is not None:
-            self.breaker.report(self.ticket, outcome, error)
+        if self._breaker is not None and self._ticket is not None:
+            self._breaker.report(self._ticket, outcome, error)
+
+    def succeed(self) -> None:
+        """Tell the breaker that the answer came whole; a probe has told it already."""
+        if not self.is_probe:
+            self.report(Outcome.SUCCESS)
+
+    def release(self) -> None:
+        """Give slot and share back; the first call counts."""
+        if self._slot is not None:
+            self._slot.release()
+        if self._lock is not None:
+            self._lock.release()
 
 
 class LeasedReply:
-    """Pass an open stream on, with its slot until it ends.
+    """An open stream with its lease, which it keeps until it ends.
 
     Success is told at the end, so that a service that breaks every stream in the middle is found out; only
     a probe has told it at the first event, for the circuit must not wait for the last. A stream that its
     reader leaves tells nothing.
+
+    Attributes:
+        call_id: Id of the call in events.
+        attempt: Number of the attempt that opened it.
     """
 
-    def __init__(self, admitted: Lease[OpenReply]) -> None:
-        self._admitted = admitted
-        self._opened = admitted.answer
+    def __init__(self, opened: OpenReply, lease: Lease, call_id: str, attempt: int) -> None:
+        self.call_id, self.attempt = call_id, attempt
+        self._opened, self._lease = opened, lease
         self._has_failed = False
 
     @property
@@ -87,16 +91,16 @@ class LeasedReply:
     def fail(self, error: FoundryError) -> None:
         """Tell the breaker what ended the stream, on the wire or in what was read."""
         self._has_failed = True
-        self._admitted.report(outcome_of(error), error)
+        self._lease.report(outcome_of(error), error)
 
     def finish(self) -> None:
         """Release connection and slot after the last event."""
         self._opened.finish()
-        self._admitted.let_go()
+        self._lease.release()
         if not self._has_failed:
-            self._admitted.succeed()
+            self._lease.succeed()
 
     def close(self) -> None:
-        """Abandon the stream, and release its slot; from any thread."""
+        """Abandon the stream, and release its lease; from any thread."""
         self._opened.close()
-        self._admitted.let_go()
+        self._lease.release()

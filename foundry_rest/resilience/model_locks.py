@@ -1,39 +1,39 @@
 """Which models the requests under way run on, so that none is dropped from under them.
 
-Unloading a model under a running answer ends 1.x's whole process (native-runtime-measured.md section 13).
-Requests on the model are therefore let end first, and new ones wait until it is dropped. This knows the
-requests of one client and its views; those of other clients and processes it cannot know.
+Unloading a model under a running answer ends 1.x's whole process (docs/service.md, section 8). Requests on
+the model are therefore let end first, and new ones wait until it is dropped: requests share a model's lock,
+an unload takes it alone. This knows the requests of one client and its views; those of other clients and
+processes it cannot know.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from foundry_rest.errors import DeadlineExceeded
-from foundry_rest.transport.call import CancelToken
-from foundry_rest.transport.cancellation import wait_for
+from foundry_rest.transport.cancellation import CancelToken, wait_for
+from foundry_rest.transport.fork import renew_after_fork
 
 
-class ModelLock:
-    """Stand for one request on a model; ``release`` ends it, once, whoever calls it how often."""
+class SharedLock:
+    """One request's share in a model; ``release`` ends it, once, whoever calls it how often."""
 
     __slots__ = ("_held", "model")
 
-    def __init__(self, uses: ModelLocks, model: str) -> None:
+    def __init__(self, locks: ModelLocks, model: str) -> None:
         self.model = model
-        self._held = [uses]  # a list: of two threads that release at once, one pops it
+        self._held = [locks]  # a list: of two threads that release at once, one pops it
 
     def release(self) -> None:
-        """End the use."""
+        """End the share."""
         with suppress(IndexError):
             self._held.pop().end(self)
 
 
-class _Exclusive:
-    """Hold one model's way out of memory: which names mean it, and who waits for what."""
+class _ExclusiveLock:
+    """One model's way out of memory: which names mean it, and who waits for what."""
 
     def __init__(self, covers: Callable[[str], bool]) -> None:
         self.covers = covers
@@ -42,39 +42,37 @@ class _Exclusive:
 
 
 class ModelLocks:
-    """Count requests by model, and keep them apart from the moment in which one is dropped."""
+    """Locks by model, shared by requests and exclusive for an unload."""
 
     def __init__(self) -> None:
-        self._renew()
+        self.renew()
+        renew_after_fork(self)
 
-    def begin(
+    def shared(
         self, model: str, until: float = float("inf"), cancels: Iterable[CancelToken] = ()
-    ) -> ModelLock:
-        """Return a use of a model; waits while the model is being dropped.
+    ) -> SharedLock:
+        """Return a share in a model; waits while the model is being dropped.
 
         Raises:
             DeadlineExceeded: It was still being dropped at ``until``.
             Cancelled: A token was cancelled.
         """
-        self._renew_after_fork()
-        use = ModelLock(self, model)
+        lock = SharedLock(self, model)
         while True:
-            turn = self._enter(use)
+            turn = self._enter(lock)
             if turn is None:
-                return use
+                return lock
             wait_for(turn, until, cancels, "a model that is being unloaded")
 
-    def end(self, use: ModelLock) -> None:
-        """Forget a use; in a forked child the parent's are unknown already."""
-        if self._pid != os.getpid():
-            return
+    def end(self, lock: SharedLock) -> None:
+        """Forget a share; in a forked child the parent's are unknown already."""
         with self._lock:
-            self._running.discard(use)
-            for drop in self._drops:
-                self._look(drop)
+            self._shared.discard(lock)
+            for exclusive in self._exclusive:
+                self._look(exclusive)
 
     @contextmanager
-    def kept_away(
+    def exclusive(
         self, covers: Callable[[str], bool], until: float, cancels: Iterable[CancelToken] = ()
     ) -> Iterator[None]:
         """Wait until no request runs on a model, and let none begin within the block.
@@ -88,51 +86,45 @@ class ModelLocks:
             DeadlineExceeded: Requests were still under way at ``until``; ``limit`` is ``"in use"``.
             Cancelled: A token was cancelled.
         """
-        self._renew_after_fork()
-        drop = _Exclusive(covers)
+        lock = _ExclusiveLock(covers)
         with self._lock:
-            self._drops.append(drop)
-            self._look(drop)
+            self._exclusive.append(lock)
+            self._look(lock)
         try:
-            self._wait(drop, until, cancels)
+            self._wait(lock, until, cancels)
             yield
         finally:
             with self._lock:
-                self._drops.remove(drop)
-            for turn in drop.waiting:
+                self._exclusive.remove(lock)
+            for turn in lock.waiting:
                 turn.set()
 
-    def _wait(self, drop: _Exclusive, until: float, cancels: Iterable[CancelToken]) -> None:
+    def _wait(self, lock: _ExclusiveLock, until: float, cancels: Iterable[CancelToken]) -> None:
         try:
-            wait_for(drop.free, until, cancels, "requests that still run on the model")
+            wait_for(lock.free, until, cancels, "requests that still run on the model")
         except DeadlineExceeded as error:
             error.limit = "in use"
             error.advice = "Close open streams on the model first, or give a larger deadline=."
             raise
 
-    def _enter(self, use: ModelLock) -> threading.Event | None:
-        """Count a use; or return what is set when the model has been dropped."""
+    def _enter(self, lock: SharedLock) -> threading.Event | None:
+        """Count a share; or return what is set when the model has been dropped."""
         with self._lock:
-            drop = next((drop for drop in self._drops if drop.covers(use.model)), None)
-            if drop is None:
-                self._running.add(use)
+            exclusive = next((each for each in self._exclusive if each.covers(lock.model)), None)
+            if exclusive is None:
+                self._shared.add(lock)
                 return None
             turn = threading.Event()
-            drop.waiting.append(turn)
+            exclusive.waiting.append(turn)
             return turn
 
-    def _look(self, drop: _Exclusive) -> None:
-        if not any(drop.covers(use.model) for use in self._running):
-            drop.free.set()
+    def _look(self, lock: _ExclusiveLock) -> None:
+        if not any(lock.covers(each.model) for each in self._shared):
+            lock.free.set()
 
-    def _renew_after_fork(self) -> None:
-        if self._pid != os.getpid():
-            self._renew()
-
-    def _renew(self) -> None:
-        """Begin anew in a forked child: the parent's requests are not ours, its lock may be held."""
-        self._pid = os.getpid()
-        # Reentrant: a stream that is dropped unread ends its use from within the garbage collector.
+    def renew(self) -> None:
+        """Begin anew in a forked child: the parent's requests are not ours."""
+        # Reentrant: a stream that is dropped unread ends its share from within the garbage collector.
         self._lock = threading.RLock()
-        self._running: set[ModelLock] = set()
-        self._drops: list[_Exclusive] = []
+        self._shared: set[SharedLock] = set()
+        self._exclusive: list[_ExclusiveLock] = []

@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from foundry_rest.config import RETRIES, whole_number
+from foundry_rest.checks import seconds_from_zero, whole_number
+from foundry_rest.config import RETRIES
 from foundry_rest.errors import (
-    ConfigError,
     FoundryError,
     InferenceFailed,
     LoadFailed,
@@ -71,9 +71,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         whole_number("retries", self.retries, 0)
         for name in ("base", "longest", "floor", "longest_retry_after"):
-            seconds = getattr(self, name)
-            if not isinstance(seconds, (int, float)) or not 0 <= seconds < float("inf"):
-                raise ConfigError(f"RetryPolicy.{name} must be seconds, 0 or more, not {seconds!r}")
+            seconds_from_zero(f"RetryPolicy.{name}", getattr(self, name))
 
     @classmethod
     def of(cls, value: int | RetryPolicy) -> RetryPolicy:

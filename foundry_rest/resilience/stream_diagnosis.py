@@ -1,4 +1,4 @@
-"""ExplainingSender: learn why a stream broke that does not say it.
+"""DiagnosingTransport: why a stream broke that does not say it.
 
 1.x checks a streamed request after it has sent the headers: whatever is wrong with it (model not loaded,
 context exceeded) cuts the connection, and the cause is told to nobody (foundry-local-rest.md section 2.3).
@@ -21,28 +21,28 @@ from foundry_rest.errors import (
     StreamInterrupted,
     TransportError,
 )
-from foundry_rest.transport.call import Call, OpenReply, Reply, Sender
+from foundry_rest.transport.call import Call, OpenReply, Reply, Target, Transport
 
 #: Seconds of silence borne for the cause. 1.2.4 refuses within 10 ms; a service that works for longer has
 #: nothing to refuse, and stops when the connection is closed.
 PATIENCE = 5.0
 
 
-class DiagnosingSender:
-    """Ask once more without streaming when a stream breaks before its first event.
+class DiagnosingTransport:
+    """A transport that asks once more without streaming when a stream breaks before its first event.
 
     Args:
         inner: Makes one attempt.
     """
 
-    def __init__(self, inner: Sender) -> None:
+    def __init__(self, inner: Transport) -> None:
         self._inner = inner
 
-    def send(self, call: Call) -> Reply:
+    def send(self, call: Call, target: Target) -> Reply:
         """Return the whole answer, as the sender below does."""
-        return self._inner.send(call)
+        return self._inner.send(call, target)
 
-    def open(self, call: Call) -> OpenReply:
+    def open(self, call: Call, target: Target) -> OpenReply:
         """Return an open stream whose first event has come.
 
         Raises:
@@ -50,21 +50,23 @@ class DiagnosingSender:
             TransportError: No event came, and the service did not tell why.
         """
         try:
-            return self._inner.open(call)
+            return self._inner.open(call, target)
         except (StreamInterrupted, ServiceUnreachable) as error:
             if call.plain is not None and _had_begun(error):
-                self._ask_why(replace(call, body=call.plain, plain=None), error)
+                self._ask_why(replace(call, body=call.plain, plain=None), target, error)
             raise
 
     def close(self) -> None:
         """Close the sender below."""
         self._inner.close()
 
-    def _ask_why(self, call: Call, broken: TransportError) -> None:
+    def _ask_why(self, call: Call, target: Target, broken: TransportError) -> None:
         """Raise what the service says about the plain request, if it refuses that."""
-        brief = replace(call.timeouts, first_token=min(PATIENCE, call.timeouts.first_token))
+        given = call.options.timeouts
+        brief = replace(given, first_token=min(PATIENCE, given.first_token))
+        call = replace(call, options=replace(call.options, timeouts=brief))
         try:
-            self._inner.send(replace(call, timeouts=brief))
+            self._inner.send(call, target)
         except ServiceError as why:
             raise why from broken
         except (TransportError, InvalidReply, DeadlineExceeded):

@@ -29,7 +29,7 @@ from foundry_rest.errors import (
 from foundry_rest.models.names import best_match, suggest
 from foundry_rest.runtime.protocol import News, Order, from_line
 from foundry_rest.schema import DownloadStep, ModelInfo
-from foundry_rest.transport.call import CancelToken
+from foundry_rest.transport.cancellation import CancelToken
 
 #: Label of the operation in errors.
 LABEL = "models.download"

@@ -14,14 +14,14 @@ from pathlib import Path
 from types import TracebackType
 
 from foundry_rest import clock
-from foundry_rest.config import positive_seconds
+from foundry_rest.checks import positive_seconds
 from foundry_rest.errors import Cancelled, ConfigError, ServiceUnreachable
 from foundry_rest.runtime.child_process import Child, Plan
 from foundry_rest.runtime.downloads import DownloadRequest
 from foundry_rest.runtime.folders import LocalModel, ModelDir, read_folders
 from foundry_rest.schema import DownloadStep
 from foundry_rest.schema.request import check_model_name
-from foundry_rest.transport.call import CancelToken
+from foundry_rest.transport.cancellation import CancelToken
 
 #: Starts after a crash that ``revive`` grants, and within how many seconds: a model or a request that
 #: kills the native library would do so at each of them.

@@ -6,11 +6,12 @@ import msgspec
 
 
 class CallStats(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the figures of one operation.
+    """The figures of one operation.
 
     Attributes:
         calls: Calls that ended.
         errors: Of these, the ones that ended in an error.
+        abandoned: Of these, the streams that their reader left; neither good calls nor errors.
         failed_attempts: Tries that failed, cured and repeated ones included.
         seconds: Sum of the calls' durations.
         p50: Median duration in seconds of the latest 1,024 calls that ended well.
@@ -23,6 +24,7 @@ class CallStats(msgspec.Struct, frozen=True, kw_only=True):
 
     calls: int = 0
     errors: int = 0
+    abandoned: int = 0
     failed_attempts: int = 0
     seconds: float = 0.0
     p50: float = 0.0
@@ -34,7 +36,7 @@ class CallStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the figures of a client.
+    """The figures of a client.
 
     Attributes:
         total: The sum of all operations.

@@ -14,11 +14,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from foundry_rest import clock
+from foundry_rest.dialects.operation import Operation
 from foundry_rest.errors import Cancelled, DeadlineExceeded, FoundryError, ServiceError, StreamInterrupted
 from foundry_rest.errors.parsing import error_in
-from foundry_rest.events import CallFinished, Event
+from foundry_rest.events import ABANDONED, ERROR, OK, CallFinished, Event
 from foundry_rest.schema import Usage
-from foundry_rest.transport.call import Call, OpenReply
+from foundry_rest.transport.call import OpenReply
 from foundry_rest.transport.sse import DONE
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ GRACE = 2.0
 
 
 class AnswerStream(Generic[C]):
-    """Iterate over the events of one answer as they arrive.
+    """The events of one answer, as they arrive.
 
     ``close()``, the end of a ``with`` block, an error, or dropping the stream (as ``break`` does in
     ``for chunk in client.chat.stream(...)``) gives the connection back and makes the service stop working
@@ -50,15 +51,14 @@ class AnswerStream(Generic[C]):
     def __init__(
         self,
         opened: OpenReply,
-        parse: Callable[[bytes], C],
-        call: Call,
+        operation: Operation[bytes, C],
         started: float,
         emit: Callable[[Event], None] = lambda event: None,
     ) -> None:
         self.usage = Usage()
         self.first_token = clock.monotonic() - started
         self.headers: Mapping[str, str] = opened.headers
-        self._opened, self._parse, self._call = opened, parse, call
+        self._opened, self._parse, self._call = opened, operation.parse, operation.call
         self._started, self._emit = started, emit
         # No generator of our own: one that holds self is a cycle, and a dropped stream would stay open
         # until the garbage collector came by.
@@ -70,6 +70,7 @@ class AnswerStream(Generic[C]):
         self._lock = threading.Lock()
         self._over = self._whole = self._answered = False
         self._error: FoundryError | None = None
+        self._begin()
 
     @property
     def text(self) -> str:
@@ -113,7 +114,10 @@ class AnswerStream(Generic[C]):
         """Stop the answer; from any thread, idempotent. A stream that has ended stays as it is."""
         if self._claim_end():
             self._opened.close()
-            self._tell(None)
+            self._tell(ABANDONED)
+
+    def _begin(self) -> None:
+        """Set what a subclass gathers."""
 
     def _add(self, item: C) -> bool:
         """Add what an event says; return whether it says that the answer is complete."""
@@ -132,7 +136,7 @@ class AnswerStream(Generic[C]):
         self._count += 1
         if ends and not self._answered:
             self._answered = True
-            self._opened.set_idle(min(GRACE, self._call.timeouts.idle))
+            self._opened.set_idle(min(GRACE, self._call.options.timeouts.idle))
         return item
 
     def _judge_end(self, *, done: bool) -> None:
@@ -155,7 +159,7 @@ class AnswerStream(Generic[C]):
         self._whole = True
         if self._claim_end():
             self._opened.finish()
-            self._tell(None)
+            self._tell(OK)
 
     def _repeat_end(self) -> NoReturn:
         if self._whole:
@@ -175,15 +179,18 @@ class AnswerStream(Generic[C]):
             self._opened.fail(error)
             # The service ends a stream after its error: the connection can be kept.
             (self._opened.finish if isinstance(error, ServiceError) else self._opened.close)()
-            self._tell(final)
+            self._tell(ERROR, final)
         raise final from (error if final is not error else error.__cause__)
 
-    def _tell(self, error: FoundryError | None) -> None:
+    def _tell(self, outcome: str, error: FoundryError | None = None) -> None:
         self._emit(
             CallFinished(
-                self._call.label,
                 self._opened.url,
+                self._opened.call_id,
+                self._call.label,
                 self._call.model,
+                self._opened.attempt,
+                outcome,
                 clock.monotonic() - self._started,
                 error,
                 self.first_token,

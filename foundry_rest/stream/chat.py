@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
 
 from foundry_rest import clock
-from foundry_rest.events import Event
 from foundry_rest.schema import ChatChunk, ChatReply, FunctionCall, ToolCall
 from foundry_rest.stream.answer import AnswerStream
-from foundry_rest.transport.call import Call, OpenReply
 
 
 class ChatStream(AnswerStream[ChatChunk]):
-    """Iterate over the chunks of one answer as they arrive.
+    """The chunks of one chat answer, as they arrive.
 
     ``close()``, the end of a ``with`` block, an error, or dropping the stream (as ``break`` does in
     ``for chunk in client.chat.stream(...)``) gives the connection back and makes the service stop working
@@ -27,15 +23,7 @@ class ChatStream(AnswerStream[ChatChunk]):
         Cancelled: It was closed, here or in another thread; the error holds the text so far.
     """
 
-    def __init__(
-        self,
-        opened: OpenReply,
-        parse: Callable[[bytes], ChatChunk],
-        call: Call,
-        started: float,
-        emit: Callable[[Event], None] = lambda event: None,
-    ) -> None:
-        super().__init__(opened, parse, call, started, emit)
+    def _begin(self) -> None:
         self.finish_reason: str | None = None
         self._reasonings: list[str] = []
         self._tool_calls: list[ToolCall] = []

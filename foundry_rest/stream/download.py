@@ -12,7 +12,7 @@ _ADVICE = "Download it again: the service goes on where it stopped."
 
 
 class DownloadStream(AnswerStream[DownloadStep]):
-    """Iterate over the steps of a download; it is whole only when the service said that it is done.
+    """The steps of a download, which is whole only when the service said that it is done.
 
     Raises:
         ServiceError: The service says that it failed.

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import cast
 
 import msgspec
 
 from foundry_rest import clock
 from foundry_rest.errors import StreamInterrupted
-from foundry_rest.events import Event
 from foundry_rest.schema.responses import OutputItem, Response, ResponseEvent
 from foundry_rest.stream.answer import AnswerStream
-from foundry_rest.transport.call import Call, OpenReply
 
 _ENDS = ("response.completed", "response.incomplete")
 
 
 class ResponseStream(AnswerStream[ResponseEvent]):
-    """Iterate over the events of one response as they arrive.
+    """The events of one response, as they arrive.
 
     ``close()``, the end of a ``with`` block, an error, or dropping the stream gives the connection back
     and makes the service stop working on the response, which is then not stored. ``text``, ``reasoning``
@@ -33,15 +30,7 @@ class ResponseStream(AnswerStream[ResponseEvent]):
         Cancelled: It was closed, here or in another thread; the error holds the text so far.
     """
 
-    def __init__(
-        self,
-        opened: OpenReply,
-        parse: Callable[[bytes], ResponseEvent],
-        call: Call,
-        started: float,
-        emit: Callable[[Event], None] = lambda event: None,
-    ) -> None:
-        super().__init__(opened, parse, call, started, emit)
+    def _begin(self) -> None:
         self.response: Response | None = None
         self._reasonings: list[str] = []
         self._items: list[OutputItem] = []

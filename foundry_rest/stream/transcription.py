@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from foundry_rest import clock
-from foundry_rest.events import Event
 from foundry_rest.schema.audio import Transcription, TranscriptionChunk
 from foundry_rest.stream.answer import AnswerStream
-from foundry_rest.transport.call import Call, OpenReply
 
 
 class TranscriptionStream(AnswerStream[TranscriptionChunk]):
-    """Iterate over the pieces of one transcription as they arrive.
+    """The pieces of one transcription, as they arrive.
 
     ``close()``, the end of a ``with`` block, an error, or dropping the stream makes the service stop
     working on it. ``text`` holds what has come so far. One thread reads; any may close. No event says
@@ -25,15 +21,7 @@ class TranscriptionStream(AnswerStream[TranscriptionChunk]):
         Cancelled: It was closed, here or in another thread; the error holds the text so far.
     """
 
-    def __init__(
-        self,
-        opened: OpenReply,
-        parse: Callable[[bytes], TranscriptionChunk],
-        call: Call,
-        started: float,
-        emit: Callable[[Event], None] = lambda event: None,
-    ) -> None:
-        super().__init__(opened, parse, call, started, emit)
+    def _begin(self) -> None:
         self._id = ""
 
     def gather(self) -> Transcription:

@@ -15,7 +15,7 @@ OpenT = TypeVar("OpenT")
 
 
 class FakeClock:
-    """Tell a time that moves only by ``sleep`` and ``advance``. Thread-safe.
+    """A time that moves only by ``sleep`` and ``advance``. Thread-safe.
 
     Args:
         start: First value of ``monotonic()``, in seconds.
@@ -81,7 +81,7 @@ class FakeClock:
 
 
 class FakeSender(Generic[CallT, ReplyT, OpenT]):
-    """Answer each call by the next item of a script. Thread-safe.
+    """A sender, or a transport, that answers each call by the next item of a script. Thread-safe.
 
     An exception is raised, a function is called with the call (what it returns is treated alike), any
     other value is returned. The types are the caller's: ``FakeSender[Call, Reply, OpenReply](...)``.
@@ -93,14 +93,12 @@ class FakeSender(Generic[CallT, ReplyT, OpenT]):
         calls: Every call so far, in order.
         opened: Those of them that came by ``open``.
         closed: Whether ``close`` was called.
-        failed: What ``fail`` was given, or ``None``.
     """
 
     def __init__(self, script: Iterable[object] = ()) -> None:
         self.calls: list[CallT] = []
         self.opened: list[CallT] = []
         self.closed = False
-        self.failed: Exception | None = None
         self._script = list(script)
         self._lock = threading.Lock()
 
@@ -114,7 +112,7 @@ class FakeSender(Generic[CallT, ReplyT, OpenT]):
         with self._lock:
             self._script += items
 
-    def send(self, call: CallT) -> ReplyT:
+    def send(self, call: CallT, target: object = None, /) -> ReplyT:  # noqa: ARG002 (for a transport's place)
         """Return or raise what the script says next.
 
         Raises:
@@ -122,7 +120,7 @@ class FakeSender(Generic[CallT, ReplyT, OpenT]):
         """
         return cast("ReplyT", _result(self._next(call), call))
 
-    def open(self, call: CallT) -> OpenT:
+    def open(self, call: CallT, target: object = None, /) -> OpenT:  # noqa: ARG002 (as above)
         """Return or raise what the script says next.
 
         Raises:
@@ -144,7 +142,7 @@ class FakeSender(Generic[CallT, ReplyT, OpenT]):
 
 
 class FakeOpenReply:
-    """Yield the data of scripted events as an open stream does.
+    """An open stream of scripted events.
 
     Args:
         events: Data of one event each; an exception is raised at its place, a function is called there
@@ -156,7 +154,13 @@ class FakeOpenReply:
         idle: Every value given to ``set_idle``.
         finished: Whether ``finish`` was called.
         closed: Whether ``close`` was called.
+        failed: What ``fail`` was given, or ``None``.
+        call_id: Id of the call, as its sender gives one.
+        attempt: Number of the attempt, as its sender counts.
     """
+
+    call_id = ""
+    attempt = 1
 
     def __init__(
         self,
@@ -167,6 +171,7 @@ class FakeOpenReply:
         self.idle: list[float] = []
         self.finished = False
         self.closed = False
+        self.failed: Exception | None = None
         self._events = iter(events)
         self._headers = {"content-type": "text/event-stream"} if headers is None else headers
         self._url = url

@@ -1,18 +1,18 @@
-"""The values that travel: a call down, a reply or an open reply up. No I/O."""
+"""The values that travel: a request down, a reply or an open reply up. No I/O."""
 
 from __future__ import annotations
 
 import enum
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypedDict, TypeVar
 
 import msgspec
 
 from foundry_rest.config import Timeouts
-from foundry_rest.errors import ConfigError, FoundryError, InvalidReply
-from foundry_rest.errors.parsing import UNDECODABLE
+from foundry_rest.errors import ConfigError, FoundryError
+from foundry_rest.transport.cancellation import CancelToken
+from foundry_rest.transport.json_codec import decode_json
 
 T = TypeVar("T")
 
@@ -20,63 +20,37 @@ T = TypeVar("T")
 Auth = Callable[..., object]
 
 _NOT_IN_PATH = re.compile(r"[^!-~]|[#\\]")
-#: 2.x resets a connection whose request headers exceed 4,096 bytes, without a reply (measured,
-#: native-runtime-measured.md section 4: 4,000 passed, 5,000 not).
+#: 2.x resets a connection whose request headers exceed 4,096 bytes, without a reply (measured on 2.2.1:
+#: 4,000 passed, 5,000 not).
 NATIVE_HEADER_LIMIT = 4000
 
 
-class CancelToken:
-    """End calls from another thread.
+class OtherCallOptions(TypedDict, total=False):
+    """The options of one call but for ``timeout``."""
 
-    Give it as ``cancel=`` to any number of calls: ``cancel()`` ends every wait of theirs at once, and
-    ``Cancelled`` is raised there. A cancelled token stays cancelled.
+    #: Seconds for the whole call, retries and waits included; infinity for no bound.
+    deadline: float | None
+    #: Tries after the first, in place of the client's number.
+    retries: int | None
+    #: Added to the client's own headers; these win.
+    headers: Mapping[str, str] | None
+    #: Ends the call from another thread.
+    cancel: CancelToken | None
+
+
+class CallOptions(OtherCallOptions, total=False):
+    """The options of one call, the same for every method that sends a request.
+
+    This is their one declaration: a further option is a further line here or above, and the place that reads
+    it from ``call.options``.
     """
 
-    def __init__(self) -> None:
-        # No lock: each step on this dict is one piece. A lock would hang a signal handler that cancels,
-        # the garbage collector that ends a dropped stream, and a child forked while it was held.
-        self._watchers: dict[object, Callable[[], object]] = {}
-        self._cancelled = False
-
-    @property
-    def cancelled(self) -> bool:
-        """Tell whether ``cancel()`` was called."""
-        return self._cancelled
-
-    def cancel(self) -> None:
-        """End every call that holds this token; idempotent, from any thread."""
-        self._cancelled = True
-        while True:
-            try:
-                _, wake = self._watchers.popitem()
-            except KeyError:
-                return
-            wake()
-
-    @contextmanager
-    def watched(self, wake: Callable[[], object]) -> Iterator[None]:
-        """Call ``wake`` when cancelled within the block; at once when it was cancelled before."""
-        key = self.watch(wake)
-        try:
-            yield
-        finally:
-            self.unwatch(key)
-
-    def watch(self, wake: Callable[[], object]) -> object:
-        """Call ``wake`` when cancelled, now if that has happened; return what ``unwatch`` takes."""
-        key = object()
-        self._watchers[key] = wake
-        if self._cancelled and self._watchers.pop(key, None) is not None:
-            wake()
-        return key
-
-    def unwatch(self, key: object) -> None:
-        """Forget a watcher."""
-        self._watchers.pop(key, None)
+    #: Seconds of silence borne in one attempt, or a whole set of bounds; the client's when not given.
+    timeout: float | Timeouts | None
 
 
 class Replay(enum.Enum):
-    """Say when a call may be sent again."""
+    """When a call may be sent again."""
 
     #: Asking twice is harmless.
     ALWAYS = "always"
@@ -84,23 +58,62 @@ class Replay(enum.Enum):
     IF_UNSENT = "if_unsent"
 
 
+class Options(msgspec.Struct, frozen=True):
+    """The options of one call, checked and complete.
+
+    Attributes:
+        timeouts: Bounds of one attempt.
+        until: Monotonic instant at which the whole call is over, or infinity.
+        headers: Added to the client's own; these win.
+        cancel: Ends the call from another thread.
+        retries: Tries after the first, in place of the client's number.
+        more: Options that ``CallOptions`` declares and that have no field of their own here, by name.
+    """
+
+    timeouts: Timeouts = msgspec.field(default_factory=Timeouts)
+    until: float = float("inf")
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
+    cancel: CancelToken | None = None
+    retries: int | None = None
+    more: Mapping[str, object] = msgspec.field(default_factory=dict)
+
+    def loading(self, timeout: float | Timeouts | None) -> Options:
+        """Return options whose ``timeout=`` bounds the silence of a load, too, when it is a number."""
+        if timeout is None or isinstance(timeout, Timeouts):
+            return self
+        return msgspec.structs.replace(
+            self, timeouts=msgspec.structs.replace(self.timeouts, load=self.timeouts.idle)
+        )
+
+    def patient(self) -> Options:
+        """Return options that bear the silence of a slow disk or a large file (``Timeouts.load``)."""
+        load = self.timeouts.load
+        return msgspec.structs.replace(
+            self, timeouts=msgspec.structs.replace(self.timeouts, first_token=load, idle=load)
+        )
+
+
+class Target(Protocol):
+    """One address that may answer a call."""
+
+    @property
+    def url(self) -> str:
+        """Return the base URL."""
+
+
 class Call(msgspec.Struct, frozen=True):
-    """Describe one request, whole, before any I/O.
+    """One HTTP request, whole, before any I/O.
 
     Attributes:
         method: HTTP verb in capitals.
         path: Path below the base URL, with its query; sent as it is.
         body: JSON bytes, or ``None``.
         replay: When it may be sent again.
-        timeouts: Bounds of one attempt.
-        until: Monotonic instant at which the whole call is over, or infinity.
-        cacheable: The same bytes always mean the same answer.
+        options: What the caller set for it: time-outs, deadline, headers, cancel token, retries.
         label: Operation's name in logs, metrics and errors.
-        model: Model name as the caller gave it, for errors and cures.
-        headers: Added to the client's own; these win.
+        model: Model name as the caller gave it, for errors and recoveries.
         header_limit: Most bytes of request headers that the service bears.
-        cancel: Ends the call from another thread.
-        retries: Tries after the first, in place of the client's number.
+        cacheable: The same bytes always mean the same answer.
         plain: Body that asks the same without a stream; sent once to learn the cause when a stream breaks
             before its first event. ``None`` where the stream itself tells it.
         lines: The answer's stream is lines of text, one an event, not server-sent events.
@@ -110,15 +123,11 @@ class Call(msgspec.Struct, frozen=True):
     path: str
     body: bytes | None = None
     replay: Replay = Replay.IF_UNSENT
-    timeouts: Timeouts = msgspec.field(default_factory=Timeouts)
-    until: float = float("inf")
-    cacheable: bool = False
+    options: Options = msgspec.field(default_factory=Options)
     label: str = "request"
     model: str = ""
-    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     header_limit: int | None = None
-    cancel: CancelToken | None = None
-    retries: int | None = None
+    cacheable: bool = False
     plain: bytes | None = None
     lines: bool = False
 
@@ -129,9 +138,42 @@ class Call(msgspec.Struct, frozen=True):
                 call=self.label,
             )
 
+    @property
+    def runs_on(self) -> str:
+        """Return the model that the call makes work; ``""`` for a call that only asks or manages."""
+        return self.model if self.body is not None else ""
+
+    @property
+    def asked_as(self) -> str:
+        """Return the name by which the model was asked for."""
+        return self.model
+
+    def call_for(self, target: Any) -> Call:  # noqa: ANN401, ARG002 (any target will do)
+        """Return itself: a finished call is the same for every target."""
+        return self
+
+
+class Request(Protocol):
+    """What a sender is asked to send: a finished call, or one that is built for each attempt's target."""
+
+    @property
+    def options(self) -> Options:
+        """Return the call's options."""
+
+    @property
+    def runs_on(self) -> str:
+        """Return the model that the request makes work, as the caller named it; ``""`` for none."""
+
+    @property
+    def asked_as(self) -> str:
+        """Return the id by which the model was asked for last; its name while no id was known."""
+
+    def call_for(self, target: Any) -> Call:  # noqa: ANN401 (the target's class is the sender's affair)
+        """Return the call for one target."""
+
 
 class Reply(msgspec.Struct, frozen=True):
-    """Hold one whole answer.
+    """One whole HTTP response.
 
     Attributes:
         status: HTTP status.
@@ -165,26 +207,8 @@ class Reply(msgspec.Struct, frozen=True):
         return decode_json(self.body, kind, url=self.url)
 
 
-class Options(msgspec.Struct, frozen=True):
-    """Hold what one call may set for itself, ready to be put into its ``Call``.
-
-    Attributes:
-        timeouts: Bounds of one attempt.
-        until: Monotonic instant at which the whole call is over, or infinity.
-        headers: Added to the client's own.
-        cancel: Ends the call from another thread.
-        retries: Tries after the first, in place of the client's number.
-    """
-
-    timeouts: Timeouts = msgspec.field(default_factory=Timeouts)
-    until: float = float("inf")
-    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
-    cancel: CancelToken | None = None
-    retries: int | None = None
-
-
 class OpenReply(Protocol):
-    """Stand for one open stream of events; each item is the ``data`` of one event."""
+    """One open stream of events; each item is the ``data`` of one event."""
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -193,6 +217,14 @@ class OpenReply(Protocol):
     @property
     def url(self) -> str:
         """Return the address that answers."""
+
+    @property
+    def call_id(self) -> str:
+        """Return the id of the call in events; ``""`` where nobody gave one."""
+
+    @property
+    def attempt(self) -> int:
+        """Return the number of the attempt that opened the stream, from 1."""
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield each event's data; raise a TransportError where the connection breaks."""
@@ -211,60 +243,26 @@ class OpenReply(Protocol):
 
 
 class Sender(Protocol):
-    """Send a call; the one seam that real, resilient, caching and fake senders share."""
+    """The one seam that resilient, caching and fake senders share."""
 
-    def send(self, call: Call) -> Reply:
+    def send(self, request: Request, /) -> Reply:
         """Return the whole answer, or raise one of our errors."""
 
-    def open(self, call: Call) -> OpenReply:
+    def open(self, request: Request, /) -> OpenReply:
         """Return an open stream whose first event has come, or raise one of our errors."""
 
     def close(self) -> None:
         """Give back every connection and end every wait."""
 
 
-def encode_json(value: object) -> bytes:
-    """Return ``value`` as JSON bytes.
+class Transport(Protocol):
+    """One attempt of one call at one target."""
 
-    Raises:
-        ConfigError: It holds a lone surrogate or is not JSON.
-    """
-    try:
-        return _ENCODER.encode(value)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        kind = "a lone surrogate" if isinstance(error, UnicodeError) else type(error).__name__
-        raise ConfigError(f"the request cannot be written as JSON: {kind}") from None
+    def send(self, call: Call, target: Target, /) -> Reply:
+        """Return the whole answer of one attempt."""
 
+    def open(self, call: Call, target: Target, /) -> OpenReply:
+        """Return the open stream of one attempt; its first event has come."""
 
-def decode_json(body: bytes, kind: type[T], url: str = "") -> T:
-    """Read JSON bytes as ``kind``.
-
-    Raises:
-        InvalidReply: The bytes are not JSON, or not of that shape; ``where`` is the path.
-    """
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except UNDECODABLE as error:
-        raise unreadable(error, body, url) from None
-
-
-def unreadable(error: Exception, body: bytes, url: str = "") -> InvalidReply:
-    """Build the error for a body that msgspec refused; the message never quotes the body."""
-    text = str(error) if isinstance(error, msgspec.ValidationError) else "the body is not JSON"
-    what, _, where = text.partition(" - at `")
-    return InvalidReply(
-        f"unreadable answer: {what}", where=where.rstrip("`") or "$", body=body[:2048], url=url
-    )
-
-
-def _plain(value: object) -> object:
-    """Return what msgspec can write for a mapping, text or number of another class."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    for kind in (str, int, float):  # their subclasses, such as numpy.float64
-        if isinstance(value, kind):
-            return kind(value)
-    raise TypeError(type(value).__name__)
-
-
-_ENCODER = msgspec.json.Encoder(enc_hook=_plain)
+    def close(self) -> None:
+        """Give back every connection and end every wait."""

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from foundry_rest.transport.call import CancelToken, Options
-from foundry_rest.transport.cancellation import wait_for
+from foundry_rest.transport.call import Options
+from foundry_rest.transport.cancellation import CancelToken, wait_for
+from foundry_rest.transport.fork import renew_after_fork
 
 T = TypeVar("T")
 
 
-class _Work(Generic[T]):
-    """Hold one piece of work and who waits for it."""
+class _Flight(Generic[T]):
+    """One piece of work and who waits for it."""
 
     def __init__(self) -> None:
         self.results: list[T] = []
@@ -39,7 +39,7 @@ class _Work(Generic[T]):
 
 
 class SingleFlight:
-    """Keep the work under way, by key.
+    """The work under way, by key.
 
     No lock is held while anybody works. When the one who works fails, one of those who wait tries for
     itself: an error belongs to the call that met it.
@@ -50,8 +50,8 @@ class SingleFlight:
 
     def __init__(self, closing: CancelToken | None = None) -> None:
         self._closing = closing
-        self._pid = os.getpid()
-        self._under_way: dict[str, _Work[object]] = {}
+        self.renew()
+        renew_after_fork(self)
 
     def run(self, key: str, options: Options, work: Callable[[], T], doing: str = "loads the model") -> T:
         """Return what ``work`` returns, here or in the thread that is at it already.
@@ -60,11 +60,9 @@ class SingleFlight:
             DeadlineExceeded: The other thread took longer than this call may.
             Cancelled: This call was ended from elsewhere.
         """
-        if self._pid != os.getpid():  # the parent's threads do not land in a forked child
-            self._pid, self._under_way = os.getpid(), {}
-        mine: _Work[T] = _Work()
+        mine: _Flight[T] = _Flight()
         while True:
-            first: _Work[T] = self._under_way.setdefault(key, mine)  # type: ignore[arg-type, assignment]
+            first: _Flight[T] = self._under_way.setdefault(key, mine)  # type: ignore[arg-type, assignment]
             if first is mine:
                 return self._lead(key, mine, work)
             tokens = [token for token in (self._closing, options.cancel) if token is not None]
@@ -74,10 +72,14 @@ class SingleFlight:
             if first.results:
                 return first.results[0]
 
-    def _lead(self, key: str, mine: _Work[T], work: Callable[[], T]) -> T:
+    def _lead(self, key: str, mine: _Flight[T], work: Callable[[], T]) -> T:
         try:
             mine.results.append(work())
         finally:
             self._under_way.pop(key, None)
             mine.land()
         return mine.results[0]
+
+    def renew(self) -> None:
+        """Forget the parent's work in a forked child: its threads do not land there."""
+        self._under_way: dict[str, _Flight[object]] = {}

@@ -22,7 +22,7 @@ from foundry_rest.services.discovery.autostart import AUTOSTART
 from foundry_rest.services.discovery.process import PATIENCE, Foundry
 from foundry_rest.services.discovery.registry_file import Entry, write
 from foundry_rest.testing import FaultServer, dead_address
-from foundry_rest.transport.call import CancelToken
+from foundry_rest.transport.cancellation import CancelToken
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the command is played by an executable script")
 

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.transports import BoundTransport
 
 from foundry_rest.config import Timeouts
 from foundry_rest.dialects.generation0_cli import Generation0Dialect
 from foundry_rest.testing import FaultServer, LegacyService, dead_address, legacy_model
 from foundry_rest.testing.legacy import LEGACY_CACHED, LEGACY_CATALOG
 from foundry_rest.transport.call import Options
-from foundry_rest.transport.session.transport import SessionTransport
 
 pytestmark = pytest.mark.runtime
 
@@ -427,7 +427,7 @@ def test_both_clients_ask_the_same(run: Run, server: FaultServer, service: Legac
         "tell(0)",
     )
     theirs = [request for request in server.requests if "load" in request.path and "ed" not in request.path]
-    transport, dialect = SessionTransport(lambda: server.url), Generation0Dialect()
+    transport, dialect = BoundTransport(lambda: server.url), Generation0Dialect()
     listing = dialect.list_models(OPTIONS)
     info = next(each for each in listing.parse(transport.send(listing.call)) if each.id == MISTRAL)
     before = len(server.requests)

@@ -17,7 +17,7 @@ from foundry_rest import (
     UnsupportedByService,
 )
 from foundry_rest.stream.responses import ResponseStream
-from foundry_rest.transport.call import CancelToken
+from foundry_rest.transport.cancellation import CancelToken
 
 pytestmark = pytest.mark.runtime
 ALIAS = "demo-chat"

@@ -183,7 +183,6 @@ def mistakes() -> None:
     # mypy warns of an ignore that is not needed, so each of these lines must be an error.
     client.complete("Hello", max_tokens="many")  # type: ignore[call-overload]
     client.complete("Hello", max_token=1)  # type: ignore[call-overload]
-    client.complete(prompt="Hello")  # type: ignore[call-overload]
     client.with_options(retries="three")  # type: ignore[arg-type]
     client.models.load(3)  # type: ignore[arg-type]
     client.chat.stream("Hello", response_model=_Person)  # type: ignore[call-arg]

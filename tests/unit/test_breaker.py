@@ -6,63 +6,10 @@ import copy
 import signal
 
 import pytest
+from support.breakers import ADDRESS, fail, refused, succeed, told
 
 from foundry_rest.errors import CircuitOpen, ServiceTimeout, ServiceUnreachable
 from foundry_rest.resilience.breaker.breaker import Breaker, BreakerPolicy, Outcome
-from foundry_rest.resilience.breaker.record import MemoryState
-from foundry_rest.testing.fakes import FakeClock
-
-POLICY = BreakerPolicy(failures=3, reset_after=10, reset_max=60)
-ADDRESS = "http://127.0.0.1:5273"
-
-
-@pytest.fixture
-def time():
-    """Time that passes when told."""
-    with FakeClock().installed() as fake:
-        yield fake
-
-
-@pytest.fixture
-def events():
-    """Every change of state that was told."""
-    return []
-
-
-@pytest.fixture
-def state():
-    """Where the breaker's record lives."""
-    return MemoryState()
-
-
-@pytest.fixture
-def breaker(time, events, state):
-    """A breaker that opens at the third failure."""
-    return Breaker(POLICY, state, ADDRESS, events.append)
-
-
-def fail(breaker, times=1, error=None):
-    """Let so many attempts fail."""
-    for _ in range(times):
-        breaker.report(breaker.admit(), Outcome.FAILURE, error or ServiceUnreachable("refused"))
-
-
-def succeed(breaker):
-    """Let one attempt succeed."""
-    breaker.report(breaker.admit(), Outcome.SUCCESS)
-
-
-def refused(breaker):
-    """Return the seconds that a refused attempt is told to wait."""
-    with pytest.raises(CircuitOpen) as caught:
-        breaker.admit()
-    return caught.value.retry_in
-
-
-def told(events):
-    """Return the changes of state as text."""
-    return [f"{event.before}>{event.after}" for event in events]
-
 
 # ---------------------------------------------------------------- closed, open
 

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from foundry_rest.errors import ConfigError, InvalidReply
-from foundry_rest.transport.call import Call, Replay, Reply, encode_json
+from foundry_rest.transport.call import Call, Replay, Reply
+from foundry_rest.transport.json_codec import encode_json
 
 
 class Item(msgspec.Struct):
@@ -55,7 +56,7 @@ def test_a_call_is_a_frozen_value():
     call = Call("GET", "/status")
 
     assert call.replay is Replay.IF_UNSENT
-    assert call.until == float("inf")
+    assert call.options.until == float("inf")
     with pytest.raises(AttributeError):
         call.path = "/other"
 

@@ -9,7 +9,7 @@ import pytest
 from foundry_rest.client import FoundryAPIClient
 from foundry_rest.errors import Cancelled
 from foundry_rest.testing import FaultServer, chat_stream, stall
-from foundry_rest.transport.call import CancelToken
+from foundry_rest.transport.cancellation import CancelToken
 
 CHAT = "/v1/chat/completions"
 

@@ -217,12 +217,6 @@ def test_headers_above_the_services_limit(server, client):
         client.chat.complete("Hi", headers={"X": "y" * 4000})
 
 
-def test_the_first_positional_is_the_prompt(server, client):
-    """A field named like it can still be a parameter's neighbour: it is positional only."""
-    with pytest.raises(TypeError):
-        client.chat.complete(messages="Hi")
-
-
 def test_a_completion_in_many_words(server, client):
     """Tool calls and reasoning are gathered from the chunks."""
     call = {"index": 0, "id": "c1", "type": "function", "function": {"name": "now", "arguments": "{}"}}

@@ -117,7 +117,7 @@ def test_a_view_shares(server, client):
     assert server.connections == 1
     assert view.stats() == client.stats()
     assert client.stats().by_call["chat.complete"].calls == 2
-    assert client._config.model == MODEL
+    assert client._spec.config.model == MODEL
     assert client.models._context.names.id_of("demo") == MODEL
 
 
@@ -270,9 +270,15 @@ def test_an_embedded_runtime(monkeypatch, folders, model, default):
 
 
 def test_an_embedded_runtime_is_not_left_behind(monkeypatch):
-    """When the client cannot be made, the runtime ends."""
+    """Bad arguments are refused before it is started; when the client cannot be made after that, it ends."""
     monkeypatch.setattr("foundry_rest.runtime.LocalRuntime", FakeRuntime)
     with pytest.raises(ConfigError):
         FoundryAPIClient.embedded(["a"], retries=-1)
+    assert STARTED == []
+    monkeypatch.setattr(
+        FakeRuntime, "start", lambda self: setattr(self, "url", "") or STARTED.append(self) or self
+    )
+    with pytest.raises(ConfigError):
+        FoundryAPIClient.embedded(["a"])
 
     assert STARTED.pop().closed == 1

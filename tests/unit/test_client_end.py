@@ -73,7 +73,7 @@ def test_close_ends_connecting():
     with deaf_address() as url:
         client = FoundryAPIClient(url, model=MODEL, dialect="2.x")
         caller = Caller(lambda: client.complete("Hi"))
-        until(lambda: any(line.held for line in list(client._shared.transport._watch._lines)))
+        until(lambda: any(handle.held for handle in list(client._core.transport._deadlines._handles)))
         closed(client, "connect", caller)
 
 
@@ -132,7 +132,7 @@ def test_close_ends_a_back_off():
     with dead_address() as url:
         client = FoundryAPIClient(url, model=MODEL, dialect="2.x", retries=patient)
         caller = Caller(lambda: client.complete("Hi"))
-        until(lambda: client._shared.bounds.closing._watchers)
+        until(lambda: client._core.bounds.closing._watchers)
         closed(client, "back-off", caller)
     assert [attempt.error for attempt in caller.error.attempts] == ["ServiceUnreachable"]
 
@@ -142,7 +142,7 @@ def test_close_ends_the_wait_for_a_slot(server):
     server.on("POST", CHAT, stall())
     client = FoundryAPIClient(server.url, model=MODEL, dialect="2.x", max_concurrency=1)
     callers = [Caller(lambda: client.complete("Hi")) for _ in range(4)]
-    until(lambda: client._shared.bounds.slots.waiting == 3)
+    until(lambda: client._core.bounds.slots.waiting == 3)
     assert server.wait_requests(1)
     closed(client, "slot wait", *callers)
     assert len(server.asked(CHAT)) == 1

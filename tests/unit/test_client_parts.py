@@ -81,11 +81,11 @@ def test_a_copy_is_a_client_of_its_own(server):
             assert server.connections == 1
             assert copy.complete("Hi").content == "Hello there"
             assert server.connections == 2
-            assert (copy._config, copy._policy) == (client._config, policy)
-            assert copy._shared.recipe == client._shared.recipe
-            assert copy._shared.bounds.slots.free == 3
+            assert (copy._spec.config, copy._spec.policy) == (client._spec.config, policy)
+            assert copy._spec == client._spec
+            assert copy._core.bounds.slots.free == 3
             assert copy.stats().by_call["chat.complete"].calls == 1
-            assert copy._owned == (copy._shared,)
+            assert copy._owned == (copy._core,)
 
     request = server.requests[-1]
     assert (request.headers.get("authorization"), request.headers.get("x-team")) == (f"Bearer {KEY}", "a")
@@ -96,8 +96,8 @@ def test_a_copy_hides_its_key_too(server):
     """The key travels in the pickle, which is the caller's to guard, and shows in no repr."""
     copy = pickle.loads(pickle.dumps(FoundryAPIClient(server.url, api_key=KEY, headers={"X-Key": KEY})))
 
-    assert copy._config.api_key == KEY
-    for shown in (repr(copy), repr(copy._shared.recipe), repr(copy._config), repr(vars(copy))):
+    assert copy._spec.config.api_key == KEY
+    for shown in (repr(copy), repr(copy._spec), repr(copy._spec.config), repr(vars(copy))):
         assert KEY not in shown
 
 
@@ -124,7 +124,7 @@ def test_a_view_pickles_as_a_client(server):
     with FoundryAPIClient(server.url, model="other") as client:
         view = client.with_options(model=MODEL, timeout=Timeouts(first_token=4), deadline=8, retries=0)
         copy = pickle.loads(pickle.dumps(view))
-        assert (copy._config, copy._policy) == (view._config, view._policy)
+        assert (copy._spec.config, copy._spec.policy) == (view._spec.config, view._spec.policy)
         assert copy.complete("Hi").content == "Hello there"
         copy.close()
         with pytest.raises(Cancelled):
@@ -156,7 +156,7 @@ def test_max_concurrency(server):
             assert caught.value.limit == "slot"
             list(stream)
 
-        assert client._shared.bounds.slots.free == 1
+        assert client._core.bounds.slots.free == 1
         client.complete("Hi")
 
 
@@ -171,7 +171,7 @@ def test_max_concurrency_from_a_configuration(server):
     """The pool is as large as the bound."""
     client = FoundryAPIClient(server.url, max_concurrency=5)
 
-    assert client._shared.transport._pool_size == client._shared.bounds.slots.free == 5
+    assert client._core.transport._pool_size == client._core.bounds.slots.free == 5
 
 
 def test_without_a_breaker():
@@ -184,7 +184,7 @@ def test_without_a_breaker():
             with pytest.raises(ServiceUnreachable):
                 client.complete("Hi")
 
-        assert client._shared.breakers is None
+        assert client._core.breakers is None
 
 
 def test_without_a_breaker_another_process_may_answer():
@@ -222,7 +222,7 @@ def test_the_breakers_state_is_the_callers_choice():
 def test_health_checks_pass_an_open_circuit(server):
     """They are how one learns that the service is back."""
     with FoundryAPIClient(server.url) as client:
-        client._shared.breakers.of(server.url).force_open()
+        client._core.breakers.of(server.url).force_open()
 
         assert client.health_check().status == "ok"
 

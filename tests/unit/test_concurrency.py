@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from support.forks import forks, in_child
 
 from foundry_rest import clock
 from foundry_rest.errors import Cancelled, ConfigError, DeadlineExceeded
 from foundry_rest.resilience.concurrency import Slots
 from foundry_rest.testing import FakeClock
-from foundry_rest.transport.call import CancelToken
+from foundry_rest.transport.cancellation import CancelToken
 
 
 def until(condition) -> None:
@@ -29,28 +29,6 @@ def start(work, *arguments) -> threading.Thread:
     thread = threading.Thread(target=work, args=arguments, daemon=True)
     thread.start()
     return thread
-
-
-def forks(test):
-    """Mark a test that forks: Python 3.12 warns where threads run, which is what is tested."""
-    test = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")(test)
-    return pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")(test)
-
-
-def in_child(work) -> int:
-    """Return the exit code of a forked child that runs ``work``; one that hangs is ended by SIGALRM."""
-    pid = os.fork()
-    if pid:
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    code = 1
-    try:
-        import signal
-
-        signal.alarm(5)
-        work()
-        code = 0
-    finally:
-        os._exit(code)
 
 
 @pytest.mark.parametrize("size", [0, -1, 1.0, "8", True, None])

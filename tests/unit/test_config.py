@@ -8,7 +8,8 @@ import math
 import pytest
 
 from foundry_rest import config
-from foundry_rest.config import Config, Timeouts, base_url, from_env, is_loopback, positive_seconds
+from foundry_rest.checks import positive_seconds
+from foundry_rest.config import Config, Timeouts, base_url, from_env, is_loopback
 from foundry_rest.errors import ConfigError
 
 SECRET = "hunter2-s3cret"

@@ -63,7 +63,7 @@ def test_who_speaks(answers, dialect):
     """A generation is known by what its status holds; the model list, asked last, makes a stranger."""
     sender = FakeSender(answers)
 
-    assert type(detect(sender.send, OPTIONS)) is dialect
+    assert type(detect(sender.send, OPTIONS).dialect) is dialect
     assert sender.remaining == 0
 
 
@@ -73,7 +73,11 @@ def test_probes_keep_to_the_callers_bounds():
     detect(sender.send, OPTIONS)
 
     for call in sender.calls:
-        assert (call.timeouts, call.until, call.headers) == (OPTIONS.timeouts, 99.0, {"X-Key": "k"})
+        assert (call.options.timeouts, call.options.until, call.options.headers) == (
+            OPTIONS.timeouts,
+            99.0,
+            {"X-Key": "k"},
+        )
         assert (call.method, call.label, call.body) == ("GET", "detect", None)
     assert [call.path for call in sender.calls] == ["/status", "/openai/status", "/v1/models"]
 

@@ -187,13 +187,13 @@ def test_load(arguments, query):
     call = operation.call
 
     assert place(call) == ("GET", f"/openai/load/phi-4:5?{query}", "models.load")
-    assert (call.replay, call.timeouts, call.until, call.model) == (
+    assert (call.replay, call.options.timeouts, call.options.until, call.model) == (
         Replay.IF_UNSENT,
         PATIENT,
         99.0,
         "phi-4:5",
     )
-    assert call.headers == {"X-A": "1"}
+    assert call.options.headers == {"X-A": "1"}
     assert read(operation, b"") == "loaded"
 
 
@@ -203,7 +203,7 @@ def test_unload(force, word):
     operation = LEGACY.unload_model("phi-4:5", OPTIONS, force=force)
 
     assert place(operation.call) == ("GET", f"/openai/unload/phi-4:5?force={word}", "models.unload")
-    assert (operation.call.replay, operation.call.timeouts) == (Replay.ALWAYS, PATIENT)
+    assert (operation.call.replay, operation.call.options.timeouts) == (Replay.ALWAYS, PATIENT)
     assert read(operation, b"") == "unloaded"
 
 
@@ -212,7 +212,7 @@ def test_unload_all():
     operation = LEGACY.unload_all(OPTIONS)
 
     assert place(operation.call) == ("GET", "/openai/unloadall", "models.unload")
-    assert (operation.call.replay, operation.call.timeouts) == (Replay.ALWAYS, PATIENT)
+    assert (operation.call.replay, operation.call.options.timeouts) == (Replay.ALWAYS, PATIENT)
     assert read(operation, b"") == "unloaded"
 
 
@@ -269,7 +269,12 @@ def test_what_a_download_asks_for():
         "token": "",
         "IgnorePipeReport": True,
     }
-    assert (call.replay, call.lines, call.timeouts, call.until) == (Replay.IF_UNSENT, True, PATIENT, 99.0)
+    assert (call.replay, call.lines, call.options.timeouts, call.options.until) == (
+        Replay.IF_UNSENT,
+        True,
+        PATIENT,
+        99.0,
+    )
     assert call.model == GENERIC_CPU
 
 

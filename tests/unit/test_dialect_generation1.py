@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from foundry_rest.config import Timeouts
 from foundry_rest.dialects.generation1_core import Generation1Dialect
 from foundry_rest.errors import ConfigError, InvalidReply, UnsupportedByService
 from foundry_rest.schema import build_chat_request
-from foundry_rest.services.context import with_model
 from foundry_rest.transport.call import Options, Replay, Reply
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -94,7 +94,7 @@ def test_load_and_unload(verb, replay):
 
     assert (call.method, call.path) == ("GET", f"/models/{verb}/phi-4:5")
     assert (call.label, call.model) == (f"models.{verb}", "phi-4:5")
-    assert (call.timeouts.first_token, call.until, call.replay) == (77.0, 99.0, replay)
+    assert (call.options.timeouts.first_token, call.options.until, call.replay) == (77.0, 99.0, replay)
     assert call.header_limit is None
     assert read(operation, b"") == f"{verb}ed"
 
@@ -181,12 +181,11 @@ def test_a_stream_can_be_asked_about():
     assert CORE.chat(request, OPTIONS).call.plain is None
 
 
-def test_a_cure_changes_both_bodies():
+def test_a_resolved_name_changes_both_bodies():
     """After an alias was resolved, the question about a break is about the same model."""
-    cured = with_model(CORE.chat_stream(request_of(), OPTIONS).call, "m-cpu:1")
+    call = CORE.chat_stream(replace(request_of(), id="m-cpu:1"), OPTIONS).call
 
-    assert [json.loads(body)["model"] for body in (cured.body, cured.plain)] == ["m-cpu:1"] * 2
-    assert with_model(cured, "m-cpu:1") is None
+    assert [json.loads(body)["model"] for body in (call.body, call.plain)] == ["m-cpu:1"] * 2
 
 
 TEXT = {"type": "text", "text": "a"}

@@ -74,7 +74,7 @@ def test_load_and_unload(verb, replay):
         f"models.{verb}",
         "phi-4:5",
     )
-    assert (call.timeouts.first_token, call.until, call.replay) == (77.0, 99.0, replay)
+    assert (call.options.timeouts.first_token, call.options.until, call.replay) == (77.0, 99.0, replay)
     assert call.header_limit == NATIVE_HEADER_LIMIT
     assert read(operation, b'{"status":"already_loaded"}') == "already_loaded"
 

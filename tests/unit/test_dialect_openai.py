@@ -39,7 +39,11 @@ def test_a_plain_chat():
         "chat.complete",
         "alias",
     )
-    assert (call.timeouts, call.until, call.headers) == (OPTIONS.timeouts, 99.0, {"X-Trace": "t"})
+    assert (call.options.timeouts, call.options.until, call.options.headers) == (
+        OPTIONS.timeouts,
+        99.0,
+        {"X-Trace": "t"},
+    )
     assert (call.replay, call.header_limit) == (Replay.ALWAYS, None)
     assert json.loads(call.body) == {
         "model": "id:1",

@@ -69,7 +69,7 @@ def test_create(dialect):
         "temperature": 0,
         "max_output_tokens": 7,
     }
-    assert (call.replay, call.plain, call.timeouts.idle) == (Replay.ALWAYS, None, 2.0)
+    assert (call.replay, call.plain, call.options.timeouts.idle) == (Replay.ALWAYS, None, 2.0)
 
 
 def test_stream():
@@ -77,7 +77,12 @@ def test_stream():
     call = NATIVE.stream_response(request(), OPTIONS, "x").call
 
     assert json.loads(call.body)["stream"] is True
-    assert (call.label, call.replay, call.timeouts.idle, call.until) == ("x", Replay.ALWAYS, 9.0, 99.0)
+    assert (call.label, call.replay, call.options.timeouts.idle, call.options.until) == (
+        "x",
+        Replay.ALWAYS,
+        9.0,
+        99.0,
+    )
 
 
 @pytest.mark.parametrize(("store", "replay"), [(True, Replay.IF_UNSENT), (False, Replay.ALWAYS)])

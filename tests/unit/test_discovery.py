@@ -10,13 +10,11 @@ from pathlib import Path
 import pytest
 
 from foundry_rest import FoundryAPIClient
-from foundry_rest.config import Timeouts
 from foundry_rest.errors import ConfigError, ServiceNotFound, ServiceUnreachable
 from foundry_rest.services.discovery.registry_file import Entry, registry_path, write
 from foundry_rest.services.discovery.search import answers, discover
-from foundry_rest.services.target import Service
-from foundry_rest.testing import FakeSender, FaultServer, dead_address, html_page, json_answer, model_list
-from foundry_rest.transport.call import Options, Reply
+from foundry_rest.testing import FaultServer, dead_address, html_page, json_answer, model_list
+from foundry_rest.transport.call import Reply
 
 STATUS = Reply(200, {}, json.dumps({"modelCachePath": "", "pid": 1}).encode())
 
@@ -116,14 +114,15 @@ def test_an_entry_of_another_process(server):
 
 def test_answers(server):
     """The right process, or any, or none of ours."""
-    assert answers(server.url, os.getpid()) is answers(server.url, None) is True
-    assert answers(server.url, 1) is False
+    for pid in (os.getpid(), None):
+        assert answers(server.url, pid).generation == "2.x"
+    assert answers(server.url, 1) is None
     for script in (html_page(), json_answer({})):
         server.otherwise(script)
-        assert answers(server.url, None) is False
+        assert answers(server.url, None) is None
     server.otherwise(model_list([]))
-    assert answers(server.url, None) is True
-    assert answers(server.url, 1) is False
+    assert answers(server.url, None).generation == "openai"
+    assert answers(server.url, 1) is None
     assert server.wait_closed()
 
 
@@ -178,22 +177,21 @@ def test_no_network_in_the_constructor(monkeypatch):
     FoundryAPIClient().close()
     FoundryAPIClient("http://127.0.0.1:9").close()
     with pytest.raises(ConfigError):
-        Service("nonsense", None)
+        FoundryAPIClient("nonsense")
 
 
-def test_a_dialect_is_recognised_once():
-    """Within the bounds of the call that needs it first."""
-    sender = FakeSender([STATUS])
-    service = Service("http://h", None)
-    options = Options(Timeouts(connect=1), 99.0)
-    first = service.dialect(sender, options)
+def test_a_dialect_is_recognised_once(server):
+    """The first call asks for it, within its bounds; no later one does."""
+    with FoundryAPIClient(server.url, retries=0) as client:
+        client.complete("Hi", model="demo-generic-cpu:1")
+        client.complete("Hi", model="demo-generic-cpu:1")
 
-    assert service.dialect(sender, Options()) is first
-    assert [call.until for call in sender.calls] == [99.0]
+    assert len(server.asked("/status")) == 1
 
 
-def test_a_given_dialect_is_not_asked_for():
+def test_a_given_dialect_is_not_asked_for(server):
     """No request is spent on what is known."""
-    given = object()
+    with FoundryAPIClient(server.url, dialect="2.x", retries=0) as client:
+        client.complete("Hi", model="demo-generic-cpu:1")
 
-    assert Service("http://h", given).dialect(FakeSender(), Options()) is given
+    assert server.asked("/status") == []

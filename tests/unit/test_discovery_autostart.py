@@ -15,7 +15,7 @@ from foundry_rest.services.discovery.command_output import Output
 from foundry_rest.services.discovery.process import Foundry
 from foundry_rest.services.discovery.search import discover
 from foundry_rest.testing import FakeClock
-from foundry_rest.transport.call import CancelToken
+from foundry_rest.transport.cancellation import CancelToken
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "cli"
 A, B = "http://127.0.0.1:1", "http://127.0.0.1:2"

@@ -220,12 +220,13 @@ def test_waiting_for_a_service_that_starts_later(server, monkeypatch):
     server.stop()
     slept: list[float] = []
 
-    def sleep(seconds):
+    def wait(event, seconds):
         slept.append(seconds)
         if len(slept) == 2:
             server.start()
+        return event.is_set()
 
-    monkeypatch.setattr(clock, "sleep", sleep)
+    monkeypatch.setattr(clock, "wait", wait)
     report = health_of(server.url).wait_until_ready(5)
 
     assert (report.status, slept) == ("ok", [0.1, 0.1])

@@ -1,4 +1,4 @@
-"""The package keeps the layers of DESIGN section 2 and the numbers of section 8.
+"""The package keeps its layers and its numbers (docs/architecture.md).
 
 Every check takes parsed sources and gives complaints, so that the same check is run on the package and
 on small bad samples: a check that cannot complain proves nothing.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -36,8 +36,6 @@ ROWS = (
 ROW_OF = {name: row for row, names in enumerate(ROWS) for name in names}
 #: The row whose members may not import each other.
 NEIGHBOURS = 2
-#: What still imports upward until targets and recoveries are handed what they need.
-UPWARD_STILL = ("services.target", "models.recoveries", "models.tasks")
 #: What is imported from outside -> the only modules (and what lies below them) that may do so.
 IMPORTERS = {
     "requests": ("transport.session",),
@@ -76,13 +74,21 @@ class Source:
         return ".".join(part for part in self.parts if part != "__init__")
 
     @cached_property
+    def imports(self) -> list[ast.Import | ast.ImportFrom]:
+        """Every import that runs."""
+        unseen = {id(node) for node in _type_checking(self.tree)}
+        nodes = (node for node in ast.walk(self.tree) if isinstance(node, (ast.Import, ast.ImportFrom)))
+        return [node for node in nodes if id(node) not in unseen]
+
+    @cached_property
     def functions(self) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
         """Every function and method, nested ones too."""
         return [node for node in ast.walk(self.tree) if isinstance(node, Function)]
 
 
+@cache
 def sources(*folders: str) -> list[Source]:
-    """Return every Python file below folders of the project."""
+    """Return every Python file below folders of the project, each read and parsed once."""
     paths = (path for folder in folders for path in sorted((ROOT / folder).rglob("*.py")))
     return [Source(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")) for path in paths]
 
@@ -93,7 +99,7 @@ def below(name: str, *parents: str) -> bool:
 
 
 def row_of(name: str) -> int | None:
-    """Return the row of a module; ``None`` for one that DESIGN does not know."""
+    """Return the row of a module; ``None`` for one that has none."""
     while name and name not in ROW_OF:
         name = name.rpartition(".")[0]
         if not name:
@@ -103,13 +109,10 @@ def row_of(name: str) -> int | None:
 
 def imports(source: Source, known: set[str]) -> Iterator[tuple[str, int]]:
     """Yield (absolute dotted name, line) of each import that runs; late imports too, TYPE_CHECKING's not."""
-    unseen = {id(node) for node in _type_checking(source.tree)}
-    for node in ast.walk(source.tree):
-        if id(node) in unseen:
-            continue
+    for node in source.imports:
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             base = _base(source, node)
             for alias in node.names:
                 whole = f"{base}.{alias.name}"
@@ -145,10 +148,10 @@ def rows(files: list[Source]) -> Iterator[str]:
     """A module imports only from lower rows, or from its own row."""
     for source in files:
         if row_of(source.name) is None:
-            yield f"{source.path}: {source.name} is in no row; give it one in DESIGN section 2 and ROWS"
+            yield f"{source.path}: {source.name} is in no row; give it one in docs/architecture.md and ROWS"
     for source, target, line in inner_imports(files):
         mine, other = row_of(source.name), row_of(target)
-        if mine is not None and other is not None and other > mine and source.name not in UPWARD_STILL:
+        if mine is not None and other is not None and other > mine:
             yield f"{source.path}:{line}: row {mine} imports row {other} ({target or PACKAGE})"
 
 
@@ -158,6 +161,32 @@ def neighbours(files: list[Source]) -> Iterator[str]:
         apart = source.name.split(".")[0] != target.split(".")[0]
         if apart and row_of(source.name) == row_of(target) == NEIGHBOURS:
             yield f"{source.path}:{line}: {source.name} imports its neighbour {target}"
+
+
+def cycles(files: list[Source]) -> Iterator[str]:
+    """No import leads from a folder back to it."""
+    edges: dict[str, set[str]] = {}
+    for source, target, _ in inner_imports(files):
+        here, there = source.name.split(".")[0], target.split(".")[0]
+        if here and there and here != there:
+            edges.setdefault(here, set()).add(there)
+    for folder in sorted(edges):
+        way = _way_back(edges, folder)
+        if way:
+            yield f"{PACKAGE}/{folder}: imports lead back to it: {' -> '.join([folder, *way])}"
+
+
+def _way_back(edges: dict[str, set[str]], start: str) -> list[str]:
+    """Return the folders on a way from one back to itself, the last being that one; none for no way."""
+    ways, seen = [[there] for there in edges.get(start, ())], set()
+    while ways:
+        way = ways.pop(0)
+        if way[-1] == start:
+            return way
+        if way[-1] not in seen:
+            seen.add(way[-1])
+            ways += [[*way, there] for there in sorted(edges.get(way[-1], ()))]
+    return []
 
 
 def importers(files: list[Source]) -> Iterator[str]:
@@ -242,6 +271,7 @@ def rules_of_tests(files: list[Source]) -> Iterator[str]:
 CHECKS: list[Callable[[list[Source]], Iterator[str]]] = [
     rows,
     neighbours,
+    cycles,
     importers,
     long_functions,
     usual_functions,
@@ -278,6 +308,7 @@ BAD = [
         "resilience.retry",
     ),
     (neighbours, {"testing/fake.py": "from ..observe.log import x", "observe/log.py": ""}, "observe.log"),
+    (cycles, {"a/b.py": "from foundry_rest.c import d", "c/d.py": "from ..a import b"}, "a -> c -> a"),
     (importers, {"endpoints/chat.py": "import requests"}, "only transport.session may"),
     (importers, {"transport/sse.py": "from requests import Session"}, "imports requests.Session"),
     (importers, {"errors/__init__.py": "from requests import Session"}, "only transport.session may"),
@@ -304,6 +335,7 @@ GOOD = [
     (rows, {"stream.py": "if TYPE_CHECKING:\n    from .client import Client", "client.py": ""}),
     (rows, {"transport/session/body.py": "from foundry_rest.transport import call", "transport/call.py": ""}),
     (neighbours, {"resilience/sender.py": "from . import retry", "resilience/retry.py": ""}),
+    (cycles, {"a/b.py": "from foundry_rest.c import d", "c/d.py": "from . import e", "c/e.py": ""}),
     (importers, {"errors/__init__.py": "import requests.exceptions as r\nfrom requests.exceptions import X"}),
     (importers, {"transport/session/body.py": "from requests import Session", "clock.py": "import time"}),
     (importers, {"timeouts.py": "import timeit, requests_toolbelt"}),

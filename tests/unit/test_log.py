@@ -34,7 +34,7 @@ def clean_logger(monkeypatch):
 def test_a_failed_attempt(caplog, wait, cure, ending):
     """A line says what failed and what comes next; only what is tried again after a wait is a warning."""
     caplog.set_level(logging.DEBUG, "foundry_rest")
-    log_event(AttemptFailed("chat.complete", "http://h", "m", 2, ERROR, 1.5, wait, cure))
+    log_event(AttemptFailed("http://h", "id", "chat.complete", "m", 2, ERROR, 1.5, wait, cure))
     level = logging.WARNING if wait else logging.DEBUG
 
     assert caplog.record_tuples == [
@@ -45,9 +45,12 @@ def test_a_failed_attempt(caplog, wait, cure, ending):
 @pytest.mark.parametrize(
     ("event", "line"),
     [
-        (CallFinished("chat.complete", "http://h", "m", 1.5), "chat.complete ok in 1.500 s (m)"),
         (
-            CallFinished("health.check", "http://h", "", 0.1, ERROR),
+            CallFinished("http://h", "id", "chat.complete", "m", 1, "ok", 1.5),
+            "chat.complete ok in 1.500 s (m)",
+        ),
+        (
+            CallFinished("http://h", "id", "health.check", "", 1, "error", 0.1, ERROR),
             "health.check ServerError in 0.100 s (http://h)",
         ),
     ],
@@ -63,8 +66,8 @@ def test_a_finished_call(caplog, event, line):
 def test_quiet_by_default(caplog):
     """Above DEBUG an ordinary call leaves no line; other events leave none at all."""
     caplog.set_level(logging.INFO, "foundry_rest")
-    log_event(CallFinished("a", "", "", 1.0))
-    log_event(Event("a", "", ""))
+    log_event(CallFinished("", "id", "a", "", 1, "ok", 1.0))
+    log_event(Event(""))
 
     assert caplog.messages == []
 
@@ -76,7 +79,7 @@ def test_an_observer_that_raises_is_not_felt(caplog):
     def broken(event):
         raise RuntimeError("observer's own fault")
 
-    event = Event("a", "", "")
+    event = Event("")
     fan_out([broken, told.append])(event)
 
     assert told == [event]
@@ -91,7 +94,7 @@ def test_what_ends_a_program_is_not_held_up():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fan_out([interrupted])(Event("a", "", ""))
+        fan_out([interrupted])(Event(""))
 
 
 def test_configure(clean_logger, capsys):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from foundry_rest.models.names import ModelNames, best_match, loaded_as, near_names
+from foundry_rest.models.names import best_match, loaded_as, near_names
 from foundry_rest.schema import ModelInfo
+from foundry_rest.services.learned_names import LearnedNames
 
 
 def model(id: str, alias: str = "phi-4", device: str = "CPU", *, cached: bool | None = None) -> ModelInfo:
@@ -81,19 +82,10 @@ def test_near_names():
 
 def test_names_are_learnt_both_ways():
     """What was learnt is known by the spelling asked for, by the id, and by the alias when it was that."""
-    names = ModelNames()
+    names = LearnedNames()
     names.learn("PHI-4", CPU1)
     names.learn(CPU9.id, CPU9)
 
     assert [names.id_of(name) for name in ("PHI-4", "phi-4", CPU1.id)] == [CPU1.id] * 3
     assert names.id_of(CPU9.id) == CPU9.id
     assert (names.id_of("other"), names.get("other")) == ("other", None)
-
-
-def test_names_are_forgotten():
-    """Another service may know other models by the same names."""
-    names = ModelNames()
-    names.learn("a", ModelInfo(id="a:1"))
-    names.forget()
-
-    assert names.id_of("a") == "a"

@@ -17,8 +17,7 @@ from foundry_rest.errors import (
     ServiceUnreachable,
     StreamInterrupted,
 )
-from foundry_rest.models.recoveries import cures_by
-from foundry_rest.services.context import with_model
+from foundry_rest.models.recoveries import build_recoveries
 from foundry_rest.testing import FaultServer, chat_stream, cut, json_error, model_not_loaded, stall
 from foundry_rest.transport.call import Call
 
@@ -46,18 +45,55 @@ def models_asked(server) -> list[str]:
 
 
 def test_an_alias_that_is_not_loaded(server):
-    """On another machine an alias is learnt by loading it; 0 retries are enough."""
-    assert ask(server).content == "Hello there"
-    assert models_asked(server) == ["demo", "demo-generic-cpu:1"]
+    """On another machine an alias is learnt by loading it, before it is asked for: nothing fails."""
+    failed: list[object] = []
+    assert ask(server, observers=[lambda event: failed.append(event) if hasattr(event, "wait") else None])
+
+    assert failed == []
+    assert models_asked(server) == ["demo-generic-cpu:1"]
     assert server.loaded == ("demo-generic-cpu:1",)
+    assert [request.path for request in server.requests] == [
+        "/status",
+        "/models/loaded",
+        "/models/load/demo",
+        "/models/loaded",
+        CHAT,
+    ]
+
+
+def test_an_alias_that_is_loaded(server):
+    """Loading what is loaded is a question: four requests tell its id and ask it."""
+    server.loaded = ["demo-generic-cpu:1"]
+    assert ask(server).content == "Hello there"
+
+    assert models_asked(server) == ["demo-generic-cpu:1"]
+    assert len(server.requests) == 4
+
+
+def test_an_alias_of_this_machine_that_is_loaded(tmp_path):
+    """The catalog file tells the id, the list that it is in memory: three requests in all."""
+    (tmp_path / "foundry.modelinfo.json").write_bytes(SNAPSHOT)
+    with FaultServer({"phi-4": "phi-4-generic-cpu:1"}, model_cache_path=str(tmp_path)) as server:
+        assert ask(server, "phi-4").content == "Hello there"
+
+        assert [request.path for request in server.requests] == ["/status", "/models/loaded", CHAT]
+
+
+def test_an_id_is_asked_at_once(server):
+    """Nothing is looked up for a name that can only be an id."""
+    server.loaded = ["demo-generic-cpu:1"]
+    ask(server, "demo-generic-cpu:1")
+
+    assert [request.path for request in server.requests] == ["/status", CHAT]
 
 
 def test_an_alias_on_this_machine(tmp_path):
-    """Here the catalog file resolves it; then the model is loaded; each cure is used once."""
+    """Here the catalog file resolves it; then the model is loaded, and asked for once."""
     (tmp_path / "foundry.modelinfo.json").write_bytes(SNAPSHOT)
     with FaultServer({"phi-4": "phi-4-generic-cpu:1"}, loaded=[], model_cache_path=str(tmp_path)) as server:
         assert ask(server, "PHI-4").content == "Hello there"
-        assert models_asked(server) == ["PHI-4", "phi-4-generic-cpu:1", "phi-4-generic-cpu:1"]
+        assert models_asked(server) == ["phi-4-generic-cpu:1"]
+        assert len(server.requests) == 5
 
 
 def test_what_was_learnt_is_remembered(server):
@@ -67,7 +103,8 @@ def test_what_was_learnt_is_remembered(server):
         client.complete("Hi")
         client.with_options(deadline=5).complete("Hi")
 
-    assert models_asked(server)[2:] == ["demo-generic-cpu:1"] * 2
+    assert models_asked(server) == ["demo-generic-cpu:1"] * 3
+    assert len(server.asked("/models/load/*")) == 1
 
 
 def test_a_model_that_was_dropped_is_loaded_again(server):
@@ -109,13 +146,18 @@ def test_a_cure_that_did_not_help(server):
     ],
 )
 def test_a_load_that_fails(server, answer, cls):
-    """Why it could not be loaded is the error; why it was tried is its cause."""
+    """Why it could not be loaded is the error, of the call that needed it; why it was tried is its cause."""
     server.on("GET", "/models/load/*", answer)
-    with pytest.raises(cls) as caught:
-        ask(server, "demo")
+    with FoundryAPIClient(server.url, model="demo", retries=0) as client:
+        with pytest.raises(cls) as first:
+            client.complete("Hi")
+        with pytest.raises(cls) as later:
+            client.complete("Hi", model="demo-generic-cpu:1")
 
-    assert isinstance(caught.value.__cause__, ModelNotFound)
-    assert (caught.value.call, caught.value.model) == ("chat.complete", "demo")
+        assert client.stats().by_call["chat.complete"].errors == 2
+    assert (first.value.call, first.value.model) == ("chat.complete", "demo")
+    assert isinstance(later.value.__cause__, ModelNotLoaded)
+    assert (later.value.call, later.value.model) == ("chat.complete", "demo-generic-cpu:1")
 
 
 def test_a_load_keeps_to_the_calls_deadline(server):
@@ -146,30 +188,13 @@ def test_a_stream_is_cured_before_it_opens(server):
             client.stream_complete("Hi").gather()
 
 
-def test_cures_are_for_calls_that_ask_a_model():
-    """Loading itself, or a route of the caller's choice, is not cured."""
-    cures = cures_by(lambda: pytest.fail("no cure is due"), lambda *_: False, auto_load=True)
+def test_recoveries_are_for_requests_on_a_model():
+    """Loading itself, or a route of the caller's choice, is left as it is."""
+    recoveries = build_recoveries(lambda: pytest.fail("none is due"), lambda *_: False, auto_load=True)
 
-    assert set(cures) == {ModelNotFound, ModelNotLoaded, ServiceUnreachable}
+    assert set(recoveries) == {ModelNotFound, ModelNotLoaded, ServiceUnreachable}
     for call in (Call("GET", "/models/load/m", model="m"), Call("POST", "/x", b"{}")):
-        assert [cure(call, LoadFailed()) for _, cure in cures.values()] == [None] * 3
-
-
-@pytest.mark.parametrize(
-    ("body", "expected"),
-    [
-        (b'{"model":"a","n":1}', b'{"model":"b","n":1}'),
-        (b'{"model":"b"}', None),
-        (b"{}", None),
-        (b"[]", None),
-        (None, None),
-    ],
-)
-def test_with_model(body, expected):
-    """Only a body that asks for another model is changed."""
-    changed = with_model(Call("POST", "/x", body, label="l"), "b")
-
-    assert (changed and changed.body) == expected
+        assert [recover(call, LoadFailed()) for _, recover in recoveries.values()] == [False] * 3
 
 
 def test_a_raw_request_is_not_cured(server):

@@ -14,7 +14,7 @@ import pytest
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema import build_chat_request
 from foundry_rest.schema.request import check_json, check_model_name
-from foundry_rest.transport.call import encode_json
+from foundry_rest.transport.json_codec import encode_json
 
 SECRET = "SENTINEL-PROMPT"
 

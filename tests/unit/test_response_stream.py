@@ -7,6 +7,7 @@ import json
 import pytest
 
 from foundry_rest.config import Timeouts
+from foundry_rest.dialects.operation import Operation
 from foundry_rest.dialects.responses_parsing import parse_event
 from foundry_rest.errors import (
     Cancelled,
@@ -20,7 +21,7 @@ from foundry_rest.schema import Usage
 from foundry_rest.stream import GRACE
 from foundry_rest.stream.responses import ResponseStream
 from foundry_rest.testing import FakeClock, FakeOpenReply
-from foundry_rest.transport.call import Call
+from foundry_rest.transport.call import Call, Options
 
 DONE = b"[DONE]"
 FINISHED, CLOSED = {"finished": True, "closed": False}, {"finished": False, "closed": True}
@@ -66,9 +67,13 @@ class Watched:
         self.opened = FakeOpenReply(events)
         self.told = []
         call = Call(
-            "POST", "/v1/responses", label="responses.stream", model="demo", timeouts=Timeouts(idle=idle)
+            "POST",
+            "/v1/responses",
+            label="responses.stream",
+            model="demo",
+            options=Options(timeouts=Timeouts(idle=idle)),
         )
-        self.stream = ResponseStream(self.opened, parse_event, call, 0.0, self.told.append)
+        self.stream = ResponseStream(self.opened, Operation(call, parse_event), 0.0, self.told.append)
 
     @property
     def ended(self):

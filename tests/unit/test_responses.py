@@ -29,7 +29,6 @@ from foundry_rest.testing import (
     html_page,
     json_answer,
     json_error,
-    model_not_found,
     model_not_loaded,
     sse,
     stall,
@@ -171,11 +170,11 @@ def test_a_model_that_is_not_loaded(server, client):
 
 
 def test_an_alias(server, client):
-    """A name that the route does not know is resolved, and the id is sent."""
-    server.on("POST", PATH, model_not_found("demo"), streamed())
+    """A name that the route does not know is looked up first: the id alone is sent."""
+    server.on("POST", PATH, streamed())
     client.responses.create("Hi", model="demo")
 
-    assert body_of(server)["model"] == DEMO_MODEL
+    assert [request.json()["model"] for request in server.asked(PATH)] == [DEMO_MODEL]
 
 
 # ---------------------------------------------------------------- broken answers

@@ -3,41 +3,21 @@
 from __future__ import annotations
 
 import gc
-import os
 import threading
 
 import pytest
+from support.forks import forks, in_child
 
 from foundry_rest.errors import ServerError
 from foundry_rest.events import CallFinished
 from foundry_rest.observe.stats import StatsObserver
-from foundry_rest.resilience.concurrency import RetryBudget
+from foundry_rest.resilience.execution import Bounds, Terms
 from foundry_rest.resilience.retry import RetryPolicy
-from foundry_rest.resilience.sender import Bounds, ResilientSender
+from foundry_rest.resilience.retry_budget import RetryBudget
+from foundry_rest.resilience.sender import ResilientSender
 from foundry_rest.testing import FakeClock, FakeSender
-from foundry_rest.transport.call import Call, CancelToken, Replay
-
-
-def forks(test):
-    """Mark a test that forks: Python 3.12 warns where threads run, which is what is tested."""
-    test = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")(test)
-    return pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")(test)
-
-
-def in_child(work) -> int:
-    """Return the exit code of a forked child that runs ``work``; one that hangs is ended by SIGALRM."""
-    pid = os.fork()
-    if pid:
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    code = 1
-    try:
-        import signal
-
-        signal.alarm(5)
-        work()
-        code = 0
-    finally:
-        os._exit(code)
+from foundry_rest.transport.call import Call, Replay
+from foundry_rest.transport.cancellation import CancelToken
 
 
 def test_a_full_bucket_costs_no_lock():
@@ -86,7 +66,7 @@ def test_a_storm_of_failures_is_bounded():
     inner = FakeSender([ServerError("x", status=502)] * 1000)
     still = RetryPolicy(retries=3, base=0.0, floor=0.0)  # no time passes, so that no time pays
     with FakeClock().installed():
-        resilient = ResilientSender(inner, still)
+        resilient = ResilientSender(inner, Terms(still))
         for _ in range(200):
             with pytest.raises(ServerError):
                 resilient.send(Call("GET", "/x", replay=Replay.ALWAYS))
@@ -102,7 +82,7 @@ def test_views_share_one_budget():
         for _ in range(2):
             inner = FakeSender([ServerError("x", status=502)] * 9)
             with pytest.raises(ServerError):
-                ResilientSender(inner, RetryPolicy(), bounds=bounds).send(
+                ResilientSender(inner, Terms(RetryPolicy(), bounds=bounds)).send(
                     Call("GET", "/x", replay=Replay.ALWAYS)
                 )
             counts.append(len(inner.calls))
@@ -138,7 +118,7 @@ def test_figures_in_a_forked_child():
     thread = threading.Thread(target=hold)
     thread.start()
     held.wait(5)
-    code = in_child(lambda: stats(CallFinished("chat.complete", "http://h", "m", 0.1)))
+    code = in_child(lambda: stats(CallFinished("http://h", "id", "chat.complete", "m", 1, "ok", 0.1)))
     done.set()
     thread.join()
 

@@ -14,7 +14,7 @@ from foundry_rest.runtime.child_process import Child, Plan
 from foundry_rest.runtime.downloads import DownloadRequest, Downloads, Mailboxes, error_of, spelling_of
 from foundry_rest.runtime.protocol import News, Order, to_line
 from foundry_rest.schema import ModelInfo
-from foundry_rest.transport.call import CancelToken
+from foundry_rest.transport.cancellation import CancelToken
 
 KNOWN = (("phi", "phi-generic-cpu:1"), ("phi", "phi-cuda-gpu:2"))
 

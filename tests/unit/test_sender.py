@@ -16,15 +16,32 @@ from foundry_rest.errors import (
     TooManyRequests,
 )
 from foundry_rest.events import AttemptFailed, CallFinished, CureStarted
+from foundry_rest.resilience.execution import Terms
 from foundry_rest.resilience.retry import RetryPolicy
 from foundry_rest.resilience.sender import ResilientSender
 from foundry_rest.testing import FakeClock, FakeOpenReply, FakeSender
-from foundry_rest.transport.call import Call, Replay, Reply
+from foundry_rest.transport.call import Call, Options, Replay, Reply
 
 URL = "http://h"
 OK = Reply(200, {}, b"{}", URL)
 CALL = Call("POST", "/x", b'{"model":"m"}', Replay.ALWAYS, label="chat.complete", model="m")
 LOADED = Call("POST", "/x", b'{"model":"m:1"}', Replay.ALWAYS, label="chat.complete", model="m")
+
+
+class Learning:
+    """A request that is built anew when its model's id was learnt."""
+
+    options, runs_on, asked_as, call = CALL.options, "m", "m", CALL
+
+    def learn(self, request, error):
+        """Remember the id."""
+        assert request is self
+        self.call = LOADED
+        return True
+
+    def call_for(self, target):
+        """Return the call."""
+        return self.call
 
 
 @pytest.fixture
@@ -34,12 +51,13 @@ def clock():
         yield fake
 
 
-def sender(script, *, retries=3, cures=None, seen=None):
+def sender(script, *, retries=3, recoveries=None, seen=None):
     """Return a sender over a script, and that script; jitter always draws its bound."""
     inner = FakeSender(script)
     policy = RetryPolicy(retries=retries)
     emit = (lambda event: None) if seen is None else seen.append
-    return ResilientSender(inner, policy, cures=cures, emit=emit, jitter=lambda bound: bound), inner
+    terms = Terms(policy, recoveries=recoveries or {}, emit=emit, jitter=lambda bound: bound)
+    return ResilientSender(inner, terms), inner
 
 
 def later(clock, seconds, item):
@@ -55,7 +73,7 @@ def later(clock, seconds, item):
 def told(events) -> list[object]:
     """Shorten events to what happened."""
     return [
-        (event.number, type(event.error).__name__, event.wait, event.cure)
+        (event.attempt, type(event.error).__name__, event.wait, event.cure)
         if isinstance(event, AttemptFailed)
         else ("end", type(event.error).__name__ if event.error else "ok", event.elapsed)
         for event in events
@@ -145,7 +163,7 @@ def test_what_may_have_begun_is_not_repeated(clock):
 )
 def test_no_sleep_exceeds_the_deadline(clock, limit, slept):
     """A wait that would end after the deadline is not begun: the last real error leaves early."""
-    call = Call("GET", "/x", replay=Replay.ALWAYS, until=clock.monotonic() + limit)
+    call = Call("GET", "/x", replay=Replay.ALWAYS, options=Options(until=clock.monotonic() + limit))
     resilient, _ = sender([TooManyRequests("busy", status=429)] * 4)
     with pytest.raises(TooManyRequests):
         resilient.send(call)
@@ -176,24 +194,27 @@ def test_bugs_are_not_caught(clock, error):
 def test_a_cure_is_free(clock):
     """The cured call is sent at once, changed, and costs no retry."""
     seen: list[object] = []
-    asked: list[Call] = []
-    cures = {ModelNotLoaded: ("load", lambda call, error: asked.append(call) or LOADED)}
-    resilient, inner = sender([ModelNotLoaded("no", status=400), OK], retries=0, cures=cures, seen=seen)
+    request = Learning()
+    cures = {ModelNotLoaded: ("load", request.learn)}
+    resilient, inner = sender([ModelNotLoaded("no", status=400), OK], retries=0, recoveries=cures, seen=seen)
 
-    assert resilient.send(CALL) is OK
-    assert (inner.calls, asked, clock.slept) == ([CALL, LOADED], [CALL], [])
+    assert resilient.send(request) is OK
+    assert (inner.calls, clock.slept) == ([CALL, LOADED], [])
     assert told(seen) == [(1, "ModelNotLoaded", 0.0, "load"), ("end", "ok", 0.0)]
 
 
 def test_each_cure_is_tried_once(clock):
     """Two causes may be cured in one call; the same one twice is not."""
+    request = Learning()
     cures = {
-        ModelNotFound: ("resolve", lambda call, error: LOADED),
-        ModelNotLoaded: ("load", lambda call, error: call),
+        ModelNotFound: ("resolve", request.learn),
+        ModelNotLoaded: ("load", lambda request, error: True),
     }
-    resilient, inner = sender([ModelNotFound("a"), ModelNotLoaded("b"), ModelNotLoaded("c")], cures=cures)
+    resilient, inner = sender(
+        [ModelNotFound("a"), ModelNotLoaded("b"), ModelNotLoaded("c")], recoveries=cures
+    )
     with pytest.raises(ModelNotLoaded) as caught:
-        resilient.send(CALL)
+        resilient.send(request)
 
     assert inner.calls == [CALL, LOADED, LOADED]
     assert [(a.error, a.cure) for a in caught.value.attempts] == [
@@ -205,18 +226,18 @@ def test_each_cure_is_tried_once(clock):
 
 def test_cures_do_not_use_up_retries(clock):
     """After a cure the policy still has all its tries, and begins with its first delay."""
-    cures = {ModelNotLoaded: ("load", lambda call, error: call)}
+    cures = {ModelNotLoaded: ("load", lambda request, error: True)}
     busy = TooManyRequests(status=429)
-    resilient, _ = sender([ModelNotLoaded(), busy, busy, OK], retries=2, cures=cures)
+    resilient, _ = sender([ModelNotLoaded(), busy, busy, OK], retries=2, recoveries=cures)
 
     assert resilient.send(CALL) is OK
     assert clock.slept == [0.25, 0.5]
 
 
 def test_a_cure_that_cannot_help(clock):
-    """``None`` means: nothing was done; the failure is then the policy's to judge."""
-    cures = {ModelNotLoaded: ("load", lambda call, error: None)}
-    resilient, inner = sender([ModelNotLoaded("no", status=400)], cures=cures)
+    """``False`` means: nothing was done; the failure is then the policy's to judge."""
+    cures = {ModelNotLoaded: ("load", lambda request, error: False)}
+    resilient, inner = sender([ModelNotLoaded("no", status=400)], recoveries=cures)
     with pytest.raises(ModelNotLoaded) as caught:
         resilient.send(CALL)
 
@@ -226,8 +247,8 @@ def test_a_cure_that_cannot_help(clock):
 
 def test_a_cure_is_for_exactly_its_class(clock):
     """What helps a missing model does not help a missing route."""
-    cures = {NotFound: ("resolve", lambda call, error: call)}
-    resilient, inner = sender([ModelNotFound()], cures=cures)
+    cures = {NotFound: ("resolve", lambda request, error: True)}
+    resilient, inner = sender([ModelNotFound()], recoveries=cures)
     with pytest.raises(ModelNotFound):
         resilient.send(CALL)
 
@@ -242,7 +263,7 @@ def test_a_cure_that_fails(clock):
         raise ServerError("no memory", status=500, model="m:1", url=URL)
 
     first = ModelNotLoaded("not in memory", status=400)
-    resilient, _ = sender([first], cures={ModelNotLoaded: ("load", load)}, seen=seen)
+    resilient, _ = sender([first], recoveries={ModelNotLoaded: ("load", load)}, seen=seen)
     with pytest.raises(ServerError, match="no memory") as caught:
         resilient.send(CALL)
 
@@ -255,7 +276,7 @@ def test_a_cure_that_fails(clock):
 def test_a_bug_in_a_cure_is_not_caught(clock):
     """A cure's TypeError is a bug, not a failure."""
     cures = {ModelNotLoaded: ("load", lambda: None)}
-    resilient, _ = sender([ModelNotLoaded()], cures=cures)
+    resilient, _ = sender([ModelNotLoaded()], recoveries=cures)
     with pytest.raises(TypeError):
         resilient.send(CALL)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 
 import pytest
+from support.senders import CALL, FAILURE, NEUTRAL, OK, REFUSED, SUCCESS, AnyTarget, Bench, died
 
 from foundry_rest.client import FoundryAPIClient
+from foundry_rest.dialects.operation import Operation
 from foundry_rest.errors import (
     BadRequest,
     Cancelled,
@@ -16,79 +18,21 @@ from foundry_rest.errors import (
     ServiceUnreachable,
     StreamInterrupted,
 )
-from foundry_rest.resilience.breaker.breaker import Breaker, BreakerPolicy, Outcome, Ticket
-from foundry_rest.resilience.concurrency import RetryBudget, Slots
+from foundry_rest.resilience.breaker.breaker import Breaker, BreakerPolicy
+from foundry_rest.resilience.execution import Terms
 from foundry_rest.resilience.lease import LeasedReply
 from foundry_rest.resilience.retry import RetryPolicy
-from foundry_rest.resilience.sender import Bounds, ResilientSender
+from foundry_rest.resilience.sender import ResilientSender
 from foundry_rest.stream import ChatStream
 from foundry_rest.testing import (
     DEMO_MODEL,
-    FakeClock,
     FakeOpenReply,
     FakeSender,
     FaultServer,
     chat_stream,
     cut,
 )
-from foundry_rest.transport.call import Call, CancelToken, Replay, Reply
-
-OK = Reply(200, {}, b"{}", "http://h")
-CALL = Call("POST", "/x", b"{}", Replay.ALWAYS, label="chat.complete", model="m")
-REFUSED = ServiceUnreachable("refused", sent=False)
-SUCCESS, FAILURE, NEUTRAL = Outcome.SUCCESS, Outcome.FAILURE, Outcome.NEUTRAL
-
-
-class FakeBreaker:
-    """Note what it is asked and told, and how many slots were free then; refuse when told to."""
-
-    def __init__(self, slots, refusal=None):
-        self.slots, self.refusal = slots, refusal
-        self.seen: list[object] = []
-        self.free: list[int] = []
-
-    def admit(self):
-        """Note and admit, or refuse."""
-        self.free.append(self.slots.free)
-        if self.refusal:
-            raise self.refusal
-        return Ticket(len(self.free))
-
-    def report(self, ticket, outcome, error=None):
-        """Note."""
-        self.seen.append((ticket.epoch, outcome))
-
-
-class Bench:
-    """A sender over a script, with all that bounds it."""
-
-    def __init__(self, *script, retries=3, cures=None, refusal=None, budget=None):
-        self.slots = Slots(1)
-        self.breaker = FakeBreaker(self.slots, refusal)
-        self.closing = CancelToken()
-        self.events: list[object] = []
-        self.inner = FakeSender(script)
-        self.sender = ResilientSender(
-            self.inner,
-            RetryPolicy(retries=retries),
-            bounds=Bounds(budget or RetryBudget(), self.closing, self.slots, lambda: self.breaker),
-            cures=cures,
-            emit=self.events.append,
-            jitter=lambda bound: bound,
-        )
-
-
-@pytest.fixture
-def time():
-    """Replace all time by a fake."""
-    with FakeClock().installed() as fake:
-        yield fake
-
-
-def died(**more) -> ServiceUnreachable:
-    """Return the error of a connection that ended without an answer."""
-    return ServiceUnreachable("died", sent=True, url="http://h", **more)
-
+from foundry_rest.transport.call import Call, Options
 
 # ---------------------------------------------------------------- slots
 
@@ -135,7 +79,7 @@ def test_the_wait_for_a_slot_keeps_to_the_deadline(time):
     bench = Bench(OK)
     bench.slots.acquire()
     with pytest.raises(DeadlineExceeded) as caught:
-        bench.sender.send(Call("GET", "/x", until=time.monotonic() + 2))
+        bench.sender.send(Call("GET", "/x", options=Options(until=time.monotonic() + 2)))
 
     assert (caught.value.limit, time.slept, bench.inner.calls) == ("slot", [2.0], [])
 
@@ -159,7 +103,7 @@ def test_a_stream_keeps_its_slot(time, end):
 def test_a_dropped_stream_gives_its_slot_back(time):
     """What nobody reads any more ends with the garbage collector."""
     bench = Bench(FakeOpenReply([b"1"]))
-    stream = ChatStream(bench.sender.open(CALL), lambda event: None, CALL, time.monotonic())
+    stream = ChatStream(bench.sender.open(CALL), Operation(CALL, lambda event: None), time.monotonic())
     circle = [stream]
     circle.append(circle)
     del stream, circle
@@ -171,7 +115,7 @@ def test_a_dropped_stream_gives_its_slot_back(time):
 def test_no_bounds_at_all(time):
     """Without slots and breaker a call and a stream go straight through."""
     opened = FakeOpenReply([b"1", StreamInterrupted("cut")])
-    sender = ResilientSender(FakeSender([OK, opened]), RetryPolicy())
+    sender = ResilientSender(FakeSender([OK, opened]), Terms(RetryPolicy()))
     assert sender.send(CALL) is OK
     held = sender.open(CALL)
     with pytest.raises(StreamInterrupted):
@@ -180,7 +124,7 @@ def test_no_bounds_at_all(time):
     sender.close()
 
     assert opened.closed
-    assert sender.bounds.closing.cancelled
+    assert sender.terms.bounds.closing.cancelled
 
 
 # ---------------------------------------------------------------- what the breaker is told
@@ -252,7 +196,7 @@ def test_a_real_breaker_opens(time):
     """Five failures in a row, over as many calls as it takes; then nothing reaches the wire."""
     inner = FakeSender([REFUSED] * 9)
     breaker = Breaker(BreakerPolicy(), address="http://h")
-    sender = ResilientSender(inner, RetryPolicy(), bounds=Bounds(breaker=lambda: breaker))
+    sender = ResilientSender(inner, Terms(RetryPolicy(), lambda options: AnyTarget("http://h", breaker)))
     with pytest.raises(ServiceUnreachable):
         sender.send(CALL)
     with pytest.raises(CircuitOpen) as caught:

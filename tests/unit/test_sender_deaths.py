@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from support.senders import CALL, OK, REFUSED, Bench, died
 
 from foundry_rest import clock
 from foundry_rest.errors import (
@@ -13,69 +14,10 @@ from foundry_rest.errors import (
     ServiceUnreachable,
 )
 from foundry_rest.events import CallFinished, CureStarted
-from foundry_rest.resilience.breaker.breaker import Outcome, Ticket
-from foundry_rest.resilience.concurrency import RetryBudget, Slots
 from foundry_rest.resilience.retry import RetryPolicy
-from foundry_rest.resilience.sender import Bounds, ResilientSender
-from foundry_rest.testing import FakeClock, FakeSender
-from foundry_rest.transport.call import Call, CancelToken, Replay, Reply
-
-OK = Reply(200, {}, b"{}", "http://h")
-CALL = Call("POST", "/x", b"{}", Replay.ALWAYS, label="chat.complete", model="m")
-REFUSED = ServiceUnreachable("refused", sent=False)
-SUCCESS, FAILURE, NEUTRAL = Outcome.SUCCESS, Outcome.FAILURE, Outcome.NEUTRAL
-
-
-class FakeBreaker:
-    """Note what it is asked and told, and how many slots were free then; refuse when told to."""
-
-    def __init__(self, slots, refusal=None):
-        self.slots, self.refusal = slots, refusal
-        self.seen: list[object] = []
-        self.free: list[int] = []
-
-    def admit(self):
-        """Note and admit, or refuse."""
-        self.free.append(self.slots.free)
-        if self.refusal:
-            raise self.refusal
-        return Ticket(len(self.free))
-
-    def report(self, ticket, outcome, error=None):
-        """Note."""
-        self.seen.append((ticket.epoch, outcome))
-
-
-class Bench:
-    """A sender over a script, with all that bounds it."""
-
-    def __init__(self, *script, retries=3, cures=None, refusal=None, budget=None):
-        self.slots = Slots(1)
-        self.breaker = FakeBreaker(self.slots, refusal)
-        self.closing = CancelToken()
-        self.events: list[object] = []
-        self.inner = FakeSender(script)
-        self.sender = ResilientSender(
-            self.inner,
-            RetryPolicy(retries=retries),
-            bounds=Bounds(budget or RetryBudget(), self.closing, self.slots, lambda: self.breaker),
-            cures=cures,
-            emit=self.events.append,
-            jitter=lambda bound: bound,
-        )
-
-
-@pytest.fixture
-def time():
-    """Replace all time by a fake."""
-    with FakeClock().installed() as fake:
-        yield fake
-
-
-def died(**more) -> ServiceUnreachable:
-    """Return the error of a connection that ended without an answer."""
-    return ServiceUnreachable("died", sent=True, url="http://h", **more)
-
+from foundry_rest.resilience.retry_budget import RetryBudget
+from foundry_rest.transport.call import Call, Options, Replay
+from foundry_rest.transport.cancellation import CancelToken
 
 # ---------------------------------------------------------------- ending it from elsewhere
 
@@ -96,7 +38,7 @@ def test_the_back_off_is_ended(which):
     ender = threading.Thread(target=end)
     ender.start()
     with pytest.raises(Cancelled) as caught:
-        bench.sender.send(Call("GET", "/x", cancel=own))
+        bench.sender.send(Call("GET", "/x", options=Options(cancel=own)))
     seconds.append(clock.monotonic())
     ender.join(2)
 
@@ -135,8 +77,8 @@ def test_two_deaths_end_a_call(time, retries, stale):
 def test_two_deaths_allow_no_cure(time):
     """Not even looking for the service elsewhere, where the request would kill it again."""
     looked = []
-    cures = {ServiceUnreachable: ("rediscover", lambda call, error: looked.append(error) or call)}
-    bench = Bench(died(), died(), OK, cures=cures)
+    cures = {ServiceUnreachable: ("rediscover", lambda request, error: looked.append(error) is None)}
+    bench = Bench(died(), died(), OK, recoveries=cures)
     with pytest.raises(ServiceUnreachable):
         bench.sender.send(CALL)
 
@@ -195,28 +137,30 @@ def test_a_retry_that_the_policy_refuses_spends_nothing(time):
 # ---------------------------------------------------------------- cures
 
 
-def test_a_cure_is_told_before_it_begins(time):
+def test_a_recovery_is_told_before_it_begins(time):
     """It may take minutes: whoever watches sees why."""
-    events: list[object] = []
 
-    def cure(call, error):
-        assert isinstance(events[-1], CureStarted)
-        assert (events[-1].cure, events[-1].error, events[-1].call) == ("rediscover", REFUSED, CALL.label)
-        return call
+    def recover(request, error):
+        event = bench.events[-1]
+        assert isinstance(event, CureStarted)
+        assert (event.cure, event.error, event.call, event.attempt) == ("rediscover", REFUSED, CALL.label, 1)
+        return True
 
-    bench = Bench(REFUSED, OK, cures={ServiceUnreachable: ("rediscover", cure)})
-    bench.sender.emit = events.append
+    bench = Bench(REFUSED, OK, recoveries={ServiceUnreachable: ("rediscover", recover)})
 
     assert bench.sender.send(CALL) is OK
-    assert len(events) == 3
+    assert len(bench.events) == 3
+    assert len({event.call_id for event in bench.events}) == 1
 
 
-def test_a_cure_runs_without_a_slot(time):
-    """What a cure sends takes slots of its own: with one slot it would else wait for itself."""
-    bench = Bench(REFUSED, OK)
-    bench.sender.cures = {
-        ServiceUnreachable: ("rediscover", lambda call, error: bench.slots.acquire().release() or call)
-    }
+def test_a_recovery_runs_without_a_slot(time):
+    """What a recovery sends takes slots of its own: with one slot it would else wait for itself."""
+
+    def recover(request, error):
+        bench.slots.acquire().release()
+        return True
+
+    bench = Bench(REFUSED, OK, retries=0, recoveries={ServiceUnreachable: ("rediscover", recover)})
 
     assert bench.sender.send(CALL) is OK
 
@@ -224,8 +168,8 @@ def test_a_cure_runs_without_a_slot(time):
 def test_a_cure_that_was_no_help_may_be_later(time):
     """A killed process takes a moment to die: whoever looks too early looks again, between the tries."""
     looked = []
-    cures = {ServiceUnreachable: ("rediscover", lambda call, error: looked.append(error))}
-    bench = Bench(REFUSED, REFUSED, OK, cures=cures)
+    cures = {ServiceUnreachable: ("rediscover", lambda request, error: bool(looked.append(error)))}
+    bench = Bench(REFUSED, REFUSED, OK, recoveries=cures)
 
     assert bench.sender.send(CALL) is OK
     assert (len(looked), time.slept) == (2, [0.25, 0.5])
@@ -234,8 +178,8 @@ def test_a_cure_that_was_no_help_may_be_later(time):
 def test_a_cure_that_helped_is_not_tried_again(time):
     """What it removed is back: the next failure of that kind is the policy's."""
     looked = []
-    cures = {ServiceUnreachable: ("rediscover", lambda call, error: looked.append(error) or call)}
-    bench = Bench(REFUSED, REFUSED, OK, cures=cures)
+    cures = {ServiceUnreachable: ("rediscover", lambda request, error: looked.append(error) is None)}
+    bench = Bench(REFUSED, REFUSED, OK, recoveries=cures)
 
     assert bench.sender.send(CALL) is OK
     assert (len(looked), time.slept) == (1, [0.25])

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import requests
 import responses
+from support.transports import BoundTransport
 
 from foundry_rest.errors import BadRequest, Cancelled, ConfigError, DeadlineExceeded, ServiceError
 from foundry_rest.testing import FaultServer, answer, chunked, dead_address, json_answer, json_error, stall
-from foundry_rest.transport.call import Call
-from foundry_rest.transport.session.transport import SessionTransport
+from foundry_rest.transport.call import Call, Options
 
 GET = Call("GET", "/status", label="health.check", model="demo")
 KEY = "sk-very-secret"
@@ -27,14 +27,14 @@ def server():
 @pytest.fixture
 def transport(server):
     """Give a transport without settings."""
-    transport = SessionTransport(lambda: server.url)
+    transport = BoundTransport(lambda: server.url)
     yield transport
     transport.close()
 
 
 def ask(server, call=GET, **settings):
     """Send one call over a transport of its own; return the request as it came."""
-    transport = SessionTransport(lambda: server.url, **settings)
+    transport = BoundTransport(lambda: server.url, **settings)
     try:
         transport.send(call)
     finally:
@@ -58,7 +58,7 @@ def test_loopback_never_goes_through_a_proxy(given, server, monkeypatch):
 def test_other_machines_go_through_the_proxy(server, monkeypatch):
     """A host that is not this machine is reached as the environment says."""
     monkeypatch.setenv("http_proxy", server.url)
-    transport = SessionTransport(lambda: "http://foundry.example:5273")
+    transport = BoundTransport(lambda: "http://foundry.example:5273")
     transport.send(GET)
     transport.close()
 
@@ -111,7 +111,7 @@ def test_the_body_of_a_redirect_is_not_read_whole(server, transport):
 def test_a_passed_deadline_sends_nothing(server, transport):
     """A call whose time is over is not begun."""
     with pytest.raises(DeadlineExceeded, match="before the request was sent"):
-        transport.send(Call("GET", "/status", until=0.0))
+        transport.send(Call("GET", "/status", options=Options(until=0.0)))
 
     assert server.connections == 0
 
@@ -119,15 +119,15 @@ def test_a_passed_deadline_sends_nothing(server, transport):
 def test_an_address_that_cannot_be_used_is_a_config_error():
     """The transport takes what it is told, and says so when that cannot be an address."""
     with pytest.raises(ConfigError, match="address cannot be used"):
-        SessionTransport(lambda: "http://[::bad").send(GET)
+        BoundTransport(lambda: "http://[::bad").send(GET)
 
 
 def test_many_addresses_do_not_fill_the_memory(server, transport):
     """Prepared addresses are kept, but not without end."""
     for number in range(300):
-        transport._preparer._url(f"{server.url}/{number}")
+        transport._builder._url(f"{server.url}/{number}")
 
-    assert len(transport._preparer._urls) <= 256
+    assert len(transport._builder._urls) <= 256
 
 
 def test_close_is_idempotent_and_final(server, transport):
@@ -153,7 +153,7 @@ def test_the_responses_library_works():
         "http://127.0.0.1:9/sse", b"data: {}\n\ndata: [DONE]\n\n", content_type="text/event-stream"
     )
     for session in (None, requests.Session()):
-        transport = SessionTransport(lambda: "http://127.0.0.1:9", session=session)
+        transport = BoundTransport(lambda: "http://127.0.0.1:9", session=session)
 
         assert transport.send(GET).raw == {"a": 1}
         with pytest.raises(BadRequest, match="no"):

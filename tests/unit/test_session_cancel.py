@@ -8,6 +8,7 @@ import time
 
 import pytest
 import requests
+from support.transports import BoundTransport
 
 from foundry_rest import FoundryAPIClient
 from foundry_rest.config import Timeouts
@@ -24,9 +25,8 @@ from foundry_rest.testing import (
     send,
     stall,
 )
-from foundry_rest.transport.call import Call
+from foundry_rest.transport.call import Call, Options
 from foundry_rest.transport.session.event_stream import EventStream
-from foundry_rest.transport.session.transport import SessionTransport
 
 PATIENT = Timeouts(connect=5, first_token=5, idle=5)
 LIMIT, SLACK = 0.08, 0.1
@@ -41,7 +41,12 @@ def server():
 
 def call(left=float("inf")):
     """Return a call that has so many seconds left."""
-    return Call("POST", "/v1/chat/completions", b"{}", timeouts=PATIENT, until=time.monotonic() + left)
+    return Call(
+        "POST",
+        "/v1/chat/completions",
+        b"{}",
+        options=Options(timeouts=PATIENT, until=time.monotonic() + left),
+    )
 
 
 def timed(work):
@@ -77,7 +82,7 @@ def test_a_deadline_holds(row, server):
     """The whole attempt ends when its time is over, in whichever phase it is."""
     how, script = SLOW[row]
     server.otherwise(script)
-    transport = SessionTransport(lambda: server.url)
+    transport = BoundTransport(lambda: server.url)
     error, seconds = timed(lambda: ask(transport, how, call(LIMIT)))
     transport.close()
 
@@ -89,7 +94,7 @@ def test_a_deadline_holds(row, server):
 def test_a_deadline_holds_while_connecting():
     """Connecting in vain is over at the deadline too."""
     with deaf_address() as url:
-        error, seconds = timed(lambda: SessionTransport(lambda: url).send(call(LIMIT)))
+        error, seconds = timed(lambda: BoundTransport(lambda: url).send(call(LIMIT)))
 
     assert type(error) is DeadlineExceeded
     assert abs(seconds - LIMIT) < SLACK
@@ -106,7 +111,7 @@ def test_a_deadline_holds_for_the_body_of_a_given_session(script, server):
     """The socket of a session that was given is known from the head on, whatever frames the body."""
     server.otherwise(script)
     with requests.Session() as session:
-        transport = SessionTransport(lambda: server.url, session=session)
+        transport = BoundTransport(lambda: server.url, session=session)
         error, seconds = timed(lambda: ask(transport, "open", call(LIMIT)))
 
     assert type(error) is DeadlineExceeded
@@ -117,7 +122,7 @@ def test_an_error_body_that_dribbles_does_not_outlive_the_deadline(server):
     """The status is known: the error says it, and says it on time."""
     script = json_error(400, "x" * 500)
     server.otherwise(script[:1] + dribble(script[1:], 0.01))
-    error, seconds = timed(lambda: SessionTransport(lambda: server.url).send(call(LIMIT)))
+    error, seconds = timed(lambda: BoundTransport(lambda: server.url).send(call(LIMIT)))
 
     assert error.status == 400
     assert seconds < LIMIT + SLACK
@@ -137,10 +142,12 @@ def test_the_deadline_error_holds_the_text_so_far(server):
 
 def test_an_answer_within_the_deadline_is_whole(server):
     """A deadline that does not pass changes nothing, and a very far one is no error."""
-    transport = SessionTransport(lambda: server.url)
+    transport = BoundTransport(lambda: server.url)
 
-    assert transport.send(Call("GET", "/status", until=time.monotonic() + 1e12)).status == 200
-    assert transport.send(Call("GET", "/status", until=time.monotonic() + 1)).status == 200
+    assert (
+        transport.send(Call("GET", "/status", options=Options(until=time.monotonic() + 1e12))).status == 200
+    )
+    assert transport.send(Call("GET", "/status", options=Options(until=time.monotonic() + 1))).status == 200
     assert server.connections == 1
     transport.close()
 
@@ -161,7 +168,7 @@ def test_closing_the_client_ends_every_wait(row, server):
     """close() from another thread: Cancelled at once, and the service sees the connection end."""
     how, script = WAITS[row]
     server.otherwise(script)
-    transport = SessionTransport(lambda: server.url)
+    transport = BoundTransport(lambda: server.url)
     closer = threading.Timer(0.02, transport.close)
     closer.start()
     error, seconds = timed(lambda: ask(transport, how, call()))
@@ -176,7 +183,7 @@ def test_closing_the_client_ends_every_wait(row, server):
 def test_closing_the_client_ends_connecting():
     """Not even a connection that is not there yet holds it up."""
     with deaf_address() as url:
-        transport = SessionTransport(lambda: url)
+        transport = BoundTransport(lambda: url)
         closer = threading.Timer(0.02, transport.close)
         closer.start()
         error, seconds = timed(lambda: transport.send(call()))
@@ -189,7 +196,7 @@ def test_closing_the_client_ends_connecting():
 def test_closing_a_stream_ends_its_reader(server):
     """close() of one stream wakes its reader and leaves the others alone."""
     server.otherwise(chat_stream()[:3] + stall())
-    transport = SessionTransport(lambda: server.url)
+    transport = BoundTransport(lambda: server.url)
     other = transport.open(call())
     opened = transport.open(call())
     closer = threading.Timer(0.02, opened.close)
@@ -207,8 +214,8 @@ def test_closing_a_stream_ends_its_reader(server):
 
 def test_close_that_comes_between_is_seen(server, monkeypatch):
     """A client closed while a call is being prepared ends that call."""
-    transport = SessionTransport(lambda: server.url)
-    monkeypatch.setattr(transport._preparer, "prepare", closing(transport, transport._preparer.prepare))
+    transport = BoundTransport(lambda: server.url)
+    monkeypatch.setattr(transport._builder, "build", closing(transport, transport._builder.build))
     error, _ = timed(lambda: transport.send(call()))
 
     assert type(error) is Cancelled

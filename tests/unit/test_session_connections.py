@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import requests
 from requests.structures import CaseInsensitiveDict
+from support.transports import BoundTransport
 
 from foundry_rest.testing import FaultServer, json_answer
 from foundry_rest.transport.call import Call
 from foundry_rest.transport.session.connections import Adapter, build_session
-from foundry_rest.transport.session.transport import SessionTransport
 
 GET = Call("GET", "/status")
 
@@ -70,7 +70,7 @@ def test_an_answer_is_a_response_of_requests():
     headers = (("Set-Cookie", "a=b"), ("X-A", "1"))
     with FaultServer() as server:
         server.on("GET", "/status", json_answer({"error": "no"}, 400, headers))
-        transport = SessionTransport(lambda: server.url)
+        transport = BoundTransport(lambda: server.url)
         with pytest.raises(requests.HTTPError) as caught:
             transport.send(GET)
         transport.close()

@@ -55,7 +55,7 @@ def ended_after(line, began):
 
 def test_without_a_deadline_there_is_no_thread(watch):
     """Most calls have none and pay nothing."""
-    line = watch.new_line(float("inf"))
+    line = watch.new_handle(float("inf"))
 
     assert (threads(), line.failure) == ([], None)
 
@@ -63,7 +63,7 @@ def test_without_a_deadline_there_is_no_thread(watch):
 def test_each_deadline_is_met_in_any_order(watch):
     """A nearer deadline that comes later is not slept over."""
     began = time.monotonic()
-    lines = {left: watch.new_line(left) for left in (0.12, 0.04, 0.08, 1e12)}
+    lines = {left: watch.new_handle(left) for left in (0.12, 0.04, 0.08, 1e12)}
 
     assert len(threads()) == 1
     for left in (0.04, 0.08, 0.12):
@@ -75,22 +75,22 @@ def test_each_deadline_is_met_in_any_order(watch):
 
 def test_calls_in_a_row_share_the_thread(watch):
     """It lingers a moment, then goes; the next deadline starts another."""
-    watch.new_line(5).let_go()
+    watch.new_handle(5).release()
     (first,) = threads()
-    line = watch.new_line(0.04)
+    line = watch.new_handle(0.04)
 
     assert threads() == [first]
     assert ended_after(line, time.monotonic())[1] is DeadlineExceeded
     assert gone()
-    again = watch.new_line(0.01)
+    again = watch.new_handle(0.01)
     assert ended_after(again, time.monotonic())[1] is DeadlineExceeded
 
 
 def test_what_is_over_is_not_ended(watch):
     """A line that was let go serves nobody any more, and one that was dropped is forgotten."""
-    over = watch.new_line(0.02)
-    over.let_go()
-    watch.new_line(0.02)
+    over = watch.new_handle(0.02)
+    over.release()
+    watch.new_handle(0.02)
     gc.collect()
 
     assert gone()
@@ -99,10 +99,10 @@ def test_what_is_over_is_not_ended(watch):
 
 def test_close_ends_all_and_what_begins_later(watch):
     """Lines with and without a deadline, and one that comes after."""
-    lines = [watch.new_line(5), watch.new_line(float("inf"))]
+    lines = [watch.new_handle(5), watch.new_handle(float("inf"))]
     watch.close()
     watch.close()
-    lines.append(watch.new_line(5))
+    lines.append(watch.new_handle(5))
 
     assert [type(line.failure) for line in lines] == [Cancelled] * 3
     assert gone()

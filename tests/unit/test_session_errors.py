@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 import requests
+from support.transports import BoundTransport
 
 from foundry_rest.config import Timeouts
 from foundry_rest.errors import (
@@ -35,9 +36,8 @@ from foundry_rest.testing import (
     sse,
     stall,
 )
-from foundry_rest.transport.call import Call
+from foundry_rest.transport.call import Call, Options
 from foundry_rest.transport.session.event_stream import EventStream
-from foundry_rest.transport.session.transport import SessionTransport
 
 #: For the tests whose subject is silence; the others must not fail because the machine is slow.
 QUICK, PATIENT = Timeouts(0.06, 0.06, 0.05), Timeouts(2, 2, 2)
@@ -52,13 +52,13 @@ def server():
 
 def call(**changes):
     """Return a call."""
-    settings = {"label": "chat.complete", "model": "demo", "timeouts": PATIENT, **changes}
-    return Call("POST", "/v1/chat/completions", b"{}", **settings)
+    options = Options(**{"timeouts": PATIENT, **changes})
+    return Call("POST", "/v1/chat/completions", b"{}", options=options, label="chat.complete", model="demo")
 
 
 def failure(url, how="send", **changes):
     """Return the error that one attempt raises."""
-    transport = SessionTransport(lambda: url)
+    transport = BoundTransport(lambda: url)
     try:
         with pytest.raises(FoundryError) as caught:
             drain(getattr(transport, how)(call(**changes)))
@@ -118,7 +118,7 @@ def test_the_next_address_is_tried(server, monkeypatch):
     with dead_address() as dead:
         closed = real("127.0.0.1", int(dead.rpartition(":")[2]), type=socket.SOCK_STREAM)
         monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **options: closed + real(*args, **options))
-        transport = SessionTransport(lambda: server.url)
+        transport = BoundTransport(lambda: server.url)
         reply = transport.send(Call("GET", "/status"))
         transport.close()
 
@@ -220,7 +220,7 @@ def test_what_is_wrong_on_the_wire(row, server):
 def test_an_empty_answer_that_says_so_is_one(script, server):
     """1.x answers a load with an empty body: no error while its end was announced."""
     server.otherwise(script)
-    transport = SessionTransport(lambda: server.url)
+    transport = BoundTransport(lambda: server.url)
 
     assert transport.send(call()).body == b""
     transport.close()
@@ -229,7 +229,7 @@ def test_an_empty_answer_that_says_so_is_one(script, server):
 def test_gzip_that_was_not_asked_for_is_read(server):
     """Some gateways compress whatever one says."""
     server.otherwise(answer(200, gzip.compress(b'{"a": 1}'), headers={"Content-Encoding": "gzip"}))
-    transport = SessionTransport(lambda: server.url)
+    transport = BoundTransport(lambda: server.url)
 
     assert transport.send(call()).raw == {"a": 1}
     transport.close()

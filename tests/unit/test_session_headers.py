@@ -7,12 +7,12 @@ import base64
 import pytest
 import requests
 from requests.auth import AuthBase
+from support.transports import BoundTransport
 
 from foundry_rest.client import FoundryAPIClient
 from foundry_rest.errors import BadRequest, ConfigError
 from foundry_rest.testing import FaultServer, answer, json_answer
-from foundry_rest.transport.call import NATIVE_HEADER_LIMIT, Call
-from foundry_rest.transport.session.transport import SessionTransport
+from foundry_rest.transport.call import NATIVE_HEADER_LIMIT, Call, Options
 
 GET = Call("GET", "/status", label="health.check", model="demo")
 KEY = "sk-very-secret"
@@ -27,7 +27,7 @@ def server():
 
 def ask(server, call=GET, **settings):
     """Send one call over a transport of its own; return the request as it came."""
-    transport = SessionTransport(lambda: server.url, **settings)
+    transport = BoundTransport(lambda: server.url, **settings)
     try:
         transport.send(call)
     finally:
@@ -58,13 +58,13 @@ def test_a_body_is_sent_as_it_is(server):
 
 def test_no_message_shows_the_key(server):
     """Neither repr nor str of what can be printed holds it."""
-    transport = SessionTransport(lambda: server.url, api_key=KEY)
+    transport = BoundTransport(lambda: server.url, api_key=KEY)
     server.otherwise(answer(400, b"bad"))
     with pytest.raises(BadRequest) as caught:
         transport.send(GET)
     transport.close()
 
-    assert KEY not in f"{transport!r} {vars(transport)!r} {vars(transport._preparer)!r}"
+    assert KEY not in f"{transport!r} {vars(transport)!r} {vars(transport._builder)!r}"
     assert KEY not in f"{caught.value!r} {caught.value} {caught.value.response!r}"
 
 
@@ -97,7 +97,12 @@ def test_auth_signs_every_request(auth, header, server):
 
 def test_the_headers_of_a_call_win(server):
     """Per call over client, client over ours; names count whatever their case."""
-    call = Call("POST", "/x", b"{}", headers={"authorization": "Call", "X-A": "call", "accept": "a/b"})
+    call = Call(
+        "POST",
+        "/x",
+        b"{}",
+        options=Options(headers={"authorization": "Call", "X-A": "call", "accept": "a/b"}),
+    )
     request = ask(server, call, headers={"x-a": "client", "X-B": "client"}, api_key=KEY)
 
     assert request.headers.get_all("Authorization") == ["Call"]
@@ -114,7 +119,9 @@ def test_a_header_that_cannot_be_sent_is_refused(where, value, server):
     """A line end would smuggle a header in; the message never shows the value."""
     bad = {"X-Key": value}
     with pytest.raises(ConfigError, match="headers= holds a name or value that cannot be sent") as caught:
-        ask(server, Call("GET", "/status", headers=bad)) if where == "call" else ask(server, headers=bad)
+        ask(server, Call("GET", "/status", options=Options(headers=bad))) if where == "call" else ask(
+            server, headers=bad
+        )
 
     assert KEY not in f"{caught.value!r} {caught.value}"
     assert (caught.value.__cause__, server.connections) == (None, 0)
@@ -124,7 +131,7 @@ def test_a_header_that_cannot_be_sent_is_refused(where, value, server):
 def test_a_key_that_cannot_be_sent_is_refused(value, server):
     """It is found when the client is made, and not shown."""
     with pytest.raises(ConfigError, match="api_key= holds") as caught:
-        SessionTransport(lambda: server.url, api_key=value)
+        BoundTransport(lambda: server.url, api_key=value)
 
     assert KEY not in f"{caught.value!r} {caught.value}"
 
@@ -147,13 +154,13 @@ def test_large_headers_are_refused_where_the_service_resets(server):
     """2.x resets a connection above 4 KB without a word: refused before sending, and named."""
     native = {"header_limit": NATIVE_HEADER_LIMIT}
     with pytest.raises(ConfigError, match="resets the connection above 4,000") as caught:
-        ask(server, Call("GET", "/status", headers={"X": "x" * 4000}, label="raw", **native))
+        ask(server, Call("GET", "/status", label="raw", **native, options=Options(headers={"X": "x" * 4000})))
 
     assert (caught.value.call, server.connections) == ("raw", 0)
     largest = next(
         size
         for size in range(4000, 3000, -1)
-        if passes(server, Call("GET", "/status", headers={"X": "x" * size}, **native))
+        if passes(server, Call("GET", "/status", **native, options=Options(headers={"X": "x" * size})))
     )
     assert largest > 3500
 
@@ -170,7 +177,7 @@ def passes(server, call):
 def test_large_headers_pass_where_no_limit_is_known():
     """A stranger's service gets what it is sent."""
     with FaultServer(header_limit=None) as server:
-        request = ask(server, Call("GET", "/status", headers={"X": "x" * 9000}))
+        request = ask(server, Call("GET", "/status", options=Options(headers={"X": "x" * 9000})))
 
     assert len(request.headers.get("X")) == 9000
 
@@ -180,7 +187,7 @@ def test_the_headers_and_auth_of_a_given_session_are_kept(server):
     session = requests.Session()
     session.headers.update({"X-Team": "a", "X-Bytes": b"raw", "Accept-Language": None})
     session.auth = ("user", "pass")
-    transport = SessionTransport(lambda: server.url, session=session, headers={"X-Ours": "b"})
+    transport = BoundTransport(lambda: server.url, session=session, headers={"X-Ours": "b"})
     transport.send(GET)
     first = server.requests[-1].headers
     session.headers["X-Team"] = "changed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from msgspec.structs import replace
+from support.transports import BoundTransport
 
 from foundry_rest.config import Timeouts
 from foundry_rest.errors import (
@@ -25,11 +26,16 @@ from foundry_rest.testing import (
     json_error,
     stall,
 )
-from foundry_rest.transport.call import Call
-from foundry_rest.transport.session.transport import SessionTransport
+from foundry_rest.transport.call import Call, Options
 
-CALL = Call("POST", "/openai/download", b"{}", timeouts=Timeouts(2, first_token=2, idle=2), lines=True)
-HASTY = replace(CALL, timeouts=Timeouts(2, first_token=0.05, idle=0.05))
+CALL = Call(
+    "POST",
+    "/openai/download",
+    b"{}",
+    lines=True,
+    options=Options(timeouts=Timeouts(2, first_token=2, idle=2)),
+)
+HASTY = replace(CALL, options=Options(timeouts=Timeouts(2, first_token=0.05, idle=0.05)))
 PARTS = (b"Total 1%\nTot", b"al 50%\n", b'{"success":\n', b"true}")
 
 
@@ -43,7 +49,7 @@ def server():
 @pytest.fixture
 def transport(server):
     """Give a transport to the server."""
-    transport = SessionTransport(lambda: server.url)
+    transport = BoundTransport(lambda: server.url)
     yield transport
     transport.close()
 
@@ -117,7 +123,7 @@ def test_a_page_is_named(server, transport):
 def test_lines_that_break_off(end, error, server, transport):
     """What comes before a cut or a silence is given, then the cause is raised."""
     server.otherwise(chunked([b"Total 1%\nTotal 50%\nTotal"])[:2] + end)
-    opened = transport.open(replace(CALL, timeouts=Timeouts(2, first_token=2, idle=0.05)))
+    opened = transport.open(replace(CALL, options=Options(Timeouts(2, first_token=2, idle=0.05))))
     seen = []
     with pytest.raises(error):
         seen.extend(opened)

@@ -10,6 +10,7 @@ import tracemalloc
 
 import pytest
 import requests
+from support.transports import BoundTransport
 
 from foundry_rest.config import Timeouts
 from foundry_rest.errors import (
@@ -35,13 +36,17 @@ from foundry_rest.testing import (
     sse,
     stall,
 )
-from foundry_rest.transport.call import Call
+from foundry_rest.transport.call import Call, Options
 from foundry_rest.transport.session import body as body_module
 from foundry_rest.transport.session import transport as module
-from foundry_rest.transport.session.transport import SessionTransport
 
 GET = Call("GET", "/status")
-CALL = Call("POST", "/v1/chat/completions", b"{}", timeouts=Timeouts(connect=1, first_token=1, idle=1))
+CALL = Call(
+    "POST",
+    "/v1/chat/completions",
+    b"{}",
+    options=Options(timeouts=Timeouts(connect=1, first_token=1, idle=1)),
+)
 EVENTS = chat_events("one two")
 
 
@@ -55,7 +60,7 @@ def server():
 @pytest.fixture
 def transport(server):
     """Give a transport to the server."""
-    transport = SessionTransport(lambda: server.url)
+    transport = BoundTransport(lambda: server.url)
     yield transport
     transport.close()
 
@@ -179,7 +184,7 @@ def test_a_dropped_stream_gives_its_connection_up(server, transport):
     """A stream that nobody holds any more is closed, deadline or not, and the pool goes on."""
     server.otherwise(sse(EVENTS[:2])[:-1] + stall())
     for until in (float("inf"), 1e9):
-        opened = transport.open(Call("POST", "/x", b"{}", until=until))
+        opened = transport.open(Call("POST", "/x", b"{}", options=Options(until=until)))
         del opened
     gc.collect()
 
@@ -253,7 +258,7 @@ def test_a_forked_child_uses_sockets_of_its_own(given, server):
     server.otherwise(lambda request: json_answer([request.path, request.connection]))
     server.on("POST", "/sse", sse(EVENTS[:2])[:-1] + stall())
     session = requests.Session() if given else None
-    transport = SessionTransport(lambda: server.url, session=session)
+    transport = BoundTransport(lambda: server.url, session=session)
     assert transport.send(Call("GET", "/parent")).raw == ["/parent", 1]
     stream = transport.open(Call("POST", "/sse", b"{}"))
 

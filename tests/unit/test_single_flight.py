@@ -12,7 +12,8 @@ from foundry_rest import clock
 from foundry_rest.client import FoundryAPIClient
 from foundry_rest.errors import Cancelled, DeadlineExceeded, LoadFailed
 from foundry_rest.testing import FaultServer, hold
-from foundry_rest.transport.call import CancelToken, Options
+from foundry_rest.transport.call import Options
+from foundry_rest.transport.cancellation import CancelToken
 from foundry_rest.transport.single_flight import SingleFlight
 
 PLAIN = Options()
@@ -177,7 +178,7 @@ def test_eight_threads_load_once(pool):
         server.on("GET", "/models/load/*", load)
         key = "load demo"
         futures = [pool.submit(client.complete, "Hi") for _ in range(8)]
-        flights = client._shared.flights
+        flights = client._core.flights
         until(lambda: key in flights._under_way and waiting(flights, key) == 7)
         gate.set()
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from foundry_rest.errors import ServerError
-from foundry_rest.events import AttemptFailed, CallFinished, Event
+from foundry_rest.events import AttemptFailed, CallFinished, CircuitChanged, Event
 from foundry_rest.observe.stats import StatsObserver
 from foundry_rest.schema import CallStats, Stats
 
@@ -16,7 +16,8 @@ ERROR = ServerError("x", status=500)
 
 def finished(elapsed: float, call: str = "a", **more: object) -> CallFinished:
     """Return the end of a call."""
-    return CallFinished(call, "http://h", "m", elapsed, **more)
+    outcome = "error" if more.get("error") else "ok"
+    return CallFinished("http://h", "id", call, "m", 1, outcome, elapsed, **more)
 
 
 def after(*events: Event) -> Stats:
@@ -43,15 +44,31 @@ def test_calls_errors_and_seconds():
 
 def test_failed_attempts():
     """Tries are counted, cured ones included, before and after the call's end."""
-    failed = AttemptFailed("a", "", "m", 1, ERROR, 0.1, 0.2)
+    failed = AttemptFailed("", "id", "a", "m", 1, ERROR, 0.1, 0.2)
     stats = after(failed, failed, finished(1.0))
 
     assert (stats.by_call["a"].failed_attempts, stats.by_call["a"].calls) == (2, 1)
 
 
 def test_an_unknown_event_counts_nothing():
-    """Events of other kinds leave the figures as they are."""
-    assert after(Event("a", "", "")).total == CallStats()
+    """Facts about a service have no call and leave the figures as they are: no row of theirs appears."""
+    stats = after(Event("http://h"), CircuitChanged("http://h", "closed", "open"))
+
+    assert (stats.total, stats.by_call) == (CallStats(), {})
+
+
+def test_an_abandoned_stream_is_no_good_call():
+    """A stream that its reader left is no error, and no duration of a call that went well."""
+    left = CallFinished("http://h", "id", "a", "m", 1, "abandoned", 9.0, first_token=0.1)
+    stats = after(finished(1.0), left).by_call["a"]
+
+    assert (stats.calls, stats.errors, stats.abandoned, stats.p95, stats.first_token_p50) == (
+        2,
+        0,
+        1,
+        1.0,
+        None,
+    )
 
 
 @pytest.mark.parametrize(("count", "p50", "p95"), [(1, 1.0, 1.0), (2, 1.5, 1.95), (101, 51.0, 96.0)])

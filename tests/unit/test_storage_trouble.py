@@ -7,50 +7,14 @@ import sqlite3
 import stat
 
 import pytest
+from support.breakers import fail, is_admitted
 
-from foundry_rest.errors import CircuitOpen, ConfigError
-from foundry_rest.resilience.breaker.breaker import Breaker, BreakerPolicy, Outcome
+from foundry_rest.errors import ConfigError
+from foundry_rest.resilience.breaker.breaker import Breaker, BreakerPolicy
 from foundry_rest.resilience.breaker.record import UNKNOWN, Record
 from foundry_rest.resilience.breaker.storage import SqliteBreakers, SqliteState
-from foundry_rest.resilience.breaker.storage.file import SqliteFile
-from foundry_rest.testing.fakes import FakeClock
 
 POLICY = BreakerPolicy(failures=3, reset_after=10, reset_max=60)
-
-
-@pytest.fixture
-def path(tmp_path):
-    """A file that is not there yet, in a folder that is not either."""
-    return tmp_path / "state" / "circuits.sqlite"
-
-
-@pytest.fixture
-def open_state(path):
-    """Open states of the file as other processes would: each with a connection of its own."""
-    opened = []
-
-    def make(address="a", patience=0.02):
-        opened.append(SqliteState(SqliteFile(path, patience), address))
-        return opened[-1]
-
-    yield make
-    for state in opened:
-        state.close()
-
-
-def fail(breaker, times=1):
-    """Let so many attempts fail."""
-    for _ in range(times):
-        breaker.report(breaker.admit(), Outcome.FAILURE)
-
-
-def is_admitted(breaker):
-    """Tell whether an attempt may go."""
-    try:
-        breaker.admit()
-    except CircuitOpen:
-        return False
-    return True
 
 
 @pytest.mark.parametrize("damage", ["directory", "below a file", "no database", "newer", "cut"])
@@ -75,13 +39,6 @@ def test_an_unusable_path_is_a_config_error(tmp_path, damage):
     with pytest.raises(ConfigError, match=f"cannot be kept in {path}") as caught:
         SqliteBreakers(path)
     assert "local disk" in caught.value.advice
-
-
-@pytest.fixture
-def time():
-    """Time that passes when told."""
-    with FakeClock().installed() as fake:
-        yield fake
 
 
 def damage(path):

@@ -9,6 +9,7 @@ import pytest
 
 from foundry_rest import FoundryAPIClient
 from foundry_rest.dialects.openai import parse_chunk
+from foundry_rest.dialects.operation import Operation
 from foundry_rest.errors import Cancelled
 from foundry_rest.schema import ChatChunk, Usage
 from foundry_rest.stream import ChatStream
@@ -38,7 +39,7 @@ class Watched:
         self.opened = FakeOpenReply(events)
         self.told = []
         call = Call("POST", "/x", label="chat.stream", model="demo")
-        self.stream = ChatStream(self.opened, parse, call, 0.0, self.told.append)
+        self.stream = ChatStream(self.opened, Operation(call, parse), 0.0, self.told.append)
 
     @property
     def ended(self):

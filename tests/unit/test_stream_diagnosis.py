@@ -20,7 +20,8 @@ from foundry_rest.errors import (
     ServiceUnreachable,
     StreamInterrupted,
 )
-from foundry_rest.resilience.stream_diagnosis import PATIENCE, DiagnosingSender
+from foundry_rest.resilience.execution import AnyTarget
+from foundry_rest.resilience.stream_diagnosis import PATIENCE, DiagnosingTransport
 from foundry_rest.testing import (
     FakeOpenReply,
     FakeSender,
@@ -31,9 +32,16 @@ from foundry_rest.testing import (
     cut,
     reset,
 )
-from foundry_rest.transport.call import Call, Reply
+from foundry_rest.transport.call import Call, Options, Reply
 
-CALL = Call("POST", "/v1/chat/completions", b'{"stream":true}', label="chat.stream", plain=b"{}", until=99.0)
+CALL = Call(
+    "POST",
+    "/v1/chat/completions",
+    b'{"stream":true}',
+    label="chat.stream",
+    plain=b"{}",
+    options=Options(until=99.0),
+)
 WELL = Reply(200, {}, b"{}")
 
 
@@ -46,7 +54,7 @@ def opening(*script: object, call: Call = CALL) -> FakeSender:
     """Open a call on a scripted sender; return the sender and what came of it."""
     inner = FakeSender(script)
     with pytest.raises(Exception) as caught:  # noqa: PT011  # which one is each test's matter
-        DiagnosingSender(inner).open(call)
+        DiagnosingTransport(inner).open(call, AnyTarget())
     inner.caught = caught.value
     return inner
 
@@ -66,15 +74,15 @@ def test_the_plain_request():
     asked = opening(broken(), ModelNotLoaded("x")).calls[1]
 
     assert (asked.body, asked.plain) == (CALL.plain, None)
-    assert (asked.label, asked.until, asked.path) == (CALL.label, CALL.until, CALL.path)
-    assert asked.timeouts == Timeouts(first_token=PATIENCE)
+    assert (asked.label, asked.options.until, asked.path) == (CALL.label, CALL.options.until, CALL.path)
+    assert asked.options.timeouts == Timeouts(first_token=PATIENCE)
 
 
 def test_no_more_patience_than_the_call_has():
     """A caller's own shorter bound holds here, too."""
-    call = Call("POST", "/", b"{}", plain=b"{}", timeouts=Timeouts(first_token=0.5))
+    call = Call("POST", "/", b"{}", plain=b"{}", options=Options(timeouts=Timeouts(first_token=0.5)))
 
-    assert opening(broken(), ModelNotLoaded("x"), call=call).calls[1].timeouts.first_token == 0.5
+    assert opening(broken(), ModelNotLoaded("x"), call=call).calls[1].options.timeouts.first_token == 0.5
 
 
 @pytest.mark.parametrize(
@@ -124,10 +132,10 @@ def test_what_succeeds_goes_through():
     """Open streams, whole answers and the end are the sender's below."""
     opened = FakeOpenReply([])
     inner = FakeSender([opened, WELL])
-    sender = DiagnosingSender(inner)
+    sender = DiagnosingTransport(inner)
 
-    assert sender.open(CALL) is opened
-    assert sender.send(CALL) is WELL
+    assert sender.open(CALL, AnyTarget()) is opened
+    assert sender.send(CALL, AnyTarget()) is WELL
     sender.close()
     assert inner.closed
 
@@ -180,7 +188,7 @@ def test_the_error_keeps_itself_out_of_cycles():
     try:
         inner = FakeSender([_raise_break, _raise_refusal])
         with suppress(ModelNotLoaded):
-            DiagnosingSender(inner).open(CALL)
+            DiagnosingTransport(inner).open(CALL, AnyTarget())
 
         assert gc.collect() == 0
     finally:

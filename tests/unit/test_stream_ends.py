@@ -8,6 +8,7 @@ import pytest
 
 from foundry_rest.config import Timeouts
 from foundry_rest.dialects.openai import parse_chunk
+from foundry_rest.dialects.operation import Operation
 from foundry_rest.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -20,7 +21,7 @@ from foundry_rest.errors import (
 from foundry_rest.schema import ChatChunk, Usage
 from foundry_rest.stream import GRACE, ChatStream
 from foundry_rest.testing import FakeOpenReply
-from foundry_rest.transport.call import Call
+from foundry_rest.transport.call import Call, Options
 
 DONE = b"[DONE]"
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
@@ -45,8 +46,10 @@ class Watched:
         """Build the stream."""
         self.opened = FakeOpenReply(events)
         self.told = []
-        call = Call("POST", "/x", label="chat.stream", model="demo", timeouts=Timeouts(idle=idle))
-        self.stream = ChatStream(self.opened, parse, call, 0.0, self.told.append)
+        call = Call(
+            "POST", "/x", label="chat.stream", model="demo", options=Options(timeouts=Timeouts(idle=idle))
+        )
+        self.stream = ChatStream(self.opened, Operation(call, parse), 0.0, self.told.append)
 
     @property
     def ended(self):

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from foundry_rest.dialects.openai import parse_chunk
+from foundry_rest.dialects.operation import Operation
 from foundry_rest.stream import ChatStream
 from foundry_rest.testing import FakeOpenReply
 from foundry_rest.transport.call import Call
@@ -15,7 +16,9 @@ from foundry_rest.transport.call import Call
 def gather(*deltas):
     """Return the reply that a stream of these deltas gathers to."""
     events = [json.dumps({"choices": [{"delta": delta}]}).encode() for delta in deltas]
-    return ChatStream(FakeOpenReply([*events, b"[DONE]"]), parse_chunk, Call("POST", "/x"), 0.0).gather()
+    return ChatStream(
+        FakeOpenReply([*events, b"[DONE]"]), Operation(Call("POST", "/x"), parse_chunk), 0.0
+    ).gather()
 
 
 def test_reasoning_is_kept_apart():

@@ -26,7 +26,7 @@ from foundry_rest.testing import (
     sse,
     stall,
 )
-from foundry_rest.transport.call import CancelToken
+from foundry_rest.transport.cancellation import CancelToken
 
 CHAT = "/v1/chat/completions"
 

@@ -43,7 +43,7 @@ class Transitions:
                 return False
             before, self._state, self.epoch = self._state, record.state, record.epoch
             if record.state != before:
-                self._untold.append(CircuitChanged("", self._address, "", before, record.state))
+                self._untold.append(CircuitChanged(self._address, before, record.state))
         while self._tell_one():
             pass
         return True

@@ -13,14 +13,14 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from foundry_rest import clock
 from foundry_rest.errors import Cancelled, DeadlineExceeded
 from foundry_rest.services.discovery.command_output import Output
-from foundry_rest.transport.call import CancelToken
+from foundry_rest.transport.cancellation import CancelToken, wait_watched
 
 if TYPE_CHECKING:
     import subprocess
@@ -83,11 +83,7 @@ class Foundry:
             Cancelled: The client was closed, or the call ended, meanwhile.
             DeadlineExceeded: The call's time is over.
         """
-        woken = threading.Event()
-        with ExitStack() as watching:
-            for token in self._cancels:
-                watching.enter_context(token.watched(woken.set))
-            clock.wait(woken, max(0.0, min(seconds, self._until - clock.monotonic())))
+        wait_watched(threading.Event(), min(seconds, self._until - clock.monotonic()), self._cancels)
         self.check()
 
     def _run(self, line: list[str], stdout: IO[bytes], stderr: IO[bytes], seconds: float) -> bool:

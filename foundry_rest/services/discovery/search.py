@@ -11,16 +11,19 @@ import msgspec
 from foundry_rest import clock
 from foundry_rest.config import Timeouts, base_url
 from foundry_rest.dialects.detect import detect
+from foundry_rest.dialects.operation import UNKNOWN, Dialect
 from foundry_rest.errors import FoundryError, ServiceNotFound
 from foundry_rest.services.discovery.autostart import AUTOSTART, Autostart, started
 from foundry_rest.services.discovery.candidates import Candidate, from_answer, from_daemon_file, from_registry
 from foundry_rest.services.discovery.command_output import STATUS, Output, word_known
 from foundry_rest.services.discovery.process import Foundry
+from foundry_rest.services.target import Target
 from foundry_rest.transport.call import Options
+from foundry_rest.transport.cancellation import CancelToken
 from foundry_rest.transport.session.transport import SessionTransport
 
 #: Answers whether a Foundry Local service with this pid (``None``: any) answers at an address.
-Probe = Callable[[str, "int | None"], bool]
+Probe = Callable[[str, "int | None"], object]
 
 #: Seconds a candidate gets to answer: it is on this machine, or it is not believed.
 _PATIENCE = 2.0
@@ -56,13 +59,13 @@ def discover(
     if named is not None:
         return base_url(named)
     looked_at = {"base_url": "not given", "FOUNDRY_ENDPOINT": "not set"}
-    command = Command(foundry or Foundry())
-    with closing(_leads(registry, command, once if auto_start else None)) as leads:
-        for lead in leads:
-            for url in lead.urls:
-                if probe(url, lead.pid):
+    command = FoundryCommand(foundry or Foundry())
+    with closing(_candidates(registry, command, once if auto_start else None)) as candidates:
+        for candidate in candidates:
+            for url in candidate.urls:
+                if probe(url, candidate.pid):
                     return url
-            looked_at[lead.source] = lead.note
+            looked_at[candidate.source] = candidate.note
     told = ", ".join(f"{source} ({note})" for source, note in looked_at.items())
     raise ServiceNotFound(
         f"no Foundry Local service was found; looked at {told}",
@@ -71,23 +74,51 @@ def discover(
     )
 
 
-def answers(url: str, pid: int | None, bounds: Options | None = None) -> bool:
-    """Tell whether the service with this pid (``None``: any) answers at ``url``, within 2 s and bounds."""
+def look(options: Options, closing: CancelToken, *, auto_start: bool) -> tuple[str, Dialect]:
+    """Return where the service is, and the dialect in which it answered.
+
+    Args:
+        options: Bounds of the call that looks.
+        closing: Ends the look, as the call's own token does.
+        auto_start: Have the ``foundry`` command start the service if it is nowhere.
+
+    Raises:
+        ServiceNotFound: What was looked at and what to run.
+        Cancelled, DeadlineExceeded: The call ended meanwhile.
+    """
+    foundry = Foundry(options.until, (closing, options.cancel))
+    heard: dict[str, Dialect] = {}
+
+    def probe(url: str, pid: int | None) -> bool:
+        dialect = answers(url, pid, options)
+        if dialect is None:
+            foundry.check()
+            return False
+        heard[url] = dialect
+        return True
+
+    url = discover(None, probe, foundry=foundry, auto_start=auto_start)
+    return url, heard.get(url, UNKNOWN)
+
+
+def answers(url: str, pid: int | None, bounds: Options | None = None) -> Dialect | None:
+    """Return the dialect of the service with this pid (``None``: any) at ``url``; ``None`` after 2 s."""
     patience = Timeouts(connect=_PATIENCE, first_token=_PATIENCE, idle=_PATIENCE)
     bounds = bounds or Options()
     until = min(bounds.until, clock.monotonic() + _PATIENCE)
     options = Options(patience, until, cancel=bounds.cancel)
-    transport = SessionTransport(lambda: url, pool_size=1)
+    transport, target = SessionTransport(pool_size=1), Target(url)
     try:
-        status = detect(transport.send, options).status(options)
-        return pid in (None, status.parse(transport.send(status.call)).pid)
+        found = detect(lambda call: transport.send(call, target), options)
     except FoundryError:
-        return False
+        return None
     finally:
         transport.close()
+    told = None if found.status is None else found.status.pid
+    return found.dialect if pid in (None, told) else None
 
 
-class Command(msgspec.Struct):
+class FoundryCommand(msgspec.Struct):
     """Ask the ``foundry`` command, and remember what it answered."""
 
     foundry: Foundry
@@ -98,7 +129,7 @@ class Command(msgspec.Struct):
         """Return the word for the service that its version understood; ``None`` for none yet."""
         return word_known(self.outputs)
 
-    def leads(self, once: Autostart | None) -> Generator[Candidate, None, None]:
+    def candidates(self, once: Autostart | None) -> Generator[Candidate, None, None]:
         """Yield what it says, then, given ``once``, what comes of its starting the service."""
         path = self.foundry.find()
         if path is None:
@@ -111,12 +142,12 @@ class Command(msgspec.Struct):
             yield from started(self.foundry, path, self.word, once)
 
 
-def _leads(
-    registry: Path | None, command: Command, once: Autostart | None
+def _candidates(
+    registry: Path | None, command: FoundryCommand, once: Autostart | None
 ) -> Generator[Candidate, None, None]:
     yield from_registry(registry)
     yield from_daemon_file()
-    yield from command.leads(once)
+    yield from command.candidates(once)
 
 
 def _advice(word: str | None, *, auto_start: bool) -> str:

@@ -35,31 +35,31 @@ _BODILESS = (204, 304)
 
 
 class Body:
-    """Hold the unread body of one answer.
+    """The unread body of one answer.
 
     Attributes:
         status: HTTP status.
         headers: Case-insensitive mapping.
-        place: Which call, where.
+        site: Which call, where.
     """
 
-    def __init__(self, response: requests.Response, place: CallSite, call: Call, line: SocketHandle) -> None:
+    def __init__(self, response: requests.Response, site: CallSite, call: Call, handle: SocketHandle) -> None:
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
-        self.place = place
+        self.site = site
         self._response = response
         self._raw = response.raw
-        self._line = line
-        self._until = call.until
+        self._handle = handle
+        self._until = call.options.until
         self._rest = float("inf")
         self._coded = "content-encoding" in response.headers
-        known = line.held or _socket_of(response.raw)
+        known = handle.held or _socket_of(response.raw)
         framed = "content-length" in response.headers or "transfer-encoding" in response.headers
         self._end_is_told = framed or known is None or self.status in _BODILESS
         if known is not None:
-            line.take(known)
-        line.acknowledge_at_once()
-        self.set_silence(call.timeouts.first_token, "first_token")
+            handle.take(known)
+        handle.acknowledge_at_once()
+        self.set_silence(call.options.timeouts.first_token, "first_token")
 
     def read(self) -> bytes:
         """Return the next bytes as soon as there are any; ``b""`` at the end.
@@ -75,17 +75,17 @@ class Body:
             piece: bytes = self._raw.read1(PIECE, decode_content=self._coded)
         except (*FOREIGN, AttributeError) as error:
             raise self._failed(error) from error
-        ended = self._line.failure
+        ended = self._handle.failure
         if ended is not None:
             self.close()
-            raise self.place.mark(ended)
+            raise self.site.mark(ended)
         if not piece:
             self._release()
         return piece
 
     def _release(self) -> None:
         """Give the connection back now: whoever keeps the response, as errors do, would keep it open."""
-        self._line.let_go()
+        self._handle.release()
         release = getattr(self._raw, "release_conn", None)
         if release is not None:
             release()
@@ -110,10 +110,10 @@ class Body:
             pieces.append(piece)
             size += len(piece)
             if size > limit:
-                raise self.place.mark(InvalidReply(f"the answer is larger than {limit:,} bytes"))
+                raise self.site.mark(InvalidReply(f"the answer is larger than {limit:,} bytes"))
         if not pieces and not self._end_is_told:
             # http.client takes a head that was cut for a whole one.
-            raise self.place.mark(ServiceUnreachable("the connection closed before the body", sent=True))
+            raise self.site.mark(ServiceUnreachable("the connection closed before the body", sent=True))
         return b"".join(pieces)
 
     def read_some(self, limit: int) -> bytes:
@@ -129,7 +129,7 @@ class Body:
     def set_silence(self, seconds: float, phase: str) -> None:
         """Bound the silence before each further piece."""
         self._silence, self._phase = seconds, phase
-        self._line.set_timeout(seconds)
+        self._handle.set_timeout(seconds)
 
     def bound_rest(self, seconds: float) -> None:
         """Bound the time for all that may still come, whether silent or not."""
@@ -146,9 +146,9 @@ class Body:
 
     def close(self) -> None:
         """Abandon the body; from any thread, and a reader in another thread wakes at once."""
-        self._line.end(Cancelled)
+        self._handle.end(Cancelled)
         self._response.close()
-        self._line.let_go()
+        self._handle.release()
 
     def attach_to(self, error: ServiceError, content: bytes) -> None:
         """Give an error the response that code written for requests expects."""
@@ -159,18 +159,18 @@ class Body:
         left = self._rest - clock.monotonic()
         if left <= 0:
             self.close()
-            raise self.place.mark(ServiceTimeout("the end of the answer did not come", phase=self._phase))
-        self._line.set_timeout(min(self._silence, left))
+            raise self.site.mark(ServiceTimeout("the end of the answer did not come", phase=self._phase))
+        self._handle.set_timeout(min(self._silence, left))
 
     def _failed(self, error: Exception) -> FoundryError:
-        ours = self._line.failure
+        ours = self._handle.failure
         if ours is None:
             late = clock.monotonic() >= self._until
-            ours = translate(error, self.place, self._phase, late=late)
+            ours = translate(error, self.site, self._phase, late=late)
         if isinstance(ours, ServiceUnreachable):
             ours.begun = True
         self.close()
-        return self.place.mark(ours)
+        return self.site.mark(ours)
 
 
 def _socket_of(raw: object) -> socket.socket | None:

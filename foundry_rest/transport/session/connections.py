@@ -7,20 +7,103 @@ looked up once here, and what is never used is left out. Everything else is requ
 
 from __future__ import annotations
 
+import socket
+import ssl
 from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_encoding_from_headers
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
-from foundry_rest.transport.session.socket_handle import tell_sockets
+from foundry_rest.transport.session.socket_handle import tell_socket
+
+if TYPE_CHECKING:
+    from urllib3._base_connection import BaseHTTPConnection
+
+
+class _Connection(HTTPConnection):
+    """A connection that tells its socket before it is connected."""
+
+    def _new_conn(self) -> socket.socket:
+        try:
+            return _dial(self)
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, "no connection within the time allowed") from error
+        except OSError as error:
+            raise NewConnectionError(self, f"no connection: {error}") from error
+
+
+class _SecureConnection(_Connection, HTTPSConnection):
+    """The same under TLS; what fails before TLS stands is a failure to connect."""
+
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, "no secure connection within the time allowed") from error
+        except (ConnectionError, ssl.SSLEOFError) as error:
+            raise NewConnectionError(self, f"no secure connection: {error}") from error
+
+
+def _dial(connection: HTTPConnection) -> socket.socket:
+    """Return a connected socket of the first address that answers.
+
+    urllib3's own function shows the socket only once it is connected; a wait that nobody can end.
+    """
+    host = connection._dns_host.strip("[]")  # noqa: SLF001
+    refusal: OSError = OSError("the name has no address")
+    for family, kind, protocol, _, address in socket.getaddrinfo(
+        host, connection.port, type=socket.SOCK_STREAM
+    ):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            for option in connection.socket_options or ():
+                sock.setsockopt(*option)
+            sock.settimeout(connection.timeout)
+            tell_socket(sock)
+            sock.connect(address)
+            tell_socket(sock)  # again: what was ended before it was connected could not be shut down
+        except OSError as error:
+            sock.close()
+            refusal = error
+        else:
+            return sock
+    raise refusal
+
+
+class _Pool(HTTPConnectionPool):
+    """A pool that tells the socket of a connection that is reused."""
+
+    ConnectionCls = _Connection
+
+    def _validate_conn(self, conn: BaseHTTPConnection) -> None:
+        before = getattr(conn, "sock", None)
+        super()._validate_conn(conn)
+        sock = getattr(conn, "sock", None)
+        tell_socket(sock, is_reused=sock is not None and sock is before)
+
+
+class _SecurePool(_Pool, HTTPSConnectionPool):
+    """A pool that tells the socket once TLS stands: it is another one then."""
+
+    ConnectionCls = _SecureConnection
+
+
+def tell_sockets(adapter: HTTPAdapter) -> None:
+    """Make a new adapter's connections tell their sockets to the handle of the thread that uses them."""
+    adapter.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
 
 
 class Adapter(HTTPAdapter):
-    """Send over pools that are kept by address; through a proxy or TLS as requests does."""
+    """An adapter whose pools are kept by address; through a proxy or TLS it does as requests does."""
 
     def __init__(self, pool_size: int) -> None:
         self._pools: dict[str, Any] = {}
@@ -64,7 +147,7 @@ class Adapter(HTTPAdapter):
 
 
 class Session(requests.Session):
-    """Send and nothing else: no cookies, no redirects, which requests would read whole, asked or not."""
+    """A session that sends and nothing else: no cookies, no redirects, which requests would read whole."""
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # noqa: ANN401
         """Return the answer of the adapter."""

@@ -1,4 +1,4 @@
-"""The watch: every attempt under way, ended by its deadline or, all at once, by close().
+"""Deadlines: every attempt under way, ended by its deadline or, all at once, by close().
 
 One thread serves all deadlines of a transport. It is started by the first of them, sleeps until the next
 one, and is gone a little after the last: a thread for each call would cost as much as the call itself.
@@ -18,36 +18,41 @@ LINGER = 2.0
 
 
 class Deadlines:
-    """Know the attempts under way; weakly, so that an answer that is dropped unread is forgotten."""
+    """The attempts under way, held weakly so that an answer that is dropped unread is forgotten."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._lines: WeakSet[SocketHandle] = WeakSet()
+        self._handles: WeakSet[SocketHandle] = WeakSet()
         self._next = float("inf")
         self._runs = self._closed = False
 
-    def new_line(self, left: float) -> SocketHandle:
-        """Return the line of a new attempt, which ends after ``left`` seconds; ended at once when closed."""
-        line = SocketHandle(clock.monotonic() + left)
+    def new_handle(self, left: float) -> SocketHandle:
+        """Return the handle of a new attempt, which ends after ``left`` seconds, or at once when closed."""
+        handle = SocketHandle(clock.monotonic() + left)
         with self._changed:
-            self._lines.add(line)
+            self._handles.add(handle)
             closed = self._closed
-            if line.due != float("inf") and not closed:
-                self._heed(line.due)
+            if handle.due != float("inf") and not closed:
+                self._schedule(handle.due)
         if closed:
-            line.end(Cancelled)
-        return line
+            handle.end(Cancelled)
+        return handle
 
     def close(self) -> None:
         """End every attempt, also those that begin from now on."""
         with self._changed:
             self._closed = True
-            lines = list(self._lines)
+            handles = list(self._handles)
             self._changed.notify()
-        for line in lines:
-            line.end(Cancelled)
+        for handle in handles:
+            handle.end(Cancelled)
 
-    def _heed(self, due: float) -> None:
+    def forget(self) -> None:
+        """Forget every attempt, in a forked child: what is shut down there ends the parent's answer."""
+        for handle in list(self._handles):
+            handle.release()
+
+    def _schedule(self, due: float) -> None:
         """Make sure that the thread wakes in time; the lock is held."""
         if not self._runs:
             self._runs, self._next = True, due
@@ -59,15 +64,15 @@ class Deadlines:
         idle = False
         while True:
             with self._changed:
-                pending = [line for line in self._lines if line.due != float("inf")]
+                pending = [handle for handle in self._handles if handle.due != float("inf")]
                 if self._closed or (idle and not pending):
                     self._runs = False
                     return
                 now = clock.monotonic()
-                late = [line for line in pending if line.due <= now]
+                late = [handle for handle in pending if handle.due <= now]
                 if not late:
-                    self._next = min((line.due for line in pending), default=now + LINGER)
+                    self._next = min((handle.due for handle in pending), default=now + LINGER)
                     wait = min(self._next - now, threading.TIMEOUT_MAX)
                     idle = not self._changed.wait(wait) and not pending
-            for line in late:
-                line.end(DeadlineExceeded)
+            for handle in late:
+                handle.end(DeadlineExceeded)

@@ -12,7 +12,7 @@ from foundry_rest.transport.session.body import Body
 
 
 class Decoder(Protocol):
-    """Turn the pieces of a body into events; raise InvalidReply for one without end."""
+    """The way from the pieces of a body to events; InvalidReply for one without end."""
 
     def feed(self, piece: bytes) -> list[bytes]:
         """Return every event that ``piece`` completes."""
@@ -22,7 +22,7 @@ class Decoder(Protocol):
 
 
 class EventStream:
-    """Yield the data of each event as it arrives.
+    """One open event stream: the data of each event, as it arrives.
 
     Iterating again goes on where the last iteration stopped.
 
@@ -39,6 +39,10 @@ class EventStream:
         self._waiting: deque[bytes] = deque()
         self._at_end = False
 
+    #: Nobody gave the call an id, or counts attempts, at this level.
+    call_id = ""
+    attempt = 1
+
     @property
     def headers(self) -> Mapping[str, str]:
         """Return the answer's headers, case-insensitive."""
@@ -47,7 +51,7 @@ class EventStream:
     @property
     def url(self) -> str:
         """Return the address that answers."""
-        return self._body.place.url
+        return self._body.site.url
 
     def await_first(self) -> None:
         """Wait for the first event: with it the attempt has succeeded.
@@ -58,12 +62,12 @@ class EventStream:
         """
         while not self._waiting:
             if self._at_end:
-                raise self._body.place.mark(StreamInterrupted("the stream ended before its first event"))
+                raise self._body.site.mark(StreamInterrupted("the stream ended before its first event"))
             self._read()
         error = error_in(self._waiting[0])
         if error is not None:
             self.finish()
-            raise self._body.place.mark(error)
+            raise self._body.site.mark(error)
         self._body.set_silence(self._idle, "idle")
 
     def __iter__(self) -> Iterator[bytes]:
@@ -98,4 +102,4 @@ class EventStream:
             self._waiting += self._decoder.feed(piece) if piece else self._decoder.end()
         except InvalidReply as error:
             self._body.close()
-            raise self._body.place.mark(error) from None
+            raise self._body.site.mark(error) from None

@@ -35,25 +35,25 @@ FOREIGN = (requests_errors.RequestException, urllib3_errors.HTTPError, OSError, 
 
 
 class CallSite(msgspec.Struct, frozen=True):
-    """Say which call, to which address, with which model."""
+    """Which call, to which address, with which model."""
 
     url: str
     call: str
     model: str
 
     def mark(self, error: E) -> E:
-        """Return ``error`` with the facts of this place filled in where they are missing."""
+        """Return ``error`` with the facts of this site filled in where they are missing."""
         error.url, error.call = error.url or self.url, error.call or self.call
         error.model = error.model or self.model
         return error
 
 
-def translate(error: BaseException, place: CallSite, phase: str, *, late: bool = False) -> FoundryError:
+def translate(error: BaseException, site: CallSite, phase: str, *, late: bool = False) -> FoundryError:
     """Return our error for a foreign one.
 
     Args:
         error: What requests or urllib3 raised.
-        place: Where it happened.
+        site: Where it happened.
         phase: What was being waited for: ``"headers"``, ``"first_token"`` or ``"idle"``.
         late: The deadline of the whole call has passed, so a time-out is the deadline's doing.
     """
@@ -67,7 +67,7 @@ def translate(error: BaseException, place: CallSite, phase: str, *, late: bool =
         ours = TransportError(f"the request failed: {type(error).__name__}")
     if late and isinstance(ours, ServiceTimeout):
         ours = DeadlineExceeded("the deadline passed while waiting for the answer")
-    return place.mark(ours)
+    return site.mark(ours)
 
 
 def died_unanswered(error: BaseException) -> bool:

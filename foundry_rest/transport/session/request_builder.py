@@ -23,7 +23,7 @@ _NOT_IN_HEADER = re.compile(r"[^\t -~\x80-\xff]")
 
 
 class BearerAuth(AuthBase):
-    """Send the key as Bearer token."""
+    """A key that is sent as Bearer token."""
 
     def __init__(self, key: str) -> None:
         self._key = key
@@ -38,7 +38,7 @@ class BearerAuth(AuthBase):
 
 
 class RequestBuilder:
-    """Turn calls into prepared requests; what is the same for all of them is made once.
+    """The way from calls to prepared requests; what is the same for all of them is made once.
 
     Args:
         session: The session that will send. Of one that the caller made, headers, auth and hooks are
@@ -71,7 +71,7 @@ class RequestBuilder:
         self._more = headers
         self._headers = self._merged()
 
-    def prepare(self, call: Call, base_url: str, accept: str) -> requests.PreparedRequest:
+    def build(self, call: Call, base_url: str, accept: str) -> requests.PreparedRequest:
         """Return the request for one attempt.
 
         Raises:
@@ -86,7 +86,7 @@ class RequestBuilder:
         if call.body is not None:
             headers["Content-Type"] = "application/json"
             headers["Content-Length"] = str(len(call.body))
-        own = _checked(call.headers, "headers") if call.headers else {}
+        own = _checked(call.options.headers, "headers") if call.options.headers else {}
         headers.update(own)
         request.hooks = self._session.hooks
         auth = self._auth or self._session.auth

@@ -8,8 +8,7 @@ therefore prepared here, sent with everything said aloud, and read piece by piec
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import requests
@@ -19,7 +18,8 @@ from foundry_rest import clock
 from foundry_rest.config import is_loopback
 from foundry_rest.errors import Cancelled, ConfigError, DeadlineExceeded, InvalidReply, ServiceUnreachable
 from foundry_rest.errors.parsing import error_in, service_error
-from foundry_rest.transport.call import Auth, Call, Reply
+from foundry_rest.transport.call import Auth, Call, Reply, Target
+from foundry_rest.transport.fork import renew_after_fork
 from foundry_rest.transport.lines import LineDecoder
 from foundry_rest.transport.session.body import Body
 from foundry_rest.transport.session.connections import build_session
@@ -37,10 +37,9 @@ MAX_ERROR_BODY = 64 * 1024
 
 
 class SessionTransport:
-    """Send one call once, over pooled connections.
+    """The transport over pooled connections: one call, sent once.
 
     Args:
-        locate: Returns the base URL to use now.
         headers: Added to every request.
         auth: Signs every request; wins over ``api_key``.
         api_key: Sent as Bearer token.
@@ -51,7 +50,6 @@ class SessionTransport:
 
     def __init__(
         self,
-        locate: Callable[[], str],
         *,
         headers: Mapping[str, str] | None = None,
         auth: Auth | tuple[str, str] | None = None,
@@ -59,46 +57,43 @@ class SessionTransport:
         session: requests.Session | None = None,
         pool_size: int = 32,
     ) -> None:
-        self._locate = locate
         self._pool_size = pool_size
         self._given = session
         self._session = session or build_session(pool_size)
-        self._preparer = RequestBuilder(
-            self._session, headers or {}, auth, api_key, given=session is not None
-        )
+        self._builder = RequestBuilder(self._session, headers or {}, auth, api_key, given=session is not None)
         self._abandoned: list[object] = []
-        self._pid = os.getpid()
         self._closed = False
-        self._watch = Deadlines()
+        self._deadlines = Deadlines()
+        renew_after_fork(self)
 
-    def send(self, call: Call) -> Reply:
+    def send(self, call: Call, target: Target) -> Reply:
         """Return the whole answer of one attempt.
 
         Raises:
             TransportError: No whole answer came.
             ServiceError: The service said no, by status or inside a 200.
-            DeadlineExceeded: ``call.until`` passed.
+            DeadlineExceeded: ``call.options.until`` passed.
             Cancelled: ``close()`` was called meanwhile.
         """
         started = clock.monotonic()
-        body = self._exchange(call)
+        body = self._exchange(call, target)
         content = body.read_all(MAX_BODY)
         error = error_in(content)
         if error is not None:
-            raise body.place.mark(error)
-        return Reply(body.status, body.headers, content, body.place.url, clock.monotonic() - started)
+            raise body.site.mark(error)
+        return Reply(body.status, body.headers, content, body.site.url, clock.monotonic() - started)
 
-    def open(self, call: Call) -> EventStream:
+    def open(self, call: Call, target: Target) -> EventStream:
         """Return the open stream of one attempt; its first event has come and is no error.
 
         Raises:
             TransportError: No event came.
             ServiceError: The service said no, by status or as the first event.
             InvalidReply: The answer is no stream of the kind that the call asks for.
-            DeadlineExceeded: ``call.until`` passed.
+            DeadlineExceeded: ``call.options.until`` passed.
             Cancelled: ``close()`` was called meanwhile.
         """
-        body = self._exchange(call, accept="*/*" if call.lines else "text/event-stream")
+        body = self._exchange(call, target, accept="*/*" if call.lines else "text/event-stream")
         try:
             return _opened(body, call)
         except BaseException:
@@ -110,47 +105,45 @@ class SessionTransport:
 
         Calls under way and later ones raise Cancelled. A session that was given stays open.
         """
-        self._renew_after_fork()
         self._closed = True
-        self._watch.close()
+        self._deadlines.close()
         if self._given is None:
             self._session.close()
 
-    def _exchange(self, call: Call, accept: str = "application/json") -> Body:
+    def _exchange(self, call: Call, target: Target, accept: str = "application/json") -> Body:
         """Send the request and return the body of a 2xx answer, unread."""
-        self._renew_after_fork()
         if self._closed:
             raise Cancelled("the client is closed", call=call.label, model=call.model)
-        place = CallSite(self._locate(), call.label, call.model)
-        request = self._preparer.prepare(call, place.url, accept)
-        left = call.until - clock.monotonic()
+        site = CallSite(target.url, call.label, call.model)
+        request = self._builder.build(call, site.url, accept)
+        left = call.options.until - clock.monotonic()
         if left <= 0:
-            raise place.mark(DeadlineExceeded("the deadline passed before the request was sent"))
-        line = self._watch.new_line(left)
-        if call.cancel is not None:
-            line.heed(call.cancel)
-        body = Body(self._send(request, call, place, left, line), place, call, line)
+            raise site.mark(DeadlineExceeded("the deadline passed before the request was sent"))
+        handle = self._deadlines.new_handle(left)
+        if call.options.cancel is not None:
+            handle.watch(call.options.cancel)
+        body = Body(self._send(request, call, site, left, handle), site, call, handle)
         if body.status >= 300:
             raise _refusal(body, call)
         return body
 
     def _send(
-        self, request: requests.PreparedRequest, call: Call, place: CallSite, left: float, line: SocketHandle
+        self, request: requests.PreparedRequest, call: Call, site: CallSite, left: float, handle: SocketHandle
     ) -> requests.Response:
-        timeout = (min(call.timeouts.connect, left), min(call.timeouts.first_token, left))
+        timeout = (min(call.options.timeouts.connect, left), min(call.options.timeouts.first_token, left))
         settings: dict[str, Any] = {"stream": True, "timeout": timeout, "allow_redirects": False}
         try:
-            with line:
-                return self._session.send(request, **settings, **self._settings(place.url))
+            with handle:
+                return self._session.send(request, **settings, **self._settings(site.url))
         except FOREIGN as error:
-            late = clock.monotonic() >= call.until
-            ours = line.failure or translate(error, place, "headers", late=late)
+            late = clock.monotonic() >= call.options.until
+            ours = handle.failure or translate(error, site, "headers", late=late)
             if isinstance(ours, ServiceUnreachable):
-                ours.stale = line.is_reused and died_unanswered(error)
+                ours.stale = handle.is_reused and died_unanswered(error)
             # The text of what was refused on this side may quote a header's value, which may be a key.
-            raise place.mark(ours) from (None if isinstance(ours, ConfigError) else error)
+            raise site.mark(ours) from (None if isinstance(ours, ConfigError) else error)
         except BaseException:
-            line.let_go()
+            handle.release()
             raise
 
     def _settings(self, url: str) -> dict[str, Any]:
@@ -162,17 +155,11 @@ class SessionTransport:
         )
         return {name: settings[name] for name in ("proxies", "verify", "cert")}
 
-    def _renew_after_fork(self) -> None:
-        """Leave the parent's sockets alone in a forked child: sharing them swaps answers.
-
-        What another thread held at the fork stays locked in the child for ever, so nothing is closed:
-        all that holds a lock is put aside and made anew.
-        """
-        if self._pid == os.getpid():
-            return
-        self._pid = os.getpid()
-        self._abandoned += [self._session, self._watch]
-        self._watch = Deadlines()
+    def renew(self) -> None:
+        """Leave the parent's sockets alone in a forked child: sharing them swaps answers."""
+        self._abandoned += [self._session, self._deadlines]
+        self._deadlines.forget()
+        self._deadlines = Deadlines()
         if self._given is None:
             self._session = build_session(self._pool_size)
         else:
@@ -189,7 +176,7 @@ class SessionTransport:
 def _refusal(body: Body, call: Call) -> Exception:
     content = body.read_some(MAX_ERROR_BODY)
     error = service_error(
-        body.status, body.headers, content, call=call.label, url=body.place.url, model=call.model
+        body.status, body.headers, content, call=call.label, url=body.site.url, model=call.model
     )
     body.attach_to(error, content)
     return error
@@ -199,7 +186,7 @@ def _opened(body: Body, call: Call) -> EventStream:
     kind = body.headers.get("content-type", "")
     if not _is_stream(kind.lower(), lines=call.lines):
         raise _not_a_stream(body, kind, "lines of text" if call.lines else "an event stream")
-    stream = EventStream(body, call.timeouts.idle, LineDecoder() if call.lines else SSEDecoder())
+    stream = EventStream(body, call.options.timeouts.idle, LineDecoder() if call.lines else SSEDecoder())
     stream.await_first()
     return stream
 
@@ -213,8 +200,8 @@ def _not_a_stream(body: Body, kind: str, wanted: str) -> Exception:
     content = body.read_some(MAX_ERROR_BODY)
     error = error_in(content)
     if error is not None:
-        return body.place.mark(error)
+        return body.site.mark(error)
     shown = kind.split(";", maxsplit=1)[0].strip()[:60]
-    return body.place.mark(
+    return body.site.mark(
         InvalidReply(f"expected {wanted}, got {shown}", where="content-type", body=content[:2048])
     )

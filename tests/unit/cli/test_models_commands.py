@@ -84,9 +84,9 @@ def test_refusals(run, server, arguments, code, said):
 def test_start():
     """`--start` lets the foundry command start a service; without it the settings decide."""
     with client_for(Namespace(url=None, timeout=None, start=True)) as client:
-        assert client._config.auto_start is True
+        assert client._spec.config.auto_start is True
     with client_for(Namespace(url=None, timeout=None, start=False)) as client:
-        assert client._config.auto_start is False
+        assert client._spec.config.auto_start is False
 
 
 @pytest.fixture

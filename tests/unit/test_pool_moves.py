@@ -71,9 +71,9 @@ def test_back_after_a_while(client, told):
             if isinstance(event, AttemptFailed) and event.number == 2:
                 register(new)
 
-        client._shared.emit, real = come_back, client._shared.emit
+        client._core.emit, real = come_back, client._core.emit
         view = client.with_options()
-        client._shared.emit = real
+        client._core.emit = real
 
         assert view.complete("Hi").content == "second"
         assert moved(told) == [(old.url, new.url)]
@@ -101,7 +101,7 @@ def test_an_open_circuit_does_not_follow():
             register(new)
 
             assert client.complete("Hi").content == "second"
-            assert client._shared.breakers.of(new.url).current == "closed"
+            assert client._core.breakers.of(new.url).current == "closed"
 
 
 def test_a_named_service_that_died(told):
@@ -123,16 +123,16 @@ def test_another_process_at_the_same_address():
     with FaultServer(pid=101) as server, FoundryAPIClient(server.url, model="demo", retries=0) as client:
         client.complete("Hi")
         client.health_check()
-        breaker = client._shared.breakers.of(server.url)
+        breaker = client._core.breakers.of(server.url)
         breaker.force_open()
         client.health_check()
         assert breaker.current == "open"
-        assert client._shared.names.get("demo") is not None
+        assert client._context.names.get("demo") is not None
         server._service._pid = 102
         client.health_check()
 
         assert breaker.current == "closed"
-        assert client._shared.names.get("demo") is None
+        assert client._context.names.get("demo") is None
         assert client.complete("Hi").content == "Hello there"
 
 
@@ -145,7 +145,7 @@ def test_what_the_breaker_counts_of_an_answer():
             with pytest.raises(Exception, match="out of memory"):
                 client.complete("Hi")
 
-        assert client._shared.breakers.of(server.url)._state.read().failures == 4
+        assert client._core.breakers.of(server.url)._state.read().failures == 4
         assert len(server.asked(CHAT)) == 12
 
 

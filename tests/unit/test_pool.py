@@ -1,4 +1,4 @@
-"""The service dies, moves, comes back: what `Service` notices and forgets."""
+"""The service dies, moves, comes back: what `TargetPool` notices and forgets."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ import pytest
 
 from foundry_rest import RetryPolicy, clock
 from foundry_rest.dialects.generation2_native import Generation2Dialect
+from foundry_rest.dialects.operation import UNKNOWN
 from foundry_rest.errors import Cancelled, DeadlineExceeded, ServiceNotFound, ServiceUnreachable
 from foundry_rest.events import ServiceMoved
 from foundry_rest.services.discovery.registry_file import Entry, write
-from foundry_rest.services.target import Service
-from foundry_rest.testing import FakeSender, FaultServer
-from foundry_rest.transport.call import CancelToken, Options
+from foundry_rest.services.discovery.search import look
+from foundry_rest.services.pool import TargetPool
+from foundry_rest.testing import FaultServer
+from foundry_rest.transport.call import Options
+from foundry_rest.transport.cancellation import CancelToken
 
 CHAT = "/v1/chat/completions"
 MODEL = "demo-generic-cpu:1"
@@ -33,68 +36,84 @@ def moved(events) -> list[tuple[str, str]]:
     return [(event.before, event.url) for event in events if isinstance(event, ServiceMoved)]
 
 
-class Facts:
-    """A Service whose search follows a script; it notes what it is told."""
+class Registry:
+    """Circuits that are only reset."""
 
-    def __init__(self, *found, named=None, dialect=None):
-        self.found, self.renewed, self.events = list(found), [], []
-        self.service = Service(
-            named, dialect, revive=self.find, renewed=self.renewed.append, emit=self.events.append
+    def __init__(self):
+        self.renewed = []
+
+    def of(self, url):
+        """Return no circuit."""
+        return
+
+    def reset(self, url):
+        """Note it."""
+        self.renewed.append(url)
+
+
+class Facts:
+    """A pool whose search follows a script; it notes what it is told."""
+
+    def __init__(self, *found, named=None, dialect=UNKNOWN):
+        self.found, self.events, registry = list(found), [], Registry()
+        self.renewed = registry.renewed
+        self.pool = TargetPool(
+            named, self.find, dialect=dialect, may_move=True, breakers=registry, emit=self.events.append
         )
 
-    def find(self):
+    def find(self, options):
         """Return or raise what is next."""
         item = self.found.pop(0)
         if isinstance(item, Exception):
             raise item
-        return item
+        return item, UNKNOWN
 
 
-# ---------------------------------------------------------------- Service alone
+# ---------------------------------------------------------------- the pool alone
 
 
 def test_found_once():
     """The address is remembered."""
     facts = Facts(A)
 
-    assert [facts.service.locate() for _ in range(3)] == [A] * 3
+    assert [facts.pool.take().url for _ in range(3)] == [A] * 3
 
 
 def test_a_move():
     """What was learnt of the old process is forgotten, and observers are told."""
     facts = Facts(A, B)
-    facts.service.locate()
+    facts.pool.take()
 
-    assert facts.service.has_moved(A)
-    assert facts.service.locate() == B
+    assert facts.pool.has_moved(A)
+    assert facts.pool.take().url == B
     assert (facts.renewed, moved(facts.events)) == ([A], [(A, B)])
 
 
 def test_a_move_that_a_later_try_finds():
     """It was nowhere at first; whoever finds it then tells the move all the same."""
     facts = Facts(A, ServiceNotFound("none"), B)
-    facts.service.locate()
+    facts.pool.take()
 
-    assert not facts.service.has_moved(A)
-    assert facts.service.locate() == B
+    assert not facts.pool.has_moved(A)
+    assert facts.pool.take().url == B
     assert (facts.renewed, moved(facts.events)) == ([A], [(A, B)])
 
 
 def test_the_same_address_is_no_move():
     """A hiccup of one connection changes nothing."""
     facts = Facts(A, A)
-    facts.service.locate()
+    facts.pool.take()
 
-    assert not facts.service.has_moved(A)
+    assert not facts.pool.has_moved(A)
     assert (facts.renewed, facts.events) == ([], [])
 
 
 def test_a_move_that_was_noticed_before():
     """A late error of the old address finds the new one; nothing is told or forgotten twice."""
     facts = Facts(A, B)
-    facts.service.locate()
-    assert facts.service.has_moved(A)
-    assert facts.service.has_moved(A)
+    facts.pool.take()
+    assert facts.pool.has_moved(A)
+    assert facts.pool.has_moved(A)
 
     assert (facts.renewed, len(facts.events)) == ([A], 1)
 
@@ -102,10 +121,10 @@ def test_a_move_that_was_noticed_before():
 def test_many_threads_notice_one_move():
     """Eight threads lose it at once: one event."""
     facts = Facts(A, *[B] * 8)
-    facts.service.locate()
+    facts.pool.take()
     together = threading.Barrier(8)
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: together.wait(2) >= 0 and facts.service.has_moved(A), range(8)))
+        found = list(pool.map(lambda _: together.wait(2) >= 0 and facts.pool.has_moved(A), range(8)))
 
     assert all(found)
     assert (facts.renewed, moved(facts.events)) == ([A], [(A, B)])
@@ -113,48 +132,48 @@ def test_many_threads_notice_one_move():
 
 def test_an_error_without_an_address():
     """Nobody knows where that was."""
-    assert not Facts(A).service.has_moved("")
+    assert not Facts(A).pool.has_moved("")
 
 
 def test_a_named_address_never_moves():
     """It was named: another service would answer with another model."""
-    service = Service(A, None)
+    pool = TargetPool(A, pytest.fail)
 
-    assert not service.has_moved(A)
-    assert service.locate() == A
+    assert not pool.has_moved(A)
+    assert pool.take().url == A
 
 
 def test_another_process_answers():
     """It has loaded nothing and failed nothing; its generation is asked anew."""
     facts = Facts(A)
-    facts.service.locate()
-    facts.service._dialect = Generation2Dialect()
+    facts.pool.take()
+    facts.pool.take().dialect = Generation2Dialect()
     for pid in (None, 7, 7, None, 7):
-        facts.service.seen(pid)
+        facts.pool.note_pid(pid)
     assert facts.renewed == []
-    facts.service.seen(8)
+    facts.pool.note_pid(8)
 
     assert facts.renewed == [A]
-    assert facts.service._dialect is None
+    assert facts.pool.take().dialect is UNKNOWN
 
 
 def test_a_given_dialect_stays():
     """What the caller said is not asked of the next process either."""
     given = Generation2Dialect()
     facts = Facts(A, B, dialect=given)
-    facts.service.locate()
-    facts.service.has_moved(A)
+    facts.pool.take()
+    facts.pool.has_moved(A)
 
-    assert facts.service._dialect is given
+    assert facts.pool.take().dialect is given
 
 
 def test_the_process_of_the_new_address_is_no_surprise():
     """After a move the next pid is that of the new service: nothing is forgotten again."""
     facts = Facts(A, B)
-    facts.service.locate()
-    facts.service.seen(7)
-    facts.service.has_moved(A)
-    facts.service.seen(8)
+    facts.pool.take()
+    facts.pool.note_pid(7)
+    facts.pool.has_moved(A)
+    facts.pool.note_pid(8)
 
     assert facts.renewed == [A]
 
@@ -162,81 +181,95 @@ def test_the_process_of_the_new_address_is_no_surprise():
 def test_another_process_while_the_address_is_unknown():
     """There is no circuit to close."""
     facts = Facts()
-    facts.service.seen(7)
-    facts.service.seen(8)
+    facts.pool.note_pid(7)
+    facts.pool.note_pid(8)
 
     assert facts.renewed == []
+
+
+def searching(closing=None) -> TargetPool:
+    """Return a pool that looks for the service as a client does."""
+    token = closing or CancelToken()
+    return TargetPool(None, lambda options: look(options, token, auto_start=False), closing=token)
 
 
 def test_never_found_is_not_gone():
     """Before the first success nothing is worth waiting for."""
     with pytest.raises(ServiceNotFound):
-        Service(None, None).locate()
+        searching().take()
 
 
 def test_gone():
     """What was there a moment ago may be starting: an error that is worth another try."""
-    service = Service(None, None)
+    pool = searching()
     with FaultServer() as server:
         register(server)
-        url = service.locate()
-    assert not service.has_moved(url)
+        url = pool.take().url
+    assert not pool.has_moved(url)
     with pytest.raises(ServiceUnreachable, match=r"the service is gone: .*looked at base_url") as caught:
-        service.locate()
+        pool.take()
 
     assert (caught.value.sent, caught.value.url) == (False, url)
     assert "foundry-rest serve" in caught.value.advice
 
 
-def crowd(service: Service, count: int) -> list[object]:
+def test_a_discovered_service_is_recognised_already(monkeypatch):
+    """Whoever looked for it heard how it speaks: the first call need not ask again."""
+    with FaultServer() as server:
+        register(server)
+        target = searching().take()
+
+        assert (target.url, target.dialect.generation) == (server.url, "2.x")
+
+
+def crowd(pool: TargetPool, count: int) -> list[object]:
     """Return what so many threads got that asked at once: addresses and errors."""
-    with ThreadPoolExecutor(count) as pool:
-        asked = [pool.submit(service.locate) for _ in range(count)]
-    return [done.exception() or done.result() for done in asked]
+    with ThreadPoolExecutor(count) as threads:
+        asked = [threads.submit(pool.take) for _ in range(count)]
+    return [done.exception() or done.result().url for done in asked]
 
 
-def waiting(service: Service) -> int:
+def waiting(pool: TargetPool) -> int:
     """Count the threads that wait for the one that looks."""
-    return sum(len(look._waiting) for look in service._looks._under_way.values())
+    return sum(len(look._waiting) for look in pool._looks._under_way.values())
 
 
 @pytest.mark.parametrize("found", [A, ServiceNotFound("nowhere")], ids=["found", "nowhere"])
-def test_one_thread_looks_for_all(monkeypatch, found):
+def test_one_thread_looks_for_all(found):
     """A look may start processes: eight threads that ask at once cause one, and each has its own error."""
-    service, looks = Service(None, None), []
+    looks = []
 
-    def look(*_, **__):
+    def find(options):
         looks.append(1)
         limit = clock.monotonic() + 5
-        while waiting(service) < 7 and clock.monotonic() < limit:
+        while waiting(pool) < 7 and clock.monotonic() < limit:
             clock.sleep(0.001)
         if isinstance(found, Exception):
             raise found
-        return found
+        return found, UNKNOWN
 
-    monkeypatch.setattr("foundry_rest.services.discovery.search.discover", look)
-    results = crowd(service, 8)
+    pool = TargetPool(None, find)
+    results = crowd(pool, 8)
 
     assert len(looks) == 1
     assert {str(result) for result in results} == {str(found)}
     assert len({id(result) for result in results}) == (1 if found is A else 8)
 
 
-def test_a_closed_client_stops_waiting(monkeypatch):
+def test_a_closed_client_stops_waiting():
     """Whoever waits for the thread that looks is told that it was the search that ended."""
     token = CancelToken()
-    service = Service(None, None, closing=token)
 
-    def look(*_, **__):
+    def find(options):
         limit = clock.monotonic() + 5
-        while not waiting(service) and clock.monotonic() < limit:
+        while not waiting(pool) and clock.monotonic() < limit:
             clock.sleep(0.001)
         token.cancel()
-        return A
+        return A, UNKNOWN
 
-    monkeypatch.setattr("foundry_rest.services.discovery.search.discover", look)
+    pool = TargetPool(None, find, closing=token)
 
-    assert sorted(map(str, crowd(service, 2))) == [
+    assert sorted(map(str, crowd(pool, 2))) == [
         A,
         "the call was ended from elsewhere while it waited for another thread that looks for the service",
     ]
@@ -248,7 +281,7 @@ def test_a_closed_client_stops_looking(monkeypatch):
     monkeypatch.setattr(
         "foundry_rest.services.discovery.search.discover", lambda *_, foundry, **__: seen.append(foundry) or A
     )
-    Service(None, None, closing=token).locate()
+    searching(token).take()
     token.cancel()
     with pytest.raises(Cancelled):
         seen[0].pause(0)
@@ -256,31 +289,31 @@ def test_a_closed_client_stops_looking(monkeypatch):
 
 def test_a_look_keeps_to_the_calls_time(monkeypatch):
     """The deadline ends it in the call's own words; the next call looks anew."""
-    service, looks = Service(None, None), []
+    pool, looks = searching(), []
 
-    def look(*_, foundry, **__):
+    def find(*_, foundry, **__):
         looks.append(foundry)
         foundry.check()
         return A
 
-    monkeypatch.setattr("foundry_rest.services.discovery.search.discover", look)
+    monkeypatch.setattr("foundry_rest.services.discovery.search.discover", find)
     with pytest.raises(DeadlineExceeded, match="the deadline passed while the service was looked for"):
-        service.locate(Options(until=clock.monotonic()))
+        pool.take(Options(until=clock.monotonic()))
     ended = CancelToken()
     ended.cancel()
     with pytest.raises(Cancelled):
-        service.dialect(FakeSender([]), Options(cancel=ended))
+        pool.take(Options(cancel=ended))
 
-    assert service.locate() == A
+    assert pool.take().url == A
     assert len(looks) == 3
 
 
 def test_a_rediscovery_keeps_to_the_calls_time(monkeypatch):
     """It tells that the time is over, not that the service is nowhere."""
-    service = Service(None, None)
+    pool = searching()
     monkeypatch.setattr(
         "foundry_rest.services.discovery.search.discover", lambda *_, foundry, **__: foundry.check() or A
     )
-    assert service.locate() == A
+    assert pool.take().url == A
     with pytest.raises(DeadlineExceeded):
-        service.has_moved(A, Options(until=clock.monotonic()))
+        pool.has_moved(A, Options(until=clock.monotonic()))

@@ -1,0 +1,184 @@
+"""The endpoints of a client, and the calls that every script makes, on the client itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, TypeVar, overload
+
+from foundry_rest.endpoints.chat import Chat
+from foundry_rest.endpoints.health import Health
+from foundry_rest.endpoints.models import Models
+from foundry_rest.endpoints.raw import Raw
+from foundry_rest.schema import ChatReply, HealthReport
+from foundry_rest.schema.prompt import Conversation, one_of
+from foundry_rest.services.context import Context
+from foundry_rest.stream import ChatStream
+from foundry_rest.transport.call import Replay, Reply
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from foundry_rest.endpoints.audio import Audio
+    from foundry_rest.endpoints.chat import ChatArguments
+    from foundry_rest.endpoints.embeddings import Embeddings
+    from foundry_rest.endpoints.responses import Responses
+    from foundry_rest.transport.call import CallOptions
+
+T = TypeVar("T")
+
+
+class Endpoints:
+    """The endpoints that a client holds.
+
+    Attributes:
+        chat: Answers, streams, answers of a type, runs with tools.
+        models: Catalog, loading, downloads.
+        health: How the service is.
+    """
+
+    #: The attributes that belong to one context.
+    PARTS: ClassVar[tuple[str, ...]] = (
+        "_context",
+        "chat",
+        "models",
+        "health",
+        "embeddings",
+        "audio",
+        "responses",
+    )
+
+    chat: Chat
+    models: Models
+    health: Health
+    _context: Context
+
+    def _connect(self, context: Context) -> None:
+        self._context = context
+        self.chat = Chat(context)
+        self.models = Models(context)
+        self.health = Health(context)
+
+    @cached_property
+    def embeddings(self) -> Embeddings:
+        """Return the endpoint for vectors; imported with its first use, as the next two are."""
+        from foundry_rest.endpoints.embeddings import Embeddings
+
+        return Embeddings(self._context)
+
+    @cached_property
+    def audio(self) -> Audio:
+        """Return the endpoint for speech."""
+        from foundry_rest.endpoints.audio import Audio
+
+        return Audio(self._context)
+
+    @cached_property
+    def responses(self) -> Responses:
+        """Return the endpoint for responses, which the service can remember."""
+        from foundry_rest.endpoints.responses import Responses
+
+        return Responses(self._context)
+
+    @overload
+    def complete(
+        self,
+        prompt: Conversation | None = None,
+        *,
+        messages: Conversation | None = None,
+        model: str | None = None,
+        **given: Unpack[ChatArguments],
+    ) -> ChatReply: ...
+
+    @overload
+    def complete(
+        self,
+        prompt: Conversation | None = None,
+        *,
+        messages: Conversation | None = None,
+        model: str | None = None,
+        response_model: type[T],
+        **given: Unpack[ChatArguments],
+    ) -> T: ...
+
+    def complete(
+        self,
+        prompt: Conversation | None = None,
+        *,
+        messages: Conversation | None = None,
+        model: str | None = None,
+        response_model: type[T] | None = None,
+        **given: Unpack[ChatArguments],
+    ) -> ChatReply | T:
+        """Return the whole answer; short for ``client.chat.complete``, which tells of all arguments."""
+        asked = one_of(prompt, messages)
+        if response_model is None:
+            return self.chat.complete(asked, model=model, **given)
+        return self.chat.complete(asked, model=model, response_model=response_model, **given)
+
+    def stream_complete(
+        self,
+        prompt: Conversation | None = None,
+        *,
+        messages: Conversation | None = None,
+        model: str | None = None,
+        **given: Unpack[ChatArguments],
+    ) -> ChatStream:
+        """Return the answer in chunks; short for ``client.chat.stream``, which tells of all arguments."""
+        return self.chat.stream(one_of(prompt, messages), model=model, **given)
+
+    def health_check(self, **options: Unpack[CallOptions]) -> HealthReport:
+        """Return how the service is; short for ``client.health.check()``."""
+        return self.health.check(**options)
+
+    @overload
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        replay: Replay = Replay.IF_UNSENT,
+        parse: None = None,
+        **options: Unpack[CallOptions],
+    ) -> Reply: ...
+
+    @overload
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        replay: Replay = Replay.IF_UNSENT,
+        parse: Callable[[Reply], T],
+        **options: Unpack[CallOptions],
+    ) -> T: ...
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        replay: Replay = Replay.IF_UNSENT,
+        parse: Callable[[Reply], T] | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Reply | T:
+        """Send any request through the same deadlines, retries and error classes.
+
+        Args:
+            method: HTTP verb.
+            path: Path below the base URL, with its query.
+            json: Body, or ``None`` for none.
+            replay: ``Replay.ALWAYS`` if asking twice is harmless; by default a request is repeated
+                only when it cannot have begun.
+            parse: Reads the answer; its result is returned.
+            options: Options of the call, see ``CallOptions``.
+
+        Raises:
+            ConfigError: The path or the body cannot be sent.
+            ServiceError: The service answered 300 or more.
+            TransportError: No whole answer came.
+        """
+        return Raw(self._context).request(method, path, json=json, replay=replay, parse=parse, **options)

@@ -1,0 +1,140 @@
+"""ClientSpec: what a client is made of, as a value; and the arguments that make it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import msgspec
+
+from foundry_rest.checks import instance_of
+from foundry_rest.config import Config, Timeouts, from_env
+from foundry_rest.dialects.detect import named
+from foundry_rest.dialects.operation import Dialect
+from foundry_rest.events import Event
+from foundry_rest.resilience.breaker.policy import BreakerPolicy
+from foundry_rest.resilience.breaker.record import BreakerState
+from foundry_rest.resilience.retry import RetryPolicy
+from foundry_rest.transport.call import Auth
+
+if TYPE_CHECKING:
+    import requests
+    from typing_extensions import Self
+
+#: Five failures in a row open the circuit for 30 s, longer each time that a probe fails.
+_DEFAULT_BREAKER = BreakerPolicy()
+#: Arguments that are settings under another name, or need reading.
+_SETTINGS = ("model", "api_key", "deadline", "auto_load", "auto_start", "max_concurrency")
+
+
+class ClientArguments(TypedDict, total=False):
+    """The keyword arguments of a client; this is their one declaration."""
+
+    #: Default model, alias or id (``FOUNDRY_MODEL``, else ``phi-4-mini``).
+    model: str | None
+    #: Sent as Bearer token, never logged (``FOUNDRY_API_KEY``).
+    api_key: str | None
+    #: Seconds of silence borne in one attempt (``FOUNDRY_TIMEOUT``, else 30), or a ``Timeouts`` set.
+    timeout: float | Timeouts | None
+    #: Seconds for a whole call, retries included (``FOUNDRY_DEADLINE``, else none).
+    deadline: float | None
+    #: Tries after the first (``FOUNDRY_RETRIES``, else 3), or a ``RetryPolicy``.
+    retries: int | RetryPolicy | None
+    #: When the service is left alone after failures, or ``None`` for never.
+    breaker: BreakerPolicy | None
+    #: Where the breaker's state lives: in this process by default, or ``SqliteBreakers``, ``RedisBreakers``.
+    breaker_state: Callable[[str], BreakerState] | None
+    #: Calls and open streams at a time, 64 by default; further ones wait their turn.
+    max_concurrency: int | None
+    #: Load a model that is not in memory, then repeat the call once.
+    auto_load: bool | None
+    #: Have the ``foundry`` command start a service that is nowhere, once per process.
+    auto_start: bool | None
+    #: Callables told of every ``foundry_rest.events`` fact.
+    observers: Iterable[Callable[[Event], object]]
+    #: Added to every request.
+    headers: Mapping[str, str] | None
+    #: Signs every request: a requests ``AuthBase``, a callable, or (user, password).
+    auth: Auth | tuple[str, str] | None
+    #: Your own ``requests.Session``, used as it is and not closed.
+    session: requests.Session | None
+    #: ``"auto"``, or the generation: ``"2.x"``, ``"1.x"``, ``"0.x"``, ``"openai"``.
+    dialect: str | Dialect
+    #: All settings at once in place of the environment.
+    config: Config | None
+
+
+class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client is made of: its arguments, with the environment read; a client pickles as this.
+
+    Attributes:
+        config: Every setting.
+        policy: When a failed call is tried again.
+        breaker: When the service is left alone, or ``None`` for never.
+        breaker_state: Where the breaker's state lives; ``None`` for this process.
+        observers: Told of every event.
+        headers: Added to every request.
+        auth: Signs every request.
+        session: The caller's own session.
+        dialect: The given dialect; ``None`` to recognise it.
+    """
+
+    config: Config
+    policy: RetryPolicy
+    breaker: BreakerPolicy | None = _DEFAULT_BREAKER
+    breaker_state: Callable[[str], BreakerState] | None = None
+    observers: tuple[Callable[[Event], object], ...] = ()
+    headers: Mapping[str, str] | None = None
+    auth: Auth | tuple[str, str] | None = None
+    session: requests.Session | None = None
+    dialect: Dialect | None = None
+
+    @classmethod
+    def of(cls, base_url: str | None, arguments: ClientArguments) -> Self:
+        """Return the spec for a client's arguments; what is not given comes from the environment.
+
+        Raises:
+            ConfigError: A setting cannot be used.
+            TypeError: There is no such argument.
+        """
+        given: dict[str, Any] = dict(arguments)
+        unknown = given.keys() - ClientArguments.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"FoundryAPIClient() got an unexpected argument {', '.join(sorted(unknown))}")
+        config = given.pop("config", None) or from_env()
+        retries, timeout = given.pop("retries", None), given.pop("timeout", None)
+        changes = {name: given.pop(name, None) for name in _SETTINGS}
+        config = config.with_changes(endpoint=base_url, **changes).with_timeout(timeout)
+        given["observers"] = tuple(given.get("observers", ()))
+        given["dialect"] = _dialect(given.get("dialect", "auto"))
+        if given.get("breaker") is not None:
+            instance_of("breaker", given["breaker"], BreakerPolicy)
+        return cls(
+            config=config, policy=RetryPolicy.of(config.retries if retries is None else retries), **given
+        )
+
+    def with_options(
+        self,
+        *,
+        timeout: float | Timeouts | None = None,
+        deadline: float | None = None,
+        retries: int | RetryPolicy | None = None,
+        model: str | None = None,
+    ) -> Self:
+        """Return a spec with other settings of a call."""
+        config = self.config.with_changes(model=model, deadline=deadline).with_timeout(timeout)
+        policy = self.policy if retries is None else RetryPolicy.of(retries)
+        return msgspec.structs.replace(self, config=config, policy=policy)
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        """Return what ``repr`` shows: what may hold a key is left out."""
+        return [(name, getattr(self, name)) for name in ("config", "policy", "breaker", "observers")]
+
+    def __repr__(self) -> str:
+        return f"ClientSpec({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+
+def _dialect(given: str | Dialect) -> Dialect | None:
+    if isinstance(given, Dialect):
+        return given
+    return None if given == "auto" else named(given)

@@ -1,0 +1,60 @@
+"""JSON bytes out and in; what cannot be written or read is one of our errors, which never quotes the body."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+
+from foundry_rest.errors import ConfigError, InvalidReply
+from foundry_rest.errors.parsing import UNDECODABLE
+
+T = TypeVar("T")
+
+
+def encode_json(value: object) -> bytes:
+    """Return ``value`` as JSON bytes.
+
+    Raises:
+        ConfigError: It holds a lone surrogate or is not JSON.
+    """
+    try:
+        return _ENCODER.encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        kind = "a lone surrogate" if isinstance(error, UnicodeError) else type(error).__name__
+        raise ConfigError(f"the request cannot be written as JSON: {kind}") from None
+
+
+def decode_json(body: bytes, kind: type[T], url: str = "") -> T:
+    """Read JSON bytes as ``kind``.
+
+    Raises:
+        InvalidReply: The bytes are not JSON, or not of that shape; ``where`` is the path.
+    """
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except UNDECODABLE as error:
+        raise unreadable(error, body, url) from None
+
+
+def unreadable(error: Exception, body: bytes, url: str = "") -> InvalidReply:
+    """Build the error for a body that msgspec refused; the message never quotes the body."""
+    text = str(error) if isinstance(error, msgspec.ValidationError) else "the body is not JSON"
+    what, _, where = text.partition(" - at `")
+    return InvalidReply(
+        f"unreadable answer: {what}", where=where.rstrip("`") or "$", body=body[:2048], url=url
+    )
+
+
+def _plain(value: object) -> object:
+    """Return what msgspec can write for a mapping, text or number of another class."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    for kind in (str, int, float):  # their subclasses, such as numpy.float64
+        if isinstance(value, kind):
+            return kind(value)
+    raise TypeError(type(value).__name__)
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_plain)
