@@ -1,10 +1,11 @@
 """Breaker state on a Redis server that several machines share.
 
-pybreaker's own ``CircuitRedisStorage`` reads and writes what is pybreaker's, under its own key names; a
-further key, ``door``, holds epoch, trips and times. All of it is one transaction: what is read is watched,
-what pybreaker and the breaker write is kept and sent as one MULTI, and when anybody else wrote meanwhile
-the decision is taken again. So no report is lost, exactly one process gets the probe, and nothing is ever
-half written, which commands sent one by one (traps 3.1 no. 13) cannot promise. Every key expires.
+What is pybreaker's lies under the keys and in the form of its own ``CircuitRedisStorage``, which may read
+them; a further key, ``door``, holds what admission adds: epoch, trips and times. All of it is one
+transaction: what is read is watched, what is decided is sent as one MULTI, and when anybody else wrote
+meanwhile the decision is taken again. So no report is lost, exactly one process gets the probe, and
+nothing is ever half written, which the commands that ``CircuitRedisStorage`` sends one by one cannot
+promise. Every key expires.
 
 Times are the server's, so that machines with different clocks agree.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
@@ -23,7 +25,6 @@ from foundry_rest.resilience.breaker.record import CLOSED, STATES, UNKNOWN, Reco
 from foundry_rest.resilience.breaker.storage.outage import Outage, StoreFailed
 
 if TYPE_CHECKING:
-    import pybreaker
     import redis
 
 T = TypeVar("T")
@@ -33,53 +34,16 @@ _FORGET_AFTER = 7 * 24 * 3600
 #: pybreaker's keys, in the order in which they are read; ours follows.
 _PYBREAKERS = ("state", "fail_counter", "success_counter", "opened_at")
 #: What the record holds beyond pybreaker's keys.
-_DOOR = ("epoch", "trips", "opened_until", "claimed_until", "probes")
+_ADMISSION = ("epoch", "trips", "opened_until", "claimed_until", "probes")
 _TIMES = ("opened_until", "claimed_until")
 
 
-class _Kept:
-    """Stand between pybreaker's storage and a transaction: what was read, and what is to be written."""
-
-    def __init__(self, values: dict[str, bytes | None]) -> None:
-        self._values = values
-        self.written: dict[str, bytes] = {}
-
-    def get(self, key: str) -> bytes | None:
-        return self.written.get(key, self._values.get(key))
-
-    def set(self, key: str, value: object) -> None:
-        self.written[key] = str(value).encode()
-
-    def setnx(self, key: str, value: object) -> None:
-        if self.get(key) is None:
-            self.set(key, value)
-
-    def incr(self, key: str) -> None:
-        self.set(key, int(self.get(key) or 0) + 1)
-
-
 class _Damaged(Exception):
-    """Report a value that no breaker can have written."""
-
-
-class _RedisRecord(Record):
-    """Hold a record within one transaction, and give pybreaker its own storage for it."""
-
-    kept: _Kept = msgspec.field(default_factory=lambda: _Kept({}))
-    namespace: str = ""
-
-    def storage(self) -> pybreaker.CircuitBreakerStorage:
-        """Return pybreaker's storage; its commands go into the transaction."""
-        import pybreaker
-
-        # cluster_mode: plain commands only; the transaction around them is ours.
-        return pybreaker.CircuitRedisStorage(
-            CLOSED, cast("redis.Redis", self.kept), namespace=self.namespace, cluster_mode=True
-        )
+    """A value that no breaker can have written."""
 
 
 class RedisState:
-    """Keep one address's record on a Redis server.
+    """One address's record on a Redis server.
 
     Nothing is sent before the first call, and a server that is down is no error, then or later: calls go
     on as if the circuit were closed, and the server is asked again after 5 s, or after nine times as long
@@ -133,7 +97,7 @@ class RedisState:
             before = msgspec.structs.replace(record)
             result = decide(record, _seconds(pipe.time()))
             pipe.multi()
-            if record != before or record.kept.written:
+            if record != before:
                 self._write(pipe, record)
             return result
 
@@ -144,31 +108,30 @@ class RedisState:
         except StoreFailed:
             return None
 
-    def _parse(self, values: list[bytes | None]) -> _RedisRecord:
-        state, failures, _, _, door = values
+    def _parse(self, values: list[bytes | None]) -> Record:
+        state, failures, successes, opened_at, admission = values
         try:
-            record = _RedisRecord(
-                state=CLOSED if state is None else state.decode(),
-                failures=int(failures or 0),
-                kept=_Kept(dict(zip(self._keys, values, strict=True))),
-                namespace=self._namespace,
+            record = Record(
+                CLOSED if state is None else state.decode(),
+                int(failures or 0),
+                int(successes or 0),
+                None if opened_at is None else datetime.fromtimestamp(int(opened_at), timezone.utc),
             )
-            for name, value in json.loads(door or b"{}").items():
+            for name, value in json.loads(admission or b"{}").items():
                 setattr(record, name, float(value) if name in _TIMES else int(value))
-        except (ValueError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
             raise _Damaged(f"{self._namespace} holds {values!r}") from error
         if record.state not in STATES:
             raise _Damaged(f"{self._namespace} holds the state {record.state!r}")
         return record
 
-    def _write(self, pipe: redis.client.Pipeline, record: _RedisRecord) -> None:
-        door = json.dumps({name: getattr(record, name) for name in _DOOR})
-        written = {**record.kept.written, self._keys[-1]: door.encode()}
-        for key in self._keys:
-            if key in written:
-                pipe.set(key, written[key], ex=_FORGET_AFTER)
-            else:
-                pipe.expire(key, _FORGET_AFTER)
+    def _write(self, pipe: redis.client.Pipeline, record: Record) -> None:
+        opened_at = None if record.opened_at is None else int(record.opened_at.timestamp())
+        admission = json.dumps({name: getattr(record, name) for name in _ADMISSION})
+        values = (record.state, record.failures, record.successes, opened_at, admission)
+        for key, value in zip(self._keys, values, strict=True):
+            if value is not None:
+                pipe.set(key, value, ex=_FORGET_AFTER)
 
 
 def _outage() -> Outage:
@@ -181,7 +144,7 @@ def _seconds(time: tuple[int, int]) -> float:
 
 
 class RedisBreakers:
-    """Share breaker state between machines by a Redis server.
+    """The Redis server by which machines share breaker state.
 
     Give it as ``FoundryAPIClient(breaker_state=...)``; ``RedisState`` says what a server that is down means.
 
