@@ -1,8 +1,8 @@
-"""The door around pybreaker: admit, refuse, report.
+"""Admission around pybreaker: admit, refuse, report.
 
 pybreaker's ``call()`` holds a lock while the guarded function runs, so calls queue up one behind the
-other, and only that lock makes its half-open state admit a single probe; ``calling()`` gives up both
-(traps 3.1). Here the machine is pybreaker's and the door is ours:
+other, and only that lock makes its half-open state admit a single probe; ``calling()`` gives up both.
+Here pybreaker moves the circuit from state to state, and admission is ours:
 
 * ``admit()`` decides in microseconds and returns a ticket; through a closed circuit it takes no lock;
 * the request then runs without any lock;
@@ -28,8 +28,9 @@ import contextlib
 import copy
 import enum
 import importlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
     import pybreaker
 
 __all__ = ["Breaker", "BreakerPolicy", "Outcome", "Ticket"]
-
-T = TypeVar("T")
 
 #: Seconds a caller is told to wait while another one's probe is out; most answer or fail by then.
 _PROBE_WAIT = 0.1
@@ -64,7 +63,7 @@ class Outcome(enum.Enum):
 
 
 class Ticket(msgspec.Struct, frozen=True):
-    """Admit one attempt.
+    """The admission of one attempt.
 
     Attributes:
         epoch: The circuit's epoch when it was given; an older one's report moves nothing.
@@ -76,7 +75,7 @@ class Ticket(msgspec.Struct, frozen=True):
 
 
 class Breaker:
-    """Guard one address.
+    """The circuit breaker of one address.
 
     Args:
         policy: When to open and when to try again.
@@ -97,7 +96,7 @@ class Breaker:
         self._address = address
         self._claim = max(policy.wait(1), _SHORTEST_CLAIM)
         self._last_error: FoundryError | None = None
-        self._changes = Transitions(address, emit)
+        self._transitions = Transitions(address, emit)
 
     @property
     def current(self) -> str:
@@ -111,16 +110,19 @@ class Breaker:
             CircuitOpen: The service is left alone for ``retry_in`` seconds; its cause is the last error.
         """
         record = self._state.read()
-        if record.epoch > self._changes.epoch:
+        if record.epoch > self._transitions.epoch:
             self._follow(record)
         if record.state == CLOSED:  # the usual case, and the hot path
             return Ticket(record.epoch)
         left = self._left(record, self._state.now())
         if left:  # no need to write only to refuse
             raise self._refusal(left)
-        ticket = self._change(self._admit_probe)
-        if ticket is None:  # the state cannot be kept: go on as if closed
+        _import_pybreaker()
+        decided = self._state.change(self._admit_probe)
+        if decided is None:  # the state cannot be kept: go on as if closed
             return Ticket(UNKNOWN.epoch)
+        ticket, record = decided
+        self._follow(record)
         if isinstance(ticket, float):
             raise self._refusal(ticket)
         return ticket
@@ -139,31 +141,68 @@ class Breaker:
             record = self._state.read()
             if record.epoch != ticket.epoch or (outcome is Outcome.SUCCESS and not record.failures):
                 return  # the hot path
-        self._change(lambda record, now: self._settle(ticket, outcome, error, record, now))
+        _import_pybreaker()
+        self._follow(self._state.change(partial(self._settle, ticket, outcome, error)))
 
     def force_open(self) -> None:
         """Open the circuit by hand; the first probe goes after ``reset_after`` seconds, or as it would."""
-        self._change(self._force_open)
+        _import_pybreaker()
+        self._follow(self._state.change(self._force_open))
 
     def close(self) -> None:
         """Close the circuit by hand: the service is believed again, and calls on their way move nothing."""
         record = self._state.read()
-        self._change(self._close, drives=record.state != CLOSED or record.failures > 0)
+        if record.state != CLOSED or record.failures:
+            _import_pybreaker()
+        self._follow(self._state.change(self._close))
 
-    # ---------------------------------------------------------------- decisions, each in one piece
+    # -------------------------------- decisions, each in one piece: they write the record and return it
 
-    def _admit_probe(self, record: Record, now: float) -> Ticket | float:
-        """Return a ticket, or the seconds to wait: somebody else may have been faster."""
+    def _admit_probe(self, record: Record, now: float) -> tuple[Ticket | float, Record]:
+        """Give a ticket, or the seconds to wait: somebody else may have been faster."""
         if record.state == CLOSED:
-            return Ticket(record.epoch)
+            return Ticket(record.epoch), record
         left = self._left(record, now)
         if left:
-            return left
+            return left, record
         if record.state == OPEN:
-            self._drive(record, now, lambda machine: machine.half_open())
+            with self._circuit(record, now) as circuit:
+                circuit.half_open()
         record.probes += 1
         record.claimed_until = now + self._claim
-        return Ticket(record.epoch, record.probes)
+        return Ticket(record.epoch, record.probes), record
+
+    def _settle(
+        self, ticket: Ticket, outcome: Outcome, error: FoundryError | None, record: Record, now: float
+    ) -> Record:
+        """Let an outcome of the current epoch count, and give its probe back."""
+        if ticket.probe and ticket.probe == record.probes:
+            record.claimed_until = 0.0
+        if ticket.epoch != record.epoch or record.state == OPEN or outcome is Outcome.NEUTRAL:
+            return record
+        has_failed = outcome is Outcome.FAILURE
+        if has_failed:
+            # A copy: the error itself holds its traceback, and with it the request, alive.
+            self._last_error = copy.copy(error)
+        with self._circuit(record, now) as circuit, contextlib.suppress(_Failure):
+            circuit.call(_fail if has_failed else _succeed)
+        return record
+
+    def _force_open(self, record: Record, now: float) -> Record:
+        if record.state == OPEN:
+            record.opened_until = now + self._policy.wait(record.trips)
+        else:
+            with self._circuit(record, now) as circuit:
+                circuit.open()
+        return record
+
+    def _close(self, record: Record, now: float) -> Record:
+        before = record.epoch
+        if record.state != CLOSED or record.failures:
+            with self._circuit(record, now) as circuit:
+                circuit.close()
+        record.epoch = before + 1
+        return record
 
     def _left(self, record: Record, now: float) -> float:
         """Return the seconds to wait, 0 when a probe may go.
@@ -177,38 +216,13 @@ class Breaker:
             return 0.0
         return left if is_open else _PROBE_WAIT
 
-    def _settle(
-        self, ticket: Ticket, outcome: Outcome, error: FoundryError | None, record: Record, now: float
-    ) -> None:
-        if ticket.probe and ticket.probe == record.probes:
-            record.claimed_until = 0.0
-        if ticket.epoch != record.epoch or record.state == OPEN or outcome is Outcome.NEUTRAL:
-            return
-        if outcome is Outcome.FAILURE:
-            # A copy: the error itself holds its traceback, and with it the request, alive.
-            self._last_error = copy.copy(error)
-        self._drive(record, now, _fail if outcome is Outcome.FAILURE else _succeed)
-
-    def _force_open(self, record: Record, now: float) -> None:
-        if record.state == OPEN:
-            record.opened_until = now + self._policy.wait(record.trips)
-        else:
-            self._drive(record, now, lambda machine: machine.open())
-
-    def _close(self, record: Record, now: float) -> None:
-        before = record.epoch
-        if record.state != CLOSED or record.failures:
-            self._drive(record, now, lambda machine: machine.close())
-        record.epoch = before + 1
-
-    def _drive(
-        self, record: Record, now: float, action: Callable[[pybreaker.CircuitBreaker], object]
-    ) -> None:
-        """Let pybreaker act, and keep what it does not know: epoch, trips and times."""
-        from foundry_rest.resilience.breaker.pybreaker_adapter import drive
+    @contextlib.contextmanager
+    def _circuit(self, record: Record, now: float) -> Iterator[pybreaker.CircuitBreaker]:
+        """Let pybreaker move the record, then note what it does not know: epoch, trips and times."""
+        from foundry_rest.resilience.breaker.pybreaker_adapter import circuit_on
 
         before = record.state
-        drive(record, action, self._policy.failures, self._policy.successes)
+        yield circuit_on(record.storage(), self._policy)
         if record.state == before:
             return
         record.epoch += 1
@@ -220,21 +234,9 @@ class Breaker:
 
     # ---------------------------------------------------------------- what is told
 
-    def _change(self, decide: Callable[[Record, float], T], *, drives: bool = True) -> T | None:
-        """Return what ``decide`` returns, and tell what it changed.
-
-        When it ``drives`` pybreaker, that is imported first: others wait while the state is held.
-        """
-        if drives:
-            importlib.import_module("foundry_rest.resilience.breaker.pybreaker_adapter")
-        done = self._state.change(lambda record, now: (decide(record, now), record))
-        if done is None:
-            return None
-        self._follow(done[1])
-        return done[0]
-
-    def _follow(self, record: Record) -> None:
-        if self._changes.follow(record) and record.state == CLOSED:
+    def _follow(self, record: Record | None) -> None:
+        """Tell what changed up to a record; ``None`` is one that could not be kept."""
+        if record is not None and self._transitions.follow(record) and record.state == CLOSED:
             self._last_error = None
 
     def _refusal(self, retry_in: float) -> CircuitOpen:
@@ -249,17 +251,17 @@ class Breaker:
 
 
 class _Failure(Exception):
-    """Stand for the failure that is replayed; it never leaves this module."""
+    """The failure that pybreaker is shown; it never leaves this module."""
 
 
-def _raise() -> NoReturn:
+def _fail() -> NoReturn:
     raise _Failure
 
 
-def _fail(machine: pybreaker.CircuitBreaker) -> None:
-    with contextlib.suppress(_Failure):
-        machine.call(_raise)
+def _succeed() -> None:
+    pass
 
 
-def _succeed(machine: pybreaker.CircuitBreaker) -> None:
-    machine.call(lambda: None)
+def _import_pybreaker() -> None:
+    """Import pybreaker before a state is changed: while it is, others wait."""
+    importlib.import_module("foundry_rest.resilience.breaker.pybreaker_adapter")

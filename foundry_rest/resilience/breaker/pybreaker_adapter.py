@@ -1,110 +1,83 @@
 """pybreaker at work: the one module that imports it, itself imported at the first failure.
 
-pybreaker costs 20 ms to import, and 120 ms where redis and tornado are installed (traps 3.1 no. 16); a
-client whose calls succeed never pays that. A ``CircuitBreaker`` is made for each outcome and thrown away
-(3 us): made on a record it begins in the stored state, keeps the counters and has nothing to fall behind.
-No request ever runs inside it, so its lock (no. 1) and its treatment of ``BaseException`` (no. 5),
-generators (no. 4), exclusions (no. 7) and listeners (no. 10) are never met.
+pybreaker takes 20 ms to import, and 120 ms where redis and tornado are installed; a client whose calls
+succeed never pays that. A ``CircuitBreaker`` is made for each outcome and thrown away (3 us): made on a
+record it begins in the stored state, keeps the counters and has nothing to fall behind. No request ever
+runs inside it, so it is never met that ``call()`` holds a lock while the function runs, counts Ctrl-C as a
+failure and an excluded error as a success, and loses a result to a listener that raises.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
-from typing import Protocol, TypeVar
 
 import pybreaker
 
-from foundry_rest.resilience.breaker.record import Record
+from foundry_rest.resilience.breaker.policy import BreakerPolicy
+from foundry_rest.resilience.breaker.record import BreakerState
 
-T = TypeVar("T")
-
-#: Seconds. The door keeps the time; pybreaker, which reads a wall clock, must never half-open by itself.
+#: Seconds. Admission keeps the time; pybreaker, which reads a wall clock, must never half-open by itself.
 _NEVER = 10.0**9
 
 
-class ModelLock(Protocol):
-    """Run a function on a record and return its result."""
+def circuit_on(storage: pybreaker.CircuitBreakerStorage, policy: BreakerPolicy) -> pybreaker.CircuitBreaker:
+    """Return a breaker that goes on from what a storage holds, and acts as a policy says."""
+    return pybreaker.CircuitBreaker(
+        fail_max=policy.failures,
+        reset_timeout=_NEVER,
+        success_threshold=policy.successes,
+        state_storage=storage,
+        throw_new_error_on_trip=False,
+    )
 
-    def __call__(self, work: Callable[[Record], T], /) -> T:
-        """Return what ``work(record)`` returns."""
 
+class SharedStorage(pybreaker.CircuitBreakerStorage):
+    """A shared state as pybreaker's storage: each access is a transaction of its own."""
 
-class Storage(pybreaker.CircuitBreakerStorage):
-    """Let pybreaker read and write a record.
-
-    Args:
-        use: Gives access to the record: at once, or each time in a transaction of its own.
-    """
-
-    def __init__(self, use: ModelLock) -> None:
+    def __init__(self, shared: BreakerState) -> None:
         super().__init__("foundry_rest")
-        self._use = use
+        self._shared = shared
 
     @property
     def state(self) -> str:
         """Return ``"closed"``, ``"open"`` or ``"half-open"``."""
-        return self._use(lambda record: record.state)
+        return self._shared.read().state
 
     @state.setter
     def state(self, state: str) -> None:
-        self._use(lambda record: setattr(record, "state", state))
+        self._shared.change(lambda record, now: setattr(record, "state", state))
 
     @property
     def counter(self) -> int:
         """Return the failures in a row."""
-        return self._use(lambda record: record.failures)
+        return self._shared.read().counter
 
     def increment_counter(self) -> None:
         """Count one failure."""
-        self._use(lambda record: setattr(record, "failures", record.failures + 1))
+        self._shared.change(lambda record, now: record.increment_counter())
 
     def reset_counter(self) -> None:
         """Forget the failures."""
-        self._use(lambda record: setattr(record, "failures", 0))
+        self._shared.change(lambda record, now: record.reset_counter())
 
     @property
     def success_counter(self) -> int:
         """Return the successes in a row while half-open."""
-        return self._use(lambda record: record.successes)
+        return self._shared.read().success_counter
 
     def increment_success_counter(self) -> None:
         """Count one success."""
-        self._use(lambda record: setattr(record, "successes", record.successes + 1))
+        self._shared.change(lambda record, now: record.increment_success_counter())
 
     def reset_success_counter(self) -> None:
         """Forget the successes."""
-        self._use(lambda record: setattr(record, "successes", 0))
+        self._shared.change(lambda record, now: record.reset_success_counter())
 
     @property
     def opened_at(self) -> datetime | None:
         """Return when pybreaker last opened the circuit."""
-        return self._use(lambda record: record.opened_at)
+        return self._shared.read().opened_at
 
     @opened_at.setter
     def opened_at(self, opened_at: datetime) -> None:
-        self._use(lambda record: setattr(record, "opened_at", opened_at))
-
-
-def drive(
-    record: Record, action: Callable[[pybreaker.CircuitBreaker], object], failures: int, successes: int
-) -> None:
-    """Let pybreaker act on a record.
-
-    Args:
-        record: Written in place.
-        action: Given the breaker that acts.
-        failures: In a row that open the circuit.
-        successes: In a row that close it again.
-    """
-    storage = record.storage()
-    action(
-        pybreaker.CircuitBreaker(
-            fail_max=failures,
-            reset_timeout=_NEVER,
-            success_threshold=successes,
-            state_storage=storage,
-            throw_new_error_on_trip=False,
-        )
-    )
-    record.state, record.failures = storage.state, storage.counter
+        self._shared.change(lambda record, now: setattr(record, "opened_at", opened_at))

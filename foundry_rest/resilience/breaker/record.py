@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -29,7 +29,9 @@ STATES = (CLOSED, OPEN, HALF_OPEN)
 
 
 class Record(msgspec.Struct):
-    """Hold all that is known of one circuit. What ``read`` gave is not to be changed.
+    """All that is known of one circuit. What ``read`` gave is not to be changed.
+
+    It has the methods of pybreaker's storages, so that pybreaker reads and writes it directly.
 
     Attributes:
         state: ``"closed"``, ``"open"`` or ``"half-open"``.
@@ -54,10 +56,34 @@ class Record(msgspec.Struct):
     probes: int = 0
 
     def storage(self) -> pybreaker.CircuitBreakerStorage:
-        """Return what pybreaker reads and writes in this record's place."""
-        from foundry_rest.resilience.breaker.pybreaker_adapter import Storage
+        """Return this record as a storage; not derived from pybreaker's class, which is imported late."""
+        return cast("pybreaker.CircuitBreakerStorage", self)
 
-        return Storage(lambda use: use(self))
+    @property
+    def counter(self) -> int:
+        """Return the failures in a row."""
+        return self.failures
+
+    def increment_counter(self) -> None:
+        """Count one failure."""
+        self.failures += 1
+
+    def reset_counter(self) -> None:
+        """Forget the failures."""
+        self.failures = 0
+
+    @property
+    def success_counter(self) -> int:
+        """Return the successes in a row while half-open."""
+        return self.successes
+
+    def increment_success_counter(self) -> None:
+        """Count one success."""
+        self.successes += 1
+
+    def reset_success_counter(self) -> None:
+        """Forget the successes."""
+        self.successes = 0
 
 
 #: What is believed of a circuit whose state cannot be read: closed, and no report moves it.
@@ -65,7 +91,7 @@ UNKNOWN = Record(epoch=-1)
 
 
 class BreakerState(Protocol):
-    """Keep one circuit's record. Nothing here raises: what cannot be kept counts as closed."""
+    """The place of one circuit's record. Nothing here raises: what cannot be kept counts as closed."""
 
     def read(self) -> Record:
         """Return the record as it is now; ``UNKNOWN`` when it cannot be read."""
@@ -82,7 +108,7 @@ class BreakerState(Protocol):
 
 
 class MemoryState:
-    """Keep the record in this process, on a clock that never steps back."""
+    """A record in this process, on a clock that never steps back."""
 
     def __init__(self) -> None:
         self._record = Record()

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
+
 from foundry_rest import clock
 from foundry_rest.resilience.breaker.record import STATES, UNKNOWN, Record
 from foundry_rest.resilience.breaker.storage.file import SqliteFile
@@ -27,14 +29,14 @@ T = TypeVar("T")
 #: Seconds after which an address that nobody reported on is forgotten: ports change at each restart.
 _FORGET_AFTER = 7 * 24 * 3600.0
 
-_COLUMNS = "state, failures, successes, opened_at, epoch, trips, opened_until, claimed_until, probes"
+_COLUMNS = ", ".join(Record.__struct_fields__)
 _READ = f"SELECT {_COLUMNS} FROM circuit WHERE address = ?"  # noqa: S608 (no value of anybody's in it)
 _WRITE = f"INSERT OR REPLACE INTO circuit (address, {_COLUMNS}, touched) VALUES (?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608
 _FORGET = "DELETE FROM circuit WHERE touched < ?"
 
 
 class SqliteState:
-    """Keep one address's record in a file.
+    """One address's record in a file.
 
     Args:
         path: The file, or one that is open already.
@@ -82,49 +84,33 @@ class SqliteState:
         Each access is a transaction of its own, each increment atomic. What such a breaker decides holds
         for all who share the file; how long an open circuit stays open is then its ``reset_timeout``.
         """
-        from foundry_rest.resilience.breaker.pybreaker_adapter import Storage
+        from foundry_rest.resilience.breaker.pybreaker_adapter import SharedStorage
 
-        return Storage(self._use)
+        return SharedStorage(self)
 
     def close(self) -> None:
         """Close the file, for all of its addresses; the next use opens it again."""
         self._file.close()
-
-    def _use(self, work: Callable[[Record], T]) -> T:
-        done = self.change(lambda record, now: (work(record),))
-        return done[0] if done else work(copy.copy(UNKNOWN))
 
     def _load(self, connection: sqlite3.Connection) -> Record:
         row = connection.execute(_READ, (self._address,)).fetchone()
         return Record() if row is None else _record(*row)
 
     def _save(self, connection: sqlite3.Connection, record: Record) -> None:
-        opened_at = None if record.opened_at is None else record.opened_at.timestamp()
+        state, failures, successes, date, *admission = msgspec.structs.astuple(record)
+        opened_at = None if date is None else date.timestamp()
         connection.execute(
-            _WRITE,
-            (
-                self._address,
-                record.state,
-                record.failures,
-                record.successes,
-                opened_at,
-                record.epoch,
-                record.trips,
-                record.opened_until,
-                record.claimed_until,
-                record.probes,
-                self.now(),
-            ),
+            _WRITE, (self._address, state, failures, successes, opened_at, *admission, self.now())
         )
         connection.execute(_FORGET, (self.now() - _FORGET_AFTER,))
 
 
-def _record(state: str, failures: int, successes: int, opened_at: float | None, *door: float) -> Record:
+def _record(state: str, failures: int, successes: int, opened_at: float | None, *admission: float) -> Record:
     """Return a row as a record; what no breaker can have written is refused like a damaged file."""
-    numbers = (failures, successes, opened_at or 0.0, *door)
+    numbers = (failures, successes, opened_at or 0.0, *admission)
     if state not in STATES or not all(isinstance(number, (int, float)) for number in numbers):
         raise sqlite3.DataError(f"a row says {(state, *numbers)!r}")
-    epoch, trips, opened_until, claimed_until, probes = door
+    epoch, trips, opened_until, claimed_until, probes = admission
     date = None if opened_at is None else datetime.fromtimestamp(opened_at, timezone.utc)
     return Record(
         state, failures, successes, date, int(epoch), int(trips), opened_until, claimed_until, int(probes)
@@ -143,7 +129,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 class SqliteBreakers:
-    """Share breaker state between the processes of one machine by a file.
+    """The file by which the processes of one machine share breaker state.
 
     Give it as ``FoundryAPIClient(breaker_state=...)``. It opens the file once for all addresses; pickled,
     it is its path.
