@@ -1,4 +1,4 @@
-"""Tell observers how a circuit changes, whoever changed it: once, in order, outside every lock."""
+"""How a circuit changes, told to observers whoever changed it: once, in order, outside every lock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _logger = logging.getLogger("foundry_rest")
 
 
 class Transitions:
-    """Compare what is read of a circuit with what was seen before, and tell the difference.
+    """The changes of one circuit between what was seen of it before and what is read of it now.
 
     Args:
         address: Base URL, for the events.
@@ -44,24 +44,22 @@ class Transitions:
             before, self._state, self.epoch = self._state, record.state, record.epoch
             if record.state != before:
                 self._untold.append(CircuitChanged(self._address, before, record.state))
-        while self._tell_one():
-            pass
+        while event := self._next():
+            try:
+                self._emit(event)
+            except Exception:
+                _logger.exception("An observer failed on %r", event)
+            finally:
+                self._is_telling = False
         return True
 
-    def _tell_one(self) -> bool:
-        """Tell one change; one thread at a time, so that they come in order."""
+    def _next(self) -> CircuitChanged | None:
+        """Take one change to tell; one thread tells at a time, so that they come in order."""
         with self._lock:
             if self._is_telling or not self._untold:
-                return False
-            event = self._untold.popleft()
+                return None
             self._is_telling = True
-        try:
-            self._emit(event)
-        except Exception:
-            _logger.exception("An observer failed on %r", event)
-        finally:
-            self._is_telling = False
-        return True
+            return self._untold.popleft()
 
     def _renew(self) -> None:
         """Make the lock anew: one that another thread held during ``fork`` is never released."""
