@@ -199,7 +199,7 @@ needs_fork = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no 
 
 @needs_fork
 def test_fork_while_a_lock_is_held(spawn):
-    """A child forked while another thread is inside the state, or tells an observer, goes on (no. 12)."""
+    """A child forked while another thread is inside the state, or tells an observer, goes on."""
     script = """
         import warnings
         warnings.simplefilter("ignore")  # 3.12 warns of threads at a fork: they are the point here

@@ -45,7 +45,7 @@ def test_time_left_shrinks(breaker, time):
 
 
 def test_a_refusal_shows_the_last_error(breaker):
-    """Its cause is the last failure with all its facts; the attempt that tripped kept its own (no. 6)."""
+    """Its cause is the last failure with all its facts; the attempt that tripped kept its own."""
     fail(breaker, 2)
     error = ServiceTimeout("silent", phase="headers", url=ADDRESS)
     try:
@@ -62,7 +62,7 @@ def test_a_refusal_shows_the_last_error(breaker):
 
 
 def test_a_neutral_outcome_counts_for_nothing(breaker, state):
-    """Neutral neither counts as a failure nor ends a row of them, as pybreaker's exclusions do (no. 7)."""
+    """Neutral neither counts as a failure nor ends a row of them, as pybreaker's exclusions do."""
     fail(breaker, 2)
     breaker.report(breaker.admit(), Outcome.NEUTRAL)
 
@@ -72,7 +72,7 @@ def test_a_neutral_outcome_counts_for_nothing(breaker, state):
 
 
 def test_ctrl_c_counts_for_nothing(breaker, state):
-    """KeyboardInterrupt stays one: the sender reports neutral, and the breaker never sees it (no. 5)."""
+    """KeyboardInterrupt stays one: the sender reports neutral, and the breaker never sees it."""
     fail(breaker, 2)
 
     def interrupted_call(request):
@@ -145,7 +145,7 @@ def test_several_successes_may_be_asked_for(time):
 
 
 def test_a_neutral_probe_gives_the_probe_back(breaker, time, events):
-    """A probe that says nothing leaves the circuit half-open, and the next attempt probes at once (no. 7)."""
+    """A probe that says nothing leaves the circuit half-open, and the next attempt probes at once."""
     fail(breaker, 3)
     time.advance(10)
     breaker.report(breaker.admit(), Outcome.NEUTRAL)
@@ -189,7 +189,7 @@ def test_without_a_wait_the_next_attempt_probes(time):
 
 @pytest.mark.parametrize("outcome", Outcome)
 def test_late_results_move_nothing(breaker, time, events, state, outcome):
-    """What began before a trip moves neither times nor counters nor observers (no. 3)."""
+    """What began before a trip moves neither times nor counters nor observers."""
     late = [breaker.admit() for _ in range(10)]
     fail(breaker, 3)
     before = copy.copy(state.read())

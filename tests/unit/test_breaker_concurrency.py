@@ -42,7 +42,7 @@ def at_once(number, work):
 
 
 def test_calls_run_side_by_side(state):
-    """Sixteen guarded calls are all inside at the same moment: no lock is held while one runs (no. 1)."""
+    """Sixteen guarded calls are all inside at the same moment: no lock is held while one runs."""
     breaker = Breaker(BreakerPolicy(), state)
     everybody_inside = threading.Barrier(16)
 
@@ -56,7 +56,7 @@ def test_calls_run_side_by_side(state):
 
 
 def test_a_call_in_flight_keeps_nobody_waiting(state):
-    """While a call runs the circuit can be opened, closed, asked and reported to (no. 1)."""
+    """While a call runs the circuit can be opened, closed, asked and reported to."""
     breaker = Breaker(BreakerPolicy(), state)
     inside, finish = threading.Event(), threading.Event()
 
@@ -82,7 +82,7 @@ def test_a_call_in_flight_keeps_nobody_waiting(state):
 
 
 def test_one_of_twenty_probes(state):
-    """Of twenty simultaneous callers in half-open exactly one is admitted (no. 2)."""
+    """Of twenty simultaneous callers in half-open exactly one is admitted."""
     breaker = Breaker(BreakerPolicy(failures=1, reset_after=0), state)
     breaker.report(breaker.admit(), Outcome.FAILURE)
 
@@ -104,7 +104,7 @@ def test_one_of_twenty_probes(state):
 
 
 def test_a_storm_of_late_failures_is_one_trip(state):
-    """Sixty-four failures of calls that began together open the circuit once (no. 3)."""
+    """Sixty-four failures of calls that began together open the circuit once."""
     events = []
     breaker = Breaker(BreakerPolicy(), state, emit=events.append)
     tickets = [breaker.admit() for _ in range(64)]
@@ -139,7 +139,7 @@ def test_observers_are_told_in_order(state):
 
 
 def test_a_slow_observer_holds_nobody_up():
-    """While one thread's observer takes its time, others are admitted and refused (no. 10)."""
+    """While one thread's observer takes its time, others are admitted and refused."""
     inside, finish = threading.Event(), threading.Event()
 
     def observer(event):

@@ -86,7 +86,7 @@ def test_closing_a_healthy_circuit_voids_what_is_on_its_way(breaker, events):
 
 
 def test_an_observer_that_raises_is_logged_and_not_felt(time, caplog):
-    """No result is lost by a bad observer (no. 10)."""
+    """No result is lost by a bad observer."""
     breaker = Breaker(POLICY, emit=lambda event: 1 // 0)
     with caplog.at_level(logging.ERROR, "foundry_rest"):
         fail(breaker, 3)
@@ -111,7 +111,7 @@ def test_an_observer_may_use_the_breaker(time):
 
 
 def test_the_wall_clock_moves_nothing(breaker):
-    """In memory only the monotonic clock counts: an hour's step either way is not noticed (no. 11)."""
+    """In memory only the monotonic clock counts: an hour's step either way is not noticed."""
     fail(breaker, 3)
     with pytest.MonkeyPatch.context() as patch:  # undone before the fake clock is
         for step in (-3600, 3600):
@@ -199,7 +199,7 @@ def test_somebody_else_may_be_faster(time):
 
 
 def test_pybreaker_is_imported_at_the_first_failure():
-    """A client whose calls succeed never pays for that import, 20 to 120 ms (no. 16)."""
+    """A client whose calls succeed never pays for that import, 20 to 120 ms."""
     script = """
 import sys
 from foundry_rest.resilience.breaker.breaker import Outcome

@@ -48,7 +48,7 @@ def succeed(breaker):
     ],
 )
 def test_a_policy_that_cannot_work_is_refused(values):
-    """A value out of bounds is a ConfigError that names it; pybreaker takes them all (traps 3.1 no. 15)."""
+    """A value out of bounds is a ConfigError that names it; pybreaker takes them all."""
     with pytest.raises(ConfigError, match=f"BreakerPolicy.*{next(iter(values))}"):
         BreakerPolicy(**values)
 
@@ -74,7 +74,7 @@ def test_policy_and_ticket_are_values():
 
 
 def test_each_address_has_its_own_circuit():
-    """One service's failures do not close the door to another; a breaker is kept, not made anew."""
+    """One service's failures refuse no call to another; a breaker is kept, not made anew."""
     events = []
     breakers = BreakerRegistry(POLICY, emit=events.append)
     fail(breakers.of("a"), 3)

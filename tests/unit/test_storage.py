@@ -189,7 +189,7 @@ def test_a_state_let_go_closes_its_file(path):
 
 @pytest.mark.parametrize("step", [-3600.0, 3600.0])
 def test_a_clock_that_steps_ends_the_wait(open_state, monkeypatch, step):
-    """After a wall clock stepped, either way, the circuit is probed, not left open for an hour (no. 11)."""
+    """After a wall clock stepped, either way, the circuit is probed, not left open for an hour."""
     wall = [1_700_000_000.0]
     monkeypatch.setattr(clock, "now", lambda: wall[0])
     breaker = Breaker(POLICY, open_state())

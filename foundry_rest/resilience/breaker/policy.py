@@ -15,7 +15,7 @@ _LARGEST_GROWTH = 100.0
 
 
 class BreakerPolicy(msgspec.Struct, frozen=True):
-    """Hold when a circuit opens and when it is tried again.
+    """When a circuit opens and when it is tried again.
 
     Attributes:
         failures: Failures in a row that open it.

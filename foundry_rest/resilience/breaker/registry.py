@@ -13,7 +13,7 @@ _MOST = 64
 
 
 class BreakerRegistry:
-    """Keep one breaker for each address of a service. Thread-safe.
+    """The breakers of a client, one for each address of a service. Thread-safe.
 
     Args:
         policy: When to open and when to try again, for all of them.

@@ -48,7 +48,7 @@ PRAGMA user_version = {_VERSION};
 
 
 class SqliteFile:
-    """Hold one connection to a file of circuits for a process and its threads.
+    """One connection to a file of circuits, for a process and its threads.
 
     Args:
         path: The file; it is made, mode 0600, with its folder, mode 0700, when it is not there.

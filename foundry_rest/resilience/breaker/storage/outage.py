@@ -1,4 +1,4 @@
-"""Leave a store that failed alone for a while, and say so once."""
+"""A store that failed is left alone for a while, and the log says so once."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _logger = logging.getLogger("foundry_rest")
 
 
 class StoreFailed(Exception):
-    """Report that a store is out of order; never leaves ``storage``."""
+    """A store that is out of order; it never leaves ``storage``."""
 
 
 class Outage:
-    """Know whether a store works.
+    """The state of a store: in order, or left alone for a while.
 
     Args:
         what: Names the store in the log.
