@@ -1,6 +1,7 @@
 """Every error a caller can meet: ``tree`` draws them, ``parsing`` reads them from what a service says."""
 
 from foundry_rest.errors.attempt import Attempt
+from foundry_rest.errors.base import FoundryError
 from foundry_rest.errors.tree import (
     AuthenticationError,
     BadRequest,
@@ -9,7 +10,6 @@ from foundry_rest.errors.tree import (
     ConfigError,
     ContextLengthExceeded,
     DeadlineExceeded,
-    FoundryError,
     InferenceFailed,
     InvalidReply,
     LoadFailed,

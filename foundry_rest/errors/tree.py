@@ -1,4 +1,4 @@
-"""Every error a caller can meet, and the one place that reads a service's error body.
+"""Every error a caller can meet.
 
 ::
 
@@ -37,74 +37,9 @@ after how many attempts, and what to do next. Prompts, answers and keys are neve
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
-from typing import TypeVar
-
 import requests.exceptions as _requests
 
-from foundry_rest.errors.attempt import Attempt
-
-E = TypeVar("E", bound="FoundryError")
-
-
-def _rebuild(cls: type[E], message: str, facts: dict[str, object]) -> E:
-    error = cls(message)
-    error.__dict__.update(facts)
-    return error
-
-
-class FoundryError(Exception):
-    """Catch every error of this package.
-
-    Attributes:
-        call: Label of the operation, such as ``"chat.complete"``.
-        url: Address of the service, when one was known.
-        model: Model name as the caller gave it.
-        attempts: What was tried, when, and how it failed.
-        advice: What to do next.
-    """
-
-    call: str = ""
-    url: str = ""
-    model: str = ""
-    attempts: tuple[Attempt, ...] = ()
-    advice: str = ""
-
-    def __init__(self, message: str = "", /, **facts: object) -> None:
-        super().__init__(message)
-        for name, value in facts.items():
-            if not any(name in getattr(cls, "__annotations__", {}) for cls in type(self).__mro__):
-                raise TypeError(f"{type(self).__name__} has no fact {name!r}")
-            setattr(self, name, value)
-
-    @property
-    def message(self) -> str:
-        """Return what happened, without the place and the advice."""
-        return str(self.args[0]) if self.args else ""
-
-    def __str__(self) -> str:
-        place = self._place()
-        text = self.message + (f" ({place})" if place else "")
-        return f"{text.rstrip('.')}. {self.advice}" if self.advice else text
-
-    def _place(self) -> str:
-        where = f"{self.call} at {self.url}" if self.call and self.url else self.call or self.url
-        model = f"model {self.model!r}" if self.model else ""
-        tries = f"after {len(self.attempts)} attempts" if len(self.attempts) > 1 else ""
-        return ", ".join(part for part in (where, model, tries) if part)
-
-    def __reduce__(self) -> tuple[Callable[..., FoundryError], tuple[object, ...]]:
-        return _rebuild, (type(self), self.message, {**self.__dict__, **self._plain_response()})
-
-    def _plain_response(self) -> dict[str, object]:
-        """Return the response without its request's hooks, which need not be picklable."""
-        response = copy.copy(getattr(self, "response", None))
-        if response is None or response.request is None:
-            return {}
-        response.request = response.request.copy()
-        response.request.hooks = {}
-        return {"response": response}
+from foundry_rest.errors.base import FoundryError
 
 
 class ConfigError(FoundryError, ValueError):
