@@ -19,7 +19,7 @@ from foundry_rest.errors import (
     ServiceUnreachable,
     StreamInterrupted,
 )
-from foundry_rest.resilience.breaker.breaker import Outcome
+from foundry_rest.resilience.breaker.policy import Outcome
 
 _N, _F = Outcome.NEUTRAL, Outcome.FAILURE
 #: First match wins; what is not listed tells nothing.

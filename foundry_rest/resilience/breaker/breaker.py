@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import enum
 import importlib
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -36,7 +35,7 @@ import msgspec
 
 from foundry_rest.errors import CircuitOpen, FoundryError
 from foundry_rest.events import Event
-from foundry_rest.resilience.breaker.policy import BreakerPolicy
+from foundry_rest.resilience.breaker.policy import BreakerPolicy, Outcome
 from foundry_rest.resilience.breaker.record import CLOSED, OPEN, UNKNOWN, BreakerState, MemoryState, Record
 from foundry_rest.resilience.breaker.transitions import Transitions
 
@@ -51,15 +50,6 @@ _PROBE_WAIT = 0.1
 _SHORTEST_CLAIM = 1.0
 #: Seconds by which a wall clock may differ from what was written before it counts as stepped back.
 _STEP = 1.0
-
-
-class Outcome(enum.Enum):
-    """Say what an attempt told about the service."""
-
-    SUCCESS = "success"
-    FAILURE = "failure"
-    #: Nothing: the caller's mistake, a cancelled call, an error that is cured.
-    NEUTRAL = "neutral"
 
 
 class Ticket(msgspec.Struct, frozen=True):

@@ -1,7 +1,8 @@
-"""When a circuit opens and when it is tried again: numbers only, no clock, no I/O."""
+"""What an attempt tells a circuit, when that opens and when it is tried again: no clock, no I/O."""
 
 from __future__ import annotations
 
+import enum
 import math
 
 import msgspec
@@ -12,6 +13,15 @@ from foundry_rest.errors import ConfigError
 _MOST_GROWTHS = 64
 #: Larger factors would leave the floats within 64 openings.
 _LARGEST_GROWTH = 100.0
+
+
+class Outcome(enum.Enum):
+    """Say what an attempt told about the service."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    #: Nothing: the caller's mistake, a cancelled call, an error that is cured.
+    NEUTRAL = "neutral"
 
 
 class BreakerPolicy(msgspec.Struct, frozen=True):
