@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from foundry_rest import clock
 from foundry_rest.config import is_loopback
 from foundry_rest.dialects.operation import Operation
-from foundry_rest.errors import BadRequest, ConfigError
+from foundry_rest.errors import AudioFileNotFound, ConfigError
 from foundry_rest.models.tasks import SPEECH, check_task
 from foundry_rest.schema.audio import (
     Transcription,
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 #: Label of the whole operation in logs, metrics and errors.
 _WHOLE = "audio.transcribe"
-#: In the service's refusal of a file that it does not see.
-_NOT_THERE = b"Audio file not found"
 _ELSEWHERE = (
     "The service opens the file on its own machine. Run a service on this one (foundry-rest serve), or copy "
     "the file there and ask with client.request('POST', '/v1/audio/transcriptions', json={'model': ..., "
@@ -158,9 +156,8 @@ class Audio:
             return self._context.open(
                 TranscriptionStream, build, options, model=request.model, started=started
             )
-        except BadRequest as error:
-            if _NOT_THERE in error.body:  # it is: we have looked at it
-                error.advice = _ELSEWHERE
+        except AudioFileNotFound as error:  # it is there: we have looked at it
+            error.advice = _ELSEWHERE
             raise
 
 

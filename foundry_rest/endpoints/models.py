@@ -128,7 +128,8 @@ class Models:
             options: Options of the call.
 
         Raises:
-            LoadFailed: The service refuses, because an answer still runs or a stored response holds it.
+            ModelInUse: An answer still runs on it, or a stored response holds it.
+            LoadFailed: The service refuses for another reason.
             DeadlineExceeded: Requests of this client still run on it.
         """
         self._unloading.unload(check_model_name(name), self._patient(options), force=flag("force", force))

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from foundry_rest import clock
-from foundry_rest.errors import NotFound
+from foundry_rest.errors import ResponseNotFound
 from foundry_rest.schema.response_request import build_response_request, check_page, check_response_id
 from foundry_rest.schema.responses import (
     InputItem,
@@ -39,8 +39,6 @@ _RESEND = (
 _NOT_KEPT = (
     "It was made without store=True, deleted, pushed out by newer ones (20 are kept), or lost at a restart."
 )
-#: How the services say that a response is not there (2.2.1 and 1.2.4).
-_GONE = ("previous response not found", "conversation history for", "the response '")
 
 
 class ResponseArguments(ResponseParams, CallOptions, total=False):
@@ -72,7 +70,7 @@ class Responses:
 
         Raises:
             ConfigError: The input cannot be sent.
-            NotFound: The service does not remember ``previous_response_id``.
+            ResponseNotFound: The service does not remember ``previous_response_id``.
             UnsupportedByService: This generation has no Responses API; 1.x goes on from one turn only.
             ServiceError: The service said no, or the response failed, whatever the HTTP status.
             TransportError: No whole response came; ``StreamInterrupted`` holds the text so far.
@@ -107,7 +105,7 @@ class Responses:
 
         Raises:
             ConfigError: The input cannot be sent.
-            NotFound: The service does not remember ``previous_response_id``.
+            ResponseNotFound: The service does not remember ``previous_response_id``.
             ServiceError: The service said no.
             TransportError: No event came.
             DeadlineExceeded: The time for the whole call ran out.
@@ -126,7 +124,7 @@ class Responses:
             id: As in ``Response.id``.
 
         Raises:
-            NotFound: The service does not keep it, or no longer.
+            ResponseNotFound: The service does not keep it, or no longer.
             ServiceError: It is a response that failed.
         """
         checked = self._context.options(**options)
@@ -141,16 +139,15 @@ class Responses:
         are those of ``get``.
 
         Raises:
-            NotFound: The service does not keep it, or no longer.
+            ResponseNotFound: The service does not keep it, or no longer.
         """
         checked = self._context.options(**options)
         check_response_id(id)
         with _advised(_NOT_KEPT):
             try:
                 self._context.ask(lambda target: target.dialect.delete_response(id, checked), checked)
-            except NotFound as error:
-                # An earlier try whose answer was lost has deleted it.
-                if not (_is_gone(error) and len(error.attempts) > 1):
+            except ResponseNotFound as error:
+                if len(error.attempts) < 2:  # else an earlier try, whose answer was lost, has deleted it
                     raise
 
     def list(
@@ -194,7 +191,7 @@ class Responses:
         Args are those of ``get``.
 
         Raises:
-            NotFound: The service does not keep it, or no longer.
+            ResponseNotFound: The service does not keep it, or no longer.
         """
         checked = self._context.options(**options)
         check_response_id(id)
@@ -246,11 +243,6 @@ def _advised(advice: str) -> Iterator[None]:
     """Put into the error of a response that is not there what to do."""
     try:
         yield
-    except NotFound as error:
-        if _is_gone(error):
-            error.advice = advice
+    except ResponseNotFound as error:
+        error.advice = advice
         raise
-
-
-def _is_gone(error: NotFound) -> bool:
-    return error.code == "response_not_found" or error.message.casefold().startswith(_GONE)

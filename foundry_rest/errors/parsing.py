@@ -1,8 +1,8 @@
 """Turn a service's refusal, in any generation's spelling, into the class that says what to do.
 
 Pure: status, headers and bytes in, one error out. The services carry no useful ``code``, so the
-wording decides (reference foundry-local-rest.md, sections 1.2, 2.5 and 3.2); the status decides what
-the wording does not.
+wording decides; the status decides what the wording does not. No other module looks at a message or a
+body: what it has to know is a class.
 """
 
 from __future__ import annotations
@@ -11,26 +11,33 @@ import re
 from collections.abc import Mapping
 from datetime import timezone
 from email.utils import parsedate_to_datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from foundry_rest import clock
 from foundry_rest.errors import (
+    AudioFileNotFound,
     AuthenticationError,
     BadRequest,
+    CatalogUnavailable,
     ContextLengthExceeded,
     InferenceFailed,
     LoadFailed,
+    ModelInUse,
     ModelNotCached,
     ModelNotFound,
     ModelNotLoaded,
     NotFound,
+    ResponseNotFound,
     ServerError,
     ServiceError,
+    ToolCallFailed,
     TooManyRequests,
     UnsupportedParameter,
 )
+
+T = TypeVar("T")
 
 #: What a decoder raises for bytes that are no JSON, or JSON nested without end.
 UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -60,24 +67,34 @@ _BY_STATUS: dict[int, type[ServiceError]] = {
     404: NotFound,
     429: TooManyRequests,
 }
+#: 2.x checks a call that its model wrote against the tool's schema, and names the place in the call.
+_TOOL_CALL = (r"tool call|': instance '", ToolCallFailed)
+#: What came of the tables above -> the narrower class that some wordings stand for. The catalog's is 1.x's,
+#: a response is gone on 1.x and 2.x, the rest is 2.x.
+_NARROWER: dict[type[ServiceError], tuple[tuple[str, type[ServiceError]], ...]] = {
+    BadRequest: ((r"audio file not found", AudioFileNotFound),),
+    NotFound: (
+        (r"^(previous response not found|conversation history for|the response ')", ResponseNotFound),
+        (r" response_not_found$", ResponseNotFound),
+    ),
+    LoadFailed: ((r"still using it", ModelInUse),),
+    InferenceFailed: (_TOOL_CALL,),
+    ServerError: (_TOOL_CALL, (r"failed to retrieve model list", CatalogUnavailable)),
+}
 #: What a service leaves to be guessed, by its wording.
 _ADVICE: tuple[tuple[str, str], ...] = (
     (
         r"'hidden_states' was not found",
         "This model gives no embeddings: choose one whose task is embeddings from client.models.catalog().",
     ),
-    (
-        r"^failed to retrieve model list",
-        "The service cannot reach Microsoft's catalog: check network, proxy and SSL_CERT_FILE where it runs.",
-    ),
 )
-#: 1.x answers every failure of these calls with a 500 and no word (foundry-local-rest.md section 2.1).
+#: 1.x answers every failure of these calls with a 500 and no word.
 _WORDLESS = {
     "models.load": "It does not say why: the name may be unknown (case counts), the model not downloaded, "
     "its files broken or the memory full. See client.models.catalog() and the service's own log.",
     "models.unload": "It does not say why: it may not reach its catalog. See the service's own log.",
 }
-#: What an error inside a stream stands for: its ``type`` is the only hint (reference 3.4).
+#: What an error inside a stream stands for: its ``type`` is the only hint.
 _STATUS_OF_TYPE = {"invalid_request_error": 400, "server_error": 500}
 #: ``search_options.cc:108 int fl::Parse(...)``: where in the service's own source it happened.
 _SOURCE_PLACE = (
@@ -115,7 +132,7 @@ def service_error(
         url=url,
         model=model,
     )
-    return _advise(error, wordless or _advice(said))
+    return _advise(error, wordless or _first(_ADVICE, said.message))
 
 
 def error_in(payload: bytes) -> ServiceError | None:
@@ -136,7 +153,7 @@ def error_in(payload: bytes) -> ServiceError | None:
     error = _classify(status, said)(
         _shown(said.message) or "the service reported an error", status=status, code=said.code, body=payload
     )
-    return _advise(error, _advice(said))
+    return _advise(error, _first(_ADVICE, said.message))
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -168,20 +185,22 @@ def _seconds_until(date: str | None) -> float | None:
 
 def _classify(status: int, said: _Said) -> type[ServiceError]:
     words = f"{said.message} {said.code or ''}"
-    for pattern, cls in _BY_WORDING:
-        if re.search(pattern, words, re.IGNORECASE):
-            return cls
+    cls = _first(_BY_WORDING, words) or _by_status(status)
+    return _first(_NARROWER.get(cls, ()), words) or cls
+
+
+def _by_status(status: int) -> type[ServiceError]:
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     return ServerError if status >= 500 else BadRequest if status >= 400 else ServiceError
 
 
-def _advice(said: _Said) -> str:
-    fitting = (advice for pattern, advice in _ADVICE if re.search(pattern, said.message, re.IGNORECASE))
-    return next(fitting, "")
+def _first(table: tuple[tuple[str, T], ...], words: str) -> T | None:
+    """Return what stands beside the first pattern that is found in the words."""
+    return next((found for pattern, found in table if re.search(pattern, words, re.IGNORECASE)), None)
 
 
-def _advise(error: ServiceError, advice: str) -> ServiceError:
+def _advise(error: ServiceError, advice: str | None) -> ServiceError:
     """Return the error with an advice of its own, where there is a better one than its class's."""
     if advice:
         error.advice = advice

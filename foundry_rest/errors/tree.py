@@ -15,17 +15,22 @@
     │   └── StreamInterrupted
     ├── ServiceError (requests.HTTPError)
     │   ├── BadRequest
+    │   │   ├── AudioFileNotFound
     │   │   ├── ContextLengthExceeded
     │   │   ├── ModelNotLoaded
     │   │   ├── ModelNotCached
     │   │   └── UnsupportedParameter
     │   ├── AuthenticationError
     │   ├── NotFound
-    │   │   └── ModelNotFound
+    │   │   ├── ModelNotFound
+    │   │   └── ResponseNotFound
     │   ├── TooManyRequests
     │   └── ServerError
+    │       ├── CatalogUnavailable
     │       ├── InferenceFailed
+    │       │   └── ToolCallFailed
     │       └── LoadFailed
+    │           └── ModelInUse
     ├── InvalidReply
     └── ToolLoopExceeded
 
@@ -142,6 +147,10 @@ class BadRequest(ServiceError):
     """Report a 4xx answer: the request itself is at fault; the same request fails again."""
 
 
+class AudioFileNotFound(BadRequest):
+    """An audio file that the service does not see on its machine."""
+
+
 class ContextLengthExceeded(BadRequest):
     """Report that prompt and ``max_tokens`` together exceed the model's context."""
 
@@ -185,6 +194,10 @@ class ModelNotFound(NotFound):
     advice = "List the names it knows with client.models.list() or foundry-rest models."
 
 
+class ResponseNotFound(NotFound):
+    """A stored response that the service does not keep, or no longer."""
+
+
 class TooManyRequests(ServiceError):
     """Report a 429 from a gateway in front of the service."""
 
@@ -197,14 +210,30 @@ class ServerError(ServiceError):
     advice = "The service's own log tells more; foundry-rest health shows whether it still answers."
 
 
+class CatalogUnavailable(ServerError):
+    """A service that cannot list its models: Microsoft's catalog is out of its network's reach."""
+
+    advice = (
+        "The service cannot reach Microsoft's catalog: check network, proxy and SSL_CERT_FILE where it runs."
+    )
+
+
 class InferenceFailed(ServerError):
     """Report that generation itself failed inside the service."""
+
+
+class ToolCallFailed(InferenceFailed):
+    """A tool call that the model got wrong: not the service's doing, and another try may be sound."""
 
 
 class LoadFailed(ServerError):
     """Report that a model could not be loaded or unloaded."""
 
     advice = "Check free memory and the model's files; a running answer keeps its model loaded."
+
+
+class ModelInUse(LoadFailed):
+    """A model that cannot be unloaded: an answer runs on it, or a stored response holds it."""
 
 
 class InvalidReply(FoundryError):

@@ -8,7 +8,13 @@ from contextlib import suppress
 import msgspec
 
 from foundry_rest.dialects.operation import Dialect, Operation
-from foundry_rest.errors import FoundryError, LoadFailed, ModelNotCached, ModelNotFound, ServerError
+from foundry_rest.errors import (
+    FoundryError,
+    LoadFailed,
+    ModelNotCached,
+    ModelNotFound,
+    ServerError,
+)
 from foundry_rest.models.inventory import Inventory, mark
 from foundry_rest.models.names import best_match, loaded_as, suggest
 from foundry_rest.schema import ModelInfo

@@ -7,16 +7,13 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 
 from foundry_rest import clock
 from foundry_rest.dialects.operation import Dialect, Operation
-from foundry_rest.errors import FoundryError, LoadFailed, ServerError
+from foundry_rest.errors import FoundryError, ModelInUse, ServerError
 from foundry_rest.models.inventory import Inventory
 from foundry_rest.models.loading import Loading, Wanted, not_found
 from foundry_rest.models.names import best_match
 from foundry_rest.schema import ModelInfo
 from foundry_rest.services.context import Context
 from foundry_rest.transport.call import Options, Reply
-
-#: In the refusal to unload a model that something holds.
-_HELD = b"still using it"
 
 
 class Unloading:
@@ -41,7 +38,7 @@ class Unloading:
         try:
             with self._kept_away(dialect, self._names_of(name, info), options):
                 self._loading.by_any_name(name, info, options, build)
-        except LoadFailed as error:
+        except ModelInUse as error:
             self._name_holders(error, info, options)
             raise
 
@@ -85,10 +82,8 @@ class Unloading:
         cancels = () if options.cancel is None else (options.cancel,)
         return self._context.locks.exclusive(covers, until, cancels)
 
-    def _name_holders(self, error: LoadFailed, info: ModelInfo | None, options: Options) -> None:
+    def _name_holders(self, error: ModelInUse, info: ModelInfo | None, options: Options) -> None:
         """Tell in the error which stored responses keep the model in memory."""
-        if _HELD not in error.body:
-            return
         with suppress(FoundryError):
             page = self._context.ask(lambda target: target.dialect.list_responses(options), options)
             holders = [each.id for each in page.data if info is None or each.model == info.id]

@@ -1,8 +1,8 @@
 """Decide how long to wait before the next try, or to give up. No I/O, no clock, no sleep.
 
 The delays are ``backoff``'s generators and jitter; its decorators are not used, because they bind a
-limit late by one call, jitter Retry-After away and cannot be stopped (traps 3.2). Only what backoff
-2.2.1 and the fork python-backoff 3 share is used.
+limit late by one call, jitter Retry-After away and cannot be stopped. Only what backoff 2.2.1 and the
+fork python-backoff 3 share is used.
 """
 
 from __future__ import annotations
@@ -14,38 +14,9 @@ import msgspec
 
 from foundry_rest.checks import seconds_from_zero, whole_number
 from foundry_rest.config import RETRIES
-from foundry_rest.errors import (
-    FoundryError,
-    InferenceFailed,
-    LoadFailed,
-    ServerError,
-    ServiceError,
-    ServiceTimeout,
-    ServiceUnreachable,
-    StreamInterrupted,
-    TooManyRequests,
-    TransportError,
-)
+from foundry_rest.errors import FoundryError, ServiceError
+from foundry_rest.resilience.failures import most_retries
 from foundry_rest.transport.call import Replay
-
-#: Most further tries by what happened, first match wins; ``None``: as many as the policy grants.
-#: A request whose connection died without a byte may be the one that kills the service, and one that
-#: timed out may still be running: both are repeated once. A 500 is often the same again.
-_LIMITS: tuple[tuple[type[FoundryError], int | None], ...] = (
-    (LoadFailed, 0),
-    (InferenceFailed, 2),
-    (TooManyRequests, None),
-    (ServerError, 2),
-    (ServiceTimeout, 1),
-    (StreamInterrupted, 1),
-    (ServiceUnreachable, 1),
-)
-#: The refusal to unload a model while an answer runs on it (native-runtime-measured.md section 3).
-_IN_USE = b"still using it"
-#: 1.x has asked all regions of its catalog by then (foundry-local-rest.md section 2.2).
-_NO_CATALOG = b"Failed to retrieve model list"
-#: Statuses that say "later", whatever the route: the request has not begun.
-_LATER = (429, 503)
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
@@ -90,7 +61,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
             left: Seconds until the call's deadline.
             jitter: Returns a random number between 0 and its argument.
         """
-        if failed > min(self.retries, _limit(error, replay)):
+        if failed > min(self.retries, most_retries(error, replay)):
             return None
         wait = self._delay(failed, jitter)
         asked = error.retry_after if isinstance(error, ServiceError) else None
@@ -113,19 +84,3 @@ def full_jitter(bound: float) -> float:
     from backoff import full_jitter as jitter
 
     return float(jitter(bound))
-
-
-def _limit(error: FoundryError, replay: Replay) -> float:
-    """Return the most further tries that this failure deserves."""
-    if isinstance(error, ServiceError) and error.status in _LATER:
-        return float("inf")
-    if isinstance(error, TransportError) and not error.sent:
-        return float("inf") if isinstance(error, (ServiceUnreachable, ServiceTimeout)) else 0
-    if replay is Replay.IF_UNSENT:
-        return 0
-    if isinstance(error, LoadFailed) and _IN_USE in error.body:
-        return float("inf")  # the session of an answer that was just read lives some 5 ms longer
-    if isinstance(error, ServerError) and _NO_CATALOG in error.body:
-        return 0
-    granted = next((limit for cls, limit in _LIMITS if isinstance(error, cls)), 0)
-    return float("inf") if granted is None else granted

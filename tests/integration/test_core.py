@@ -9,6 +9,7 @@ import pytest
 
 from foundry_rest import (
     BadRequest,
+    CatalogUnavailable,
     ContextLengthExceeded,
     FoundryAPIClient,
     LoadFailed,
@@ -16,7 +17,6 @@ from foundry_rest import (
     ModelNotFound,
     ModelNotLoaded,
     NotFound,
-    ServerError,
     ServiceUnreachable,
     StreamInterrupted,
     UnsupportedByService,
@@ -290,7 +290,7 @@ def test_a_catalog_out_of_reach(start_core):
     """It is the service's network: said so, asked once, and no reason to leave the service alone."""
     with Watched(start_core(catalog=False).url) as client:
         for tries in range(1, 7):
-            with pytest.raises(ServerError, match=r"Failed to retrieve model list.*where it runs"):
+            with pytest.raises(CatalogUnavailable, match=r"Failed to retrieve model list.*where it runs"):
                 client.models.catalog()
 
             assert client.tries() == tries

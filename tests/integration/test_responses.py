@@ -11,9 +11,10 @@ from foundry_rest import (
     Cancelled,
     ContextLengthExceeded,
     FoundryAPIClient,
-    LoadFailed,
+    ModelInUse,
     ModelNotFound,
     NotFound,
+    ResponseNotFound,
     UnsupportedByService,
 )
 from foundry_rest.stream.responses import ResponseStream
@@ -196,12 +197,12 @@ def test_pages(either):
 
 
 def test_a_deleted_response_is_gone(either):
-    """Every way to it is NotFound that says why, and nothing is asked twice."""
+    """Every way to it is ResponseNotFound that says why, and nothing is asked twice."""
     stored = turn(either, "Hello", max_output_tokens=1)
     either.responses.delete(stored.id)
 
     for ask in (either.responses.get, either.responses.delete, either.responses.input_items):
-        with pytest.raises(NotFound, match="made without store=True, deleted") as caught:
+        with pytest.raises(ResponseNotFound, match="made without store=True, deleted") as caught:
             ask(stored.id)
         assert (caught.value.code, len(caught.value.attempts)) == ("response_not_found", 1)
 
@@ -242,7 +243,7 @@ def test_1x_itself_forgets_in_silence(core_runtime):
 def test_a_stored_response_holds_its_model(own_client):
     """2.x refuses to unload it until the response is deleted; the list tells whose it is."""
     stored = turn(own_client, "Hello", max_output_tokens=1)
-    with pytest.raises(LoadFailed, match=r"session\(s\) still using it"):
+    with pytest.raises(ModelInUse, match=r"session\(s\) still using it"):
         own_client.with_options(retries=0).models.unload(ALIAS)
 
     assert [each.model for each in own_client.responses.list()] == [stored.model]

@@ -15,6 +15,7 @@ from foundry_rest import (
     InferenceFailed,
     LoadFailed,
     LocalRuntime,
+    ModelInUse,
     ModelNotCached,
     ModelNotFound,
     ModelNotLoaded,
@@ -242,7 +243,7 @@ def test_unload_while_an_answer_runs(own_client):
     """A model in use is not unloaded: the message says why, and the running answer goes on."""
     with own_client.chat.stream("Hello", response_format=ENDLESS, max_tokens=2000) as stream:
         next(stream)
-        with pytest.raises(LoadFailed) as caught:
+        with pytest.raises(ModelInUse) as caught:
             own_client.with_options(retries=0).models.unload(ALIAS)
         assert_tells(caught.value, "1 session(s) still using it", "a running answer", status=500)
         assert stream.gather().usage.completion_tokens == 2000

@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 import pytest
 
-from foundry_rest import BadRequest, InferenceFailed
+from foundry_rest import BadRequest, ToolCallFailed
 from foundry_rest.errors import ToolLoopExceeded
 from foundry_rest.schema.tools import Tool, tool_message
 
@@ -109,7 +109,7 @@ def test_the_turns_are_bounded(client):
 
 def test_a_call_cut_by_max_tokens(client):
     """2.x says itself that the call is not whole; it is tried as often as the policy allows, never made."""
-    with pytest.raises(InferenceFailed, match="invalid tool call"):
+    with pytest.raises(ToolCallFailed, match="invalid tool call"):
         client.with_options(retries=0).chat.run_tools(
             QUESTION, functions=[get_weather], max_tokens=4, temperature=0
         )

@@ -12,6 +12,7 @@ from foundry_rest import FoundryAPIClient, Timeouts
 from foundry_rest.dialects.generation2_native import Generation2Dialect
 from foundry_rest.endpoints.audio import audio_file
 from foundry_rest.errors import (
+    AudioFileNotFound,
     BadRequest,
     Cancelled,
     ConfigError,
@@ -234,7 +235,7 @@ def test_a_service_on_another_machine(file):
 def test_a_service_behind_a_forwarded_port(server, client, file):
     """It looks like this machine and does not see the file: the error tells where it looked."""
     server.on("POST", PATH, json_error(400, f"Audio file not found: '{file}'"))
-    with pytest.raises(BadRequest, match="on its own machine"):
+    with pytest.raises(AudioFileNotFound, match="on its own machine"):
         client.audio.transcribe(file)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -106,12 +107,85 @@ def test_a_500_that_the_request_gets_each_time(message):
     assert type(read(500, {"error": {"message": message}})) is errors.BadRequest
 
 
-def test_a_service_without_its_catalog():
+@pytest.mark.parametrize(
+    "message", ["Failed to retrieve model list: refused", "No: failed to retrieve model list"]
+)
+def test_a_service_without_its_catalog(message):
     """It is the service's network, not this client's."""
-    error = read(500, {"error": {"message": "Failed to retrieve model list: Connection refused"}})
+    error = read(500, {"error": {"message": message}})
 
-    assert type(error) is errors.ServerError
+    assert type(error) is errors.CatalogUnavailable
     assert "where it runs" in error.advice
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "cls"),
+    [
+        (500, "Model emitted an invalid tool call: it was interrupted", errors.ToolCallFailed),
+        (500, "Failed to parse Tool Call from the model", errors.ToolCallFailed),
+        (500, "Inference failed: the tool call has no name", errors.ToolCallFailed),
+        (500, "call 'f': instance '', keyword '/required'", errors.ToolCallFailed),
+        (400, "Inference failed: out of memory", errors.InferenceFailed),
+        (400, "every tool call needs an id", errors.BadRequest),
+        (500, "Load failed: no tool call template", errors.LoadFailed),
+        (500, "Unload failed: 1 session(s) still using it", errors.ModelInUse),
+        (500, "Load failed: no memory", errors.LoadFailed),
+        (500, "we are still using it", errors.ServerError),
+        (400, "Audio file not found: '/x.wav'", errors.AudioFileNotFound),
+        (500, "Audio file not found: '/x.wav'", errors.ServerError),
+        (404, "Previous response not found: gone", errors.ResponseNotFound),
+        (404, "Conversation history for 'resp_1' is no longer available", errors.ResponseNotFound),
+        (404, "The response 'resp_1' does not exist.", errors.ResponseNotFound),
+        (404, {"message": "no", "code": "response_not_found"}, errors.ResponseNotFound),
+        (404, {"code": "response_not_found"}, errors.ResponseNotFound),
+        (404, "Model not found: the response 'x'", errors.ModelNotFound),
+        (404, "no such route; the response '' is empty", errors.NotFound),
+        (400, "Previous response not found", errors.BadRequest),
+        (400, "Failed to retrieve model list", errors.BadRequest),
+    ],
+)
+def test_the_wording_narrows_a_class(status, error, cls):
+    """It tells a known case of a class from the others, and never leads out of that class."""
+    assert type(read(status, {"error": error})) is cls
+
+
+#: An error's wording that is compared, cut up or searched; putting it into a sentence is none of these.
+REREAD = re.compile(
+    r"\w*error\.(message|body|code)\.\w"
+    r"|\b(in|==|!=) \w*error\.(message|body|code)\b"
+    r"|\w*error\.(message|body|code) (in|==|!=) "
+    r"|\bre\.\w+\([^()]*error\.(message|body)\b"
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "is_one"),
+    [
+        ("if _HELD in error.body:", True),
+        ("return error.code == 'gone'", True),
+        ("said = error.message.lower()", True),
+        ("if re.search(PATTERN, error.message):", True),
+        ("log(str(error), error.message)", False),
+        ("raise Other(f'it broke off: {error.message}')", False),
+    ],
+)
+def test_what_counts_as_reading_a_wording(line, is_one):
+    """The check below can complain."""
+    assert bool(REREAD.search(line)) is is_one
+
+
+def test_nothing_else_reads_a_wording():
+    """Outside ``errors`` a failure is known by its class and its facts: no module looks at its words."""
+    package = Path(errors.__file__).parents[1]
+    found = [
+        f"{path.relative_to(package)}: {line.strip()}"
+        for path in package.rglob("*.py")
+        if path.parent.name != "errors"
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if REREAD.search(line)
+    ]
+
+    assert found == []
 
 
 @pytest.mark.parametrize(

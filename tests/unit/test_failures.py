@@ -1,4 +1,4 @@
-"""What each failure tells the breaker."""
+"""What each failure tells the breaker, and whether to ask another service."""
 
 from __future__ import annotations
 
@@ -6,38 +6,45 @@ import pytest
 
 from foundry_rest import errors
 from foundry_rest.errors import FoundryError
-from foundry_rest.resilience.breaker.breaker import Outcome
-from foundry_rest.resilience.failures import is_answer, outcome_of
+from foundry_rest.errors.parsing import service_error
+from foundry_rest.resilience import failures
+from foundry_rest.resilience.breaker.policy import Outcome
+from foundry_rest.resilience.failures import is_answer, outcome_of, row_of
 
 FAILURE, NEUTRAL = Outcome.FAILURE, Outcome.NEUTRAL
-#: Every class that can reach the sender, and what it tells.
+#: Every class, what it tells the breaker, and whether another service may answer the same request.
 TABLE = {
-    "ServiceUnreachable": FAILURE,
-    "ServiceTimeout": FAILURE,
-    "StreamInterrupted": FAILURE,
-    "InvalidReply": FAILURE,
-    "ServerError": FAILURE,
-    "InferenceFailed": FAILURE,
-    "LoadFailed": NEUTRAL,
-    "ServiceNotFound": NEUTRAL,
-    "TransportError": NEUTRAL,
-    "FoundryError": NEUTRAL,
-    "ConfigError": NEUTRAL,
-    "UnsupportedByService": NEUTRAL,
-    "ToolLoopExceeded": NEUTRAL,
-    "CircuitOpen": NEUTRAL,
-    "DeadlineExceeded": NEUTRAL,
-    "Cancelled": NEUTRAL,
-    "ServiceError": NEUTRAL,
-    "BadRequest": NEUTRAL,
-    "ContextLengthExceeded": NEUTRAL,
-    "ModelNotLoaded": NEUTRAL,
-    "ModelNotCached": NEUTRAL,
-    "UnsupportedParameter": NEUTRAL,
-    "AuthenticationError": NEUTRAL,
-    "NotFound": NEUTRAL,
-    "ModelNotFound": NEUTRAL,
-    "TooManyRequests": NEUTRAL,
+    "ServiceUnreachable": (FAILURE, True),
+    "ServiceTimeout": (FAILURE, True),
+    "StreamInterrupted": (FAILURE, True),
+    "InvalidReply": (FAILURE, True),
+    "ServerError": (FAILURE, True),
+    "InferenceFailed": (FAILURE, True),
+    "ToolCallFailed": (NEUTRAL, False),
+    "CatalogUnavailable": (NEUTRAL, True),
+    "LoadFailed": (NEUTRAL, True),
+    "ModelInUse": (NEUTRAL, False),
+    "ServiceNotFound": (NEUTRAL, True),
+    "TransportError": (NEUTRAL, True),
+    "FoundryError": (NEUTRAL, False),
+    "ConfigError": (NEUTRAL, False),
+    "UnsupportedByService": (NEUTRAL, True),
+    "ToolLoopExceeded": (NEUTRAL, False),
+    "CircuitOpen": (NEUTRAL, True),
+    "DeadlineExceeded": (NEUTRAL, False),
+    "Cancelled": (NEUTRAL, False),
+    "ServiceError": (NEUTRAL, True),
+    "BadRequest": (NEUTRAL, False),
+    "AudioFileNotFound": (NEUTRAL, True),
+    "ContextLengthExceeded": (NEUTRAL, False),
+    "ModelNotLoaded": (NEUTRAL, True),
+    "ModelNotCached": (NEUTRAL, True),
+    "UnsupportedParameter": (NEUTRAL, True),
+    "AuthenticationError": (NEUTRAL, False),
+    "NotFound": (NEUTRAL, True),
+    "ModelNotFound": (NEUTRAL, True),
+    "ResponseNotFound": (NEUTRAL, True),
+    "TooManyRequests": (NEUTRAL, True),
 }
 
 
@@ -46,34 +53,53 @@ def family(cls: type[FoundryError]) -> set[str]:
     return {cls.__name__}.union(*(family(below) for below in cls.__subclasses__()))
 
 
-@pytest.mark.parametrize(("name", "outcome"), TABLE.items())
-def test_the_table(name, outcome):
+@pytest.mark.parametrize(("name", "told"), TABLE.items())
+def test_the_table(name, told):
     """The service is judged by its silence, its broken connections, its 5xx and its gibberish alone."""
-    assert outcome_of(getattr(errors, name)("x")) is outcome
+    error = getattr(errors, name)("x")
+
+    assert (outcome_of(error), row_of(error).elsewhere) == told
 
 
-def test_no_class_is_missing():
-    """A new error has to be judged here first."""
+def test_each_class_has_one_row():
+    """A new error has to be judged first: no class of the tree lives on the row of one above it."""
     ours = {name for name in family(FoundryError) if getattr(errors, name, None) is not None}
 
     assert {name for name in ours if not name.startswith("_")} == set(TABLE)
+    assert {cls.__name__ for cls in failures.TABLE} == set(TABLE)
 
 
-@pytest.mark.parametrize("cls", [errors.ServerError, errors.InferenceFailed])
-def test_a_tool_call_gone_wrong_is_the_models_doing(cls):
-    """The service answers 500 when its model wrote no sound tool call; that says nothing about it."""
-    for said in (
+def test_an_error_of_the_users_own():
+    """It is judged as the nearest class above it."""
+
+    class OutOfMemory(errors.InferenceFailed):
+        pass
+
+    assert row_of(OutOfMemory("x")) is failures.TABLE[errors.InferenceFailed]
+
+
+def told_by(said: str) -> Outcome:
+    """Return what a 500 with this message tells."""
+    return outcome_of(service_error(500, {}, said.encode()))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
         "Failed to parse Tool Call from the model",
+        "Model emitted an invalid tool call: it was interrupted",
+        "Inference failed: no Tool Call could be read",
         "tool 'f': instance '', keyword '/required': Required property 'x' not found.",
-    ):
-        assert outcome_of(cls(said, status=500)) is NEUTRAL
+    ],
+)
+def test_a_tool_call_gone_wrong_is_the_models_doing(said):
+    """The service answers 500 when its model wrote no sound tool call; that says nothing about it."""
+    assert told_by(said) is NEUTRAL
 
 
 def test_a_catalog_out_of_reach_is_the_networks_doing():
     """1.x lists no models then and answers chats well: its circuit stays closed."""
-    said = "Failed to retrieve model list: Catalog request failed across 7 region(s)"
-
-    assert outcome_of(errors.ServerError(said, status=500)) is NEUTRAL
+    assert told_by("Failed to retrieve model list: Catalog request failed across 7 region(s)") is NEUTRAL
 
 
 @pytest.mark.parametrize(

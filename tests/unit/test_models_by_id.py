@@ -12,7 +12,7 @@ from foundry_rest.errors import (
     ConfigError,
     DeadlineExceeded,
     InvalidReply,
-    LoadFailed,
+    ModelInUse,
     ModelNotCached,
     ModelNotFound,
     ServiceError,
@@ -244,6 +244,6 @@ def test_stored_responses_that_hold_a_model():
         server.on("GET", "/models/unload/*", json_answer(body, 500))
         page = {"object": "list", "data": [stored, other], "has_more": False}
         server.on("GET", "/v1/responses", json_answer(page))
-        with pytest.raises(LoadFailed, match=r"responses\.delete\(id\): resp_1\.") as caught:
+        with pytest.raises(ModelInUse, match=r"responses\.delete\(id\): resp_1\.") as caught:
             client.models.unload("demo")
         assert "resp_2" not in str(caught.value)

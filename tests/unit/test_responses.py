@@ -14,6 +14,7 @@ from foundry_rest.errors import (
     ContextLengthExceeded,
     InvalidReply,
     NotFound,
+    ResponseNotFound,
     ServerError,
     ServiceUnreachable,
     StreamInterrupted,
@@ -303,12 +304,12 @@ def test_a_conversation(server, client):
 
 
 def test_a_conversation_that_2x_forgot(server, client):
-    """NotFound, with the way on; never taken for an unknown model."""
+    """A NotFound of its own, with the way on; never taken for an unknown model."""
     server.on("POST", PATH, NO_PREVIOUS)
     for ask in (client.responses.create, client.responses.stream):
         with pytest.raises(NotFound, match="whole conversation as input") as caught:
             ask("Hi", previous_response_id="resp_0")
-        assert type(caught.value) is NotFound
+        assert type(caught.value) is ResponseNotFound
 
 
 def test_a_conversation_on_1x(server, core):

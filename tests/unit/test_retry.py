@@ -16,6 +16,7 @@ import pytest
 
 from foundry_rest import errors
 from foundry_rest.errors import ConfigError, FoundryError
+from foundry_rest.errors.parsing import service_error
 from foundry_rest.resilience import retry
 from foundry_rest.resilience.retry import RetryPolicy, full_jitter
 from foundry_rest.transport.call import Replay
@@ -58,8 +59,10 @@ TABLE = [
     (errors.ServiceTimeout(phase="connect", sent=False), ALL, ALL),
     (errors.ServiceTimeout(phase="headers"), 1, 0),
     (errors.StreamInterrupted(), 1, 0),
+    (errors.StreamInterrupted(sent=False), 0, 0),
     (errors.ServiceError(status=302), 0, 0),
     (errors.BadRequest(status=400), 0, 0),
+    (errors.AudioFileNotFound(status=400), 0, 0),
     (errors.ContextLengthExceeded(status=400), 0, 0),
     (errors.ModelNotLoaded(status=400), 0, 0),
     (errors.ModelNotCached(status=400), 0, 0),
@@ -68,12 +71,18 @@ TABLE = [
     (errors.AuthenticationError(status=401), 0, 0),
     (errors.NotFound(status=404), 0, 0),
     (errors.ModelNotFound(status=404), 0, 0),
+    (errors.ModelNotFound(status=503), ALL, ALL),
+    (errors.ResponseNotFound(status=404), 0, 0),
     (errors.TooManyRequests(status=429), ALL, ALL),
     (errors.ServerError(status=503), ALL, ALL),
     (errors.ServerError(status=500), 2, 0),
     (errors.ServerError(status=502), 2, 0),
     (errors.InferenceFailed(status=500), 2, 0),
+    (errors.ToolCallFailed(status=500), 2, 0),
+    (errors.ToolCallFailed(status=503), ALL, ALL),
+    (errors.CatalogUnavailable(status=500), 0, 0),
     (errors.LoadFailed(status=500), 0, 0),
+    (errors.ModelInUse(status=500), ALL, 0),
     (errors.FoundryError(), 0, 0),
 ]
 
@@ -101,7 +110,7 @@ def test_a_catalog_out_of_reach_is_not_asked_again():
     """1.x has tried every region by the time it says so."""
     body = b'{"error":{"message":"Failed to retrieve model list: Catalog request failed across 7 region(s)"}}'
 
-    assert wait(errors.ServerError(status=500, body=body), failed=1) is None
+    assert wait(service_error(500, {}, body), failed=1) is None
 
 
 @pytest.mark.parametrize("retries", [0, 1, 3])
@@ -223,8 +232,8 @@ def test_the_value_that_primes_expo_is_no_delay(monkeypatch, priming):
 
 def test_a_model_that_is_just_released_is_unloaded_later():
     """A refusal because an answer still runs on the model is temporary; other refusals are not."""
-    busy = errors.LoadFailed("cannot unload", status=500, body=b"1 session(s) still using it")
-    other = errors.LoadFailed("Load failed: no memory", status=500)
+    busy = service_error(500, {}, b"Unload failed: 1 session(s) still using it")
+    other = service_error(500, {}, b"Load failed: no memory")
 
     assert wait(busy) is not None
     assert wait(other) is None

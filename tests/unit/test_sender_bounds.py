@@ -17,6 +17,7 @@ from foundry_rest.errors import (
     ServerError,
     ServiceUnreachable,
     StreamInterrupted,
+    ToolCallFailed,
 )
 from foundry_rest.resilience.breaker.breaker import Breaker, BreakerPolicy
 from foundry_rest.resilience.execution import Terms
@@ -137,7 +138,7 @@ def test_no_bounds_at_all(time):
         ([REFUSED, OK], [FAILURE, SUCCESS]),
         ([BadRequest("x", status=400)], [NEUTRAL]),
         ([ServerError("x", status=502)] * 3, [FAILURE, NEUTRAL, NEUTRAL]),
-        ([ServerError("bad tool call", status=500)] * 3, [NEUTRAL] * 3),
+        ([ToolCallFailed("bad tool call", status=500)] * 3, [NEUTRAL] * 3),
         ([REFUSED] * 4, [FAILURE] * 4),
         ([ServerError("x", status=502), REFUSED, OK], [FAILURE, FAILURE, SUCCESS]),
         ([KeyboardInterrupt], [NEUTRAL]),
