@@ -1,4 +1,4 @@
-"""The package keeps its layers and its numbers (docs/architecture.md).
+"""The package keeps its layers (docs/architecture.md, section 2) and the bounds of its functions and files.
 
 Every check takes parsed sources and gives complaints, so that the same check is run on the package and
 on small bad samples: a check that cannot complain proves nothing.
@@ -99,7 +99,7 @@ def below(name: str, *parents: str) -> bool:
 
 
 def row_of(name: str) -> int | None:
-    """Return the row of a module; ``None`` for one that has none."""
+    """Return the row of a module; ``None`` for one that is in no row."""
     while name and name not in ROW_OF:
         name = name.rpartition(".")[0]
         if not name:
@@ -148,7 +148,7 @@ def rows(files: list[Source]) -> Iterator[str]:
     """A module imports only from lower rows, or from its own row."""
     for source in files:
         if row_of(source.name) is None:
-            yield f"{source.path}: {source.name} is in no row; give it one in docs/architecture.md and ROWS"
+            yield f"{source.path}: {source.name} is in no row; give it one in ROWS and docs/architecture.md"
     for source, target, line in inner_imports(files):
         mine, other = row_of(source.name), row_of(target)
         if mine is not None and other is not None and other > mine:
