@@ -1,6 +1,6 @@
 """The catalog file ``foundry.modelinfo.json`` that every generation keeps in its model directory.
 
-Facts: foundry-local-rest.md section 4. Generations differ in what they leave out, not in the spelling.
+What is in it: docs/service.md, section 12. Generations differ in what they leave out, not in the spelling.
 """
 
 from __future__ import annotations

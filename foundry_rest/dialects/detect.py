@@ -1,6 +1,6 @@
 """A table of probes: which dialect speaks at an address.
 
-No generation tells its version; what ``/status`` holds does (foundry-local-rest.md section 0.3).
+No generation tells its version; what ``/status`` holds does (docs/service.md, section 2).
 ``/v1/models`` comes last: on Foundry Local it may wait for the public catalog.
 """
 

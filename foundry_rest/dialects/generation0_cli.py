@@ -1,4 +1,4 @@
-"""0.x: the service behind the command ``foundry``. Facts: foundry-local-rest.md section 1.
+"""0.x: the service behind the command ``foundry``. Facts: docs/service.md, section 4.
 
 The documents and the service's own client disagree on the case of names and on the shape of lists, so
 names are read in any case, and a list is taken bare or inside an object.

@@ -1,4 +1,4 @@
-"""A download of 0.x: what is asked for, and how its lines are read (foundry-local-rest.md section 1.4)."""
+"""A download of 0.x: what is asked for, and how its lines are read (docs/service.md, section 13)."""
 
 from __future__ import annotations
 

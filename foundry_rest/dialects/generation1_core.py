@@ -1,6 +1,6 @@
 """1.x: the embedded service of Foundry Local Core, also the CLI preview's daemon.
 
-Facts: foundry-local-rest.md section 2, measured on 1.2.4. Its mistakes that a client can mend are mended
+Facts: docs/service.md, section 4, measured on 1.2.4. Its mistakes that a client can mend are mended
 here: the failure inside a stream that tells no cause, the limit whose cut looks like an end, the text in
 parts that its chat templates do not know.
 """

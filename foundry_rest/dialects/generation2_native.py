@@ -1,4 +1,4 @@
-"""2.x: Microsoft's native runtime (oatpp). Facts: foundry-local-rest.md section 3, measured on 2.2.1."""
+"""2.x: Microsoft's native runtime (oatpp). Facts: docs/service.md, section 4."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Generation2Dialect(ModelRoutesDialect):
 
         2.x takes the value of ``json_schema`` itself as the schema and would enforce nothing of
         OpenAI's wrapper; with both laid over each other either reader finds its own
-        (native-runtime-measured.md section 4).
+        (docs/service.md, section 7).
         """
         wrapper = (request.params.get("response_format") or {}).get("json_schema")  # type: ignore[attr-defined]
         if not isinstance(wrapper, Mapping) or not isinstance(wrapper.get("schema"), Mapping):

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Status answers in milliseconds even while a model is loaded or answers run.
+#: Status answers in milliseconds even while a model is loaded or answers run (docs/service.md, section 2).
 _PATIENCE = 5.0
 #: What a service that is not there, not ready, or not one of ours makes of a status request.
 _NOT_WELL = (TransportError, ServiceError, InvalidReply, DeadlineExceeded)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from foundry_rest.errors import ModelNotFound
 from foundry_rest.schema import ModelInfo
 
-#: The order in which the service itself picks a variant (foundry-local-rest.md section 3.1).
+#: The order in which the service itself picks a variant (docs/service.md, section 5).
 DEVICES = ("NPU", "GPU", "CPU")
 #: What an id adds to its model's name: ``-generic-cpu:5``.
 _VARIANT = re.compile(r"(-[a-z0-9]+-(cpu|gpu|npu))?(:\d+)?$")

@@ -1,8 +1,9 @@
 """Slots: how many calls of a client are under way at once.
 
 No generation of the service ever answers 429 or 503: it takes every request, and all of them advance at
-the speed of one core (docs/service.md, section 6). The client has to bound itself. Waiting for a slot ends
-with the call's deadline or its cancellation; the time-outs of an attempt begin when it has its slot.
+the speed of one core (32 parallel calls take 30 times as long; docs/service.md, section 10).
+The client has to bound itself. Waiting for a slot ends with the call's deadline or its cancellation; the
+time-outs of an attempt begin when it has its slot.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which models the requests under way run on, so that none is dropped from under them.
 
-Unloading a model under a running answer ends 1.x's whole process (docs/service.md, section 8). Requests on
+Unloading a model under a running answer ends 1.x's whole process (docs/service.md, section 11). Requests on
 the model are therefore let end first, and new ones wait until it is dropped: requests share a model's lock,
 an unload takes it alone. This knows the requests of one client and its views; those of other clients and
 processes it cannot know.

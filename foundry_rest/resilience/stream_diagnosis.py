@@ -1,7 +1,7 @@
 """DiagnosingTransport: why a stream broke that does not say it.
 
 1.x checks a streamed request after it has sent the headers: whatever is wrong with it (model not loaded,
-context exceeded) cuts the connection, and the cause is told to nobody (foundry-local-rest.md section 2.3).
+context exceeded) cuts the connection, and the cause is told to nobody (docs/service.md, section 8).
 The same request without streaming is refused with the cause in words, before any work is done.
 
 This stands beneath the retries, so that the cause is cured and judged as any other refusal. It asks only

@@ -1,7 +1,7 @@
 """Bytes in, lines out: what 0.x answers to a download, with no I/O.
 
 The answer is progress in lines of text and then one JSON object, which says whether it worked and may
-itself lie over several lines (foundry-local-rest.md section 1.4). Each line is one unit, and so is the
+itself lie over several lines (docs/service.md, section 13). Each line is one unit, and so is the
 object: it is handed out as soon as it is whole, for a service may leave the connection open behind it.
 What breaks off, an object without its end or a line without its line end, is dropped: that the answer
 was cut shows in the missing object, which is the reader's to judge.

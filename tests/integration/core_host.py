@@ -6,7 +6,7 @@ port, and prints one line, ``{"url": ..., "pid": ...}``. It ends with its standa
 ignores SIGTERM.
 
 A model is ``{"name", "alias", "version", "task", "path"}``; one without a path is in the catalog and not on
-disk. The catalog is 1.x's (foundry-local-rest.md section 5.2).
+disk. The catalog is 1.x's (docs/service.md, section 12).
 """
 
 from __future__ import annotations

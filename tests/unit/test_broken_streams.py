@@ -1,7 +1,7 @@
 """Every way a stream can break: a typed error with the text so far, or the right text; never a short answer.
 
-The rows are those in which every peer fails (DESIGN section 6, no. 2). Each is asked twice: by ``stream()``
-and by ``complete()``, which runs over a stream on 2.x.
+The rows are those in which every peer takes half an answer for a whole one. Each is asked twice: by
+``stream()`` and by ``complete()``, which runs over a stream on 2.x.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""0.x: every spelling and shape of section 1, in the documents' case and in the client's."""
+"""0.x: every spelling and shape of docs/service.md, section 4, in the documents' case and in the client's."""
 
 from __future__ import annotations
 

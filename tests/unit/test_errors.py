@@ -22,7 +22,7 @@ CLASSES = [
     for name, cls in vars(errors).items()
     if inspect.isclass(cls) and issubclass(cls, FoundryError) and not name.startswith("_")
 ]
-#: Class -> its bases outside the tree, by DESIGN section 5.
+#: Class -> its base outside the tree: what callers of requests and of Python catch already.
 FOREIGN = {
     "ConfigError": ValueError,
     "DeadlineExceeded": TimeoutError,

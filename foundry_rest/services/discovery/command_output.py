@@ -1,4 +1,4 @@
-"""What the ``foundry`` command says, read as it is really printed (foundry-local-rest.md 1.7 and 1.8).
+"""What the ``foundry`` command says, read as it is really printed (docs/service.md, section 3).
 
 Nothing here is anchored, for first-run banners and update notices may stand before anything; and nothing
 is believed, for the command's word is stale in both directions: it names dead addresses, and says "not

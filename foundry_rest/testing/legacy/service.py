@@ -1,6 +1,6 @@
 """A 0.x service for tests: the routes, the memory and the words of Foundry Local 0.8.
 
-Written after the documents, the shipped client and its users' reports (foundry-local-rest.md section 1);
+Written after the documents, the shipped client and its users' reports (docs/service.md, section 1);
 Microsoft's own client 0.5.1 lives its whole life against it in this project's tests. Give it to a server::
 
     with FaultServer(service=LegacyService()) as server:
