@@ -79,13 +79,14 @@ HEADINGS = {
 TEXT = """\
 # What each generation of Foundry Local can do
 
-"Foundry Local" names three services that do not understand each other's clients. Which one answers is found
-out by what its status says; `client.health_check().generation` tells. Asking for what a generation lacks
-raises `UnsupportedByService` before anything is sent.
+"Foundry Local" names three services that do not understand each other's clients: 0.x, 1.x and 2.x. Which one
+answers is found out by what its status says; `client.health_check().generation` tells, with "openai" for any
+other service that has OpenAI's routes. Asking for what a generation lacks raises `UnsupportedByService`
+before anything is sent.
 
 Written from the classes in `foundry_rest/dialects/` by `FOUNDRY_WRITE_DOCS=1 pytest
 tests/unit/test_generations_table.py`; a test compares. What each of them does in its own way is listed, with
-the test that holds it, in [quirks.md](quirks.md).
+the test that holds it, in [quirks.md](quirks.md); how that was measured is in [service.md](service.md).
 """
 
 
