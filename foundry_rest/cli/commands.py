@@ -9,37 +9,17 @@ from collections.abc import Callable
 import msgspec
 
 from foundry_rest.cli.advice import in_words_of_the_command
+from foundry_rest.cli.exit_codes import exit_code_of
 from foundry_rest.cli.models import download, load, models, unload
 from foundry_rest.cli.output import note, print_health, print_json, print_stats
 from foundry_rest.cli.serve import serve
 from foundry_rest.cli.service import client_for, facts_of
 from foundry_rest.client import FoundryAPIClient
-from foundry_rest.errors import (
-    CircuitOpen,
-    ConfigError,
-    DeadlineExceeded,
-    FoundryError,
-    InvalidReply,
-    ServiceTimeout,
-    StreamInterrupted,
-    TransportError,
-)
+from foundry_rest.errors import ConfigError, FoundryError
 from foundry_rest.observe.log import configure_logging
 from foundry_rest.runtime import demo_model_dir
 from foundry_rest.schema import ChatReply
 from foundry_rest.stream import ChatStream
-
-#: First class that fits; the parser's epilog says the same in words.
-_EXIT_CODES: tuple[tuple[type[FoundryError], int], ...] = (
-    (ConfigError, 2),
-    (CircuitOpen, 3),
-    (ServiceTimeout, 4),
-    (DeadlineExceeded, 4),
-    (StreamInterrupted, 5),
-    (InvalidReply, 5),
-    (TransportError, 3),
-    (FoundryError, 1),
-)
 
 
 def run(arguments: Namespace) -> int:
@@ -50,7 +30,7 @@ def run(arguments: Namespace) -> int:
         _COMMANDS[arguments.command](arguments)
     except FoundryError as error:
         note(f"foundry-rest: {in_words_of_the_command(error)}")
-        return next(code for cls, code in _EXIT_CODES if isinstance(error, cls))
+        return exit_code_of(error)
     return 0
 
 

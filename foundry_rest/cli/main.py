@@ -12,12 +12,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 
+from foundry_rest.cli.exit_codes import exit_code_of
 from foundry_rest.cli.parser import build_parser
-
-#: Exit codes beside those of the errors; ``--help`` prints all of them.
-_NOT_WRITTEN = 1
-_INTERRUPTED = 130
-_PIPE_CLOSED = 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,16 +25,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     _open_closed_streams()
     try:
         return _run(argv)
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-    except BrokenPipeError:
-        # The reader left (``| head``).
+    except KeyboardInterrupt as interrupt:
+        return exit_code_of(interrupt)
+    except BrokenPipeError as closed:  # The reader left (``| head``).
         _drop_output()
-        return _PIPE_CLOSED
+        return exit_code_of(closed)
     except OSError as error:
         _drop_output()
         print(f"foundry-rest: the output cannot be written: {error.strerror or error}", file=sys.stderr)
-        return _NOT_WRITTEN
+        return exit_code_of(error)
 
 
 def _run(argv: Sequence[str] | None) -> int:

@@ -5,20 +5,14 @@ from __future__ import annotations
 import argparse
 
 from foundry_rest import __version__
+from foundry_rest.cli.exit_codes import describe
 
-_EPILOG = """\
+_EPILOG = f"""\
 The service is found by --url, FOUNDRY_ENDPOINT, the file that `foundry-rest serve` writes, or the
 `foundry` command, which --start lets start it.
 
 exit codes:
-  0    done
-  1    the service said no, or the output cannot be written
-  2    wrong arguments, settings or input
-  3    no service found, or it does not answer
-  4    time ran out
-  5    the answer broke off or cannot be read
-  130  interrupted (Ctrl-C)
-  141  the reader of the output left
+{describe()}
 
 environment: FOUNDRY_ENDPOINT FOUNDRY_MODEL FOUNDRY_API_KEY FOUNDRY_TIMEOUT FOUNDRY_DEADLINE
              FOUNDRY_RETRIES FOUNDRY_LOG_LEVEL

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from foundry_rest import __version__
-from foundry_rest.cli import commands
 from foundry_rest.cli.parser import build_parser
 
 ROOT = Path(__file__).parents[3]
@@ -91,15 +90,6 @@ def test_wrong_arguments(run, arguments):
 
     assert (code, stdout) == (2, "")
     assert stderr.startswith("usage: foundry-rest")
-
-
-def test_help_tells_the_exit_codes(run):
-    """`--help` lists every code that a command can end with."""
-    code, stdout, _ = run("--help")
-    listed = {int(line.split()[0]) for line in stdout.splitlines() if line.strip()[:1].isdigit()}
-
-    assert code == 0
-    assert listed == {0, 130, 141, *(code for _, code in commands._EXIT_CODES)}
 
 
 def test_version(run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from foundry_rest import clock, errors
 from foundry_rest.cli import commands
+from foundry_rest.cli.exit_codes import EXIT_CODES, ExitCode, describe, exit_code_of
 from foundry_rest.cli.main import main
 from foundry_rest.testing import (
     chat_stream,
@@ -28,51 +30,84 @@ ROOT = Path(__file__).parents[3]
 CHAT = "/v1/chat/completions"
 
 
-def subclasses(cls):
-    """Return a class and all below it."""
-    return [cls, *(found for below in cls.__subclasses__() for found in subclasses(below))]
+PUBLIC_ERRORS = [
+    cls
+    for cls in map(errors.__dict__.get, errors.__all__)
+    if isinstance(cls, type) and issubclass(cls, errors.FoundryError)
+]
+#: The rest end in the code of FoundryError.
+CODE_OF = {
+    "ConfigError": 2,
+    "CircuitOpen": 3,
+    "TransportError": 3,
+    "ServiceNotFound": 3,
+    "ServiceUnreachable": 3,
+    "ServiceTimeout": 4,
+    "DeadlineExceeded": 4,
+    "StreamInterrupted": 5,
+    "InvalidReply": 5,
+}
 
 
-def test_every_error_has_its_code():
-    """Each class of the error tree ends in the code of its row."""
-    code_of = {
-        cls.__name__: next(code for row, code in commands._EXIT_CODES if issubclass(cls, row))
-        for cls in subclasses(errors.FoundryError)
-        if not cls.__name__.startswith("_")
-    }
-
-    assert {name: code for name, code in code_of.items() if code != 1} == {
-        "ConfigError": 2,
-        "CircuitOpen": 3,
-        "TransportError": 3,
-        "ServiceNotFound": 3,
-        "ServiceUnreachable": 3,
-        "ServiceTimeout": 4,
-        "DeadlineExceeded": 4,
-        "StreamInterrupted": 5,
-        "InvalidReply": 5,
-    }
-    assert code_of["ModelNotFound"] == 1
+@pytest.mark.parametrize("error", PUBLIC_ERRORS, ids=lambda cls: cls.__name__)
+def test_every_error_has_its_code(error):
+    """Each class of the error tree ends in the code of one row."""
+    assert exit_code_of(error("no")) == CODE_OF.get(error.__name__, 1)
 
 
-@pytest.mark.parametrize(
-    "row",
-    [
-        ({}, [], too_many(), 1, "Too many requests"),
-        ({}, [], inference_failed(), 1, "out of memory"),
-        ({}, ["--max-tokens", "0"], None, 2, "max_tokens must be a whole number, 1 or more"),
-        ({}, ["--temperature", "nan"], None, 2, "temperature must be a number from 0 to 2, not nan"),
-        ({}, ["--timeout", "-1"], None, 2, "timeout must be a number of seconds above 0"),
-        ({}, ["--model", "a b"], None, 2, "'a b' is no alias or id"),
-        ({}, ["--url", "127.0.0.1:1"], None, 2, "must start with http://"),
-        ({"FOUNDRY_TIMEOUT": "soon"}, [], None, 2, "FOUNDRY_TIMEOUT='soon' cannot be used: allowed is"),
-        ({"FOUNDRY_LOG_LEVEL": "loud"}, [], None, 2, "FOUNDRY_LOG_LEVEL='loud' cannot be used"),
-        ({}, [], cut(), 3, "closed the connection"),
-        ({}, ["--timeout", "0.1"], stall(), 4, "larger --timeout (FOUNDRY_TIMEOUT)"),
-        ({"FOUNDRY_DEADLINE": "0.1"}, [], stall(), 4, "larger FOUNDRY_DEADLINE"),
-        ({}, [], html_page(), 5, "expected an event stream"),
-    ],
-)
+def test_table_has_no_doubtful_row():
+    """No code and no error stands in two rows; every error named is public, or Python's own."""
+    codes = [row.code for row in EXIT_CODES]
+    names = [name for row in EXIT_CODES for name in row.errors]
+
+    assert sorted(set(codes)) == codes
+    assert sorted(set(names)) == sorted(names)
+    assert set(names) <= {*errors.__all__, *dir(builtins)}
+
+
+def test_help_lists_the_table(run):
+    """`--help` lists every code with its meaning, and no other code."""
+    code, stdout, _ = run("--help")
+    listed = stdout.partition("exit codes:\n")[2].partition("\n\n")[0]
+
+    assert code == 0
+    assert [tuple(line.split(None, 1)) for line in listed.splitlines()] == [
+        (str(row.code), row.meaning) for row in EXIT_CODES
+    ]
+
+
+def test_another_table():
+    """A command with codes of its own brings a table in the same form: Nagios takes 2 for critical."""
+    table = (
+        ExitCode(0, "OK"),
+        ExitCode(2, "CRITICAL", ("TransportError",)),
+        ExitCode(3, "?", ("Exception",)),
+    )
+
+    assert exit_code_of(errors.ServiceUnreachable("lost"), table) == 2
+    assert exit_code_of(errors.ConfigError("wrong"), table) == 3
+    assert describe(table).splitlines()[1] == "  2    CRITICAL"
+
+
+#: Variables, options, what the service does, code, what is said.
+FAILURES = [
+    ({}, [], too_many(), 1, "Too many requests"),
+    ({}, [], inference_failed(), 1, "out of memory"),
+    ({}, ["--max-tokens", "0"], None, 2, "max_tokens must be a whole number, 1 or more"),
+    ({}, ["--temperature", "nan"], None, 2, "temperature must be a number from 0 to 2, not nan"),
+    ({}, ["--timeout", "-1"], None, 2, "timeout must be a number of seconds above 0"),
+    ({}, ["--model", "a b"], None, 2, "'a b' is no alias or id"),
+    ({}, ["--url", "127.0.0.1:1"], None, 2, "must start with http://"),
+    ({"FOUNDRY_TIMEOUT": "soon"}, [], None, 2, "FOUNDRY_TIMEOUT='soon' cannot be used: allowed is"),
+    ({"FOUNDRY_LOG_LEVEL": "loud"}, [], None, 2, "FOUNDRY_LOG_LEVEL='loud' cannot be used"),
+    ({}, [], cut(), 3, "closed the connection"),
+    ({}, ["--timeout", "0.1"], stall(), 4, "larger --timeout (FOUNDRY_TIMEOUT)"),
+    ({"FOUNDRY_DEADLINE": "0.1"}, [], stall(), 4, "larger FOUNDRY_DEADLINE"),
+    ({}, [], html_page(), 5, "expected an event stream"),
+]
+
+
+@pytest.mark.parametrize("row", FAILURES)
 def test_codes(run, server, monkeypatch, row):
     """Each kind of failure ends in its code; stdout stays empty, stderr names the reason, no traceback."""
     variables, options, script, code, said = row
@@ -86,6 +121,18 @@ def test_codes(run, server, monkeypatch, row):
     assert said in stderr.splitlines()[-1]
     assert stderr.splitlines()[-1].startswith("foundry-rest: ")
     assert "Traceback" not in stderr
+
+
+def test_every_row_is_produced():
+    """Each row is the end of a command that a test runs: success, a failure above, Ctrl-C, a closed pipe."""
+    produced = {0, 130, 141, *(code for *_, code, _ in FAILURES)}
+
+    assert produced == {row.code for row in EXIT_CODES}
+
+
+def test_success(run, server):
+    """A command that did its work is code 0, and silent on stderr."""
+    assert run("chat", "Hello") == (0, "Hello there\n", "")
 
 
 def test_timeout_of_health(run, server):
@@ -172,6 +219,24 @@ def test_ctrl_c_in_a_stream(server):
 def _with_ctrl_c():
     # A background job of a shell ignores SIGINT, and so would its children.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes")
+def test_closed_pipe():
+    """A pipe that nobody reads any more is code 141, without a word."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    ran = subprocess.run(
+        [sys.executable, "-m", "foundry_rest", "--help"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUNBUFFERED": ""},  # argparse swallows the error of an unbuffered stdout
+        check=False,
+    )
+    os.close(writer)
+
+    assert (ran.returncode, ran.stderr) == (141, b"")
 
 
 def test_output_that_breaks(capsys, monkeypatch):

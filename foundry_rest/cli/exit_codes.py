@@ -1,0 +1,47 @@
+"""How a command ends: one table, from which ``--help`` and the exit code of an error both come.
+
+Errors stand in it by name: their classes bring requests, which ``--help`` must not wait for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class ExitCode(NamedTuple):
+    """One way in which a command ends.
+
+    Attributes:
+        code: Exit status of the process.
+        meaning: What ``--help`` says of it.
+        errors: Names of the error classes that end in it; a subclass without a row follows its base.
+    """
+
+    code: int
+    meaning: str
+    errors: tuple[str, ...] = ()
+
+
+#: A command with codes of its own, such as a monitoring check, gets a table of its own in this form.
+EXIT_CODES = (
+    ExitCode(0, "done"),
+    ExitCode(1, "the service said no, or the output cannot be written", ("FoundryError", "OSError")),
+    ExitCode(2, "wrong arguments, settings or input", ("ConfigError",)),
+    ExitCode(3, "no service found, or it does not answer", ("TransportError", "CircuitOpen")),
+    ExitCode(4, "time ran out", ("ServiceTimeout", "DeadlineExceeded")),
+    ExitCode(5, "the answer broke off or cannot be read", ("StreamInterrupted", "InvalidReply")),
+    ExitCode(130, "interrupted (Ctrl-C)", ("KeyboardInterrupt",)),
+    ExitCode(141, "the reader of the output left", ("BrokenPipeError",)),
+)
+
+
+def exit_code_of(error: BaseException, table: Sequence[ExitCode] = EXIT_CODES) -> int:
+    """Return the code of the error's class, else that of its nearest base with a row."""
+    codes = {name: row.code for row in table for name in row.errors}
+    return next(codes[cls.__name__] for cls in type(error).__mro__ if cls.__name__ in codes)
+
+
+def describe(table: Sequence[ExitCode] = EXIT_CODES) -> str:
+    """Return one indented line a code, as ``--help`` prints them."""
+    return "\n".join(f"  {row.code:<5}{row.meaning}" for row in table)
