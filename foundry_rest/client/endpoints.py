@@ -6,12 +6,14 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, TypeVar, overload
 
+from msgspec import UNSET, UnsetType
+
 from foundry_rest.endpoints.chat import Chat
 from foundry_rest.endpoints.health import Health
 from foundry_rest.endpoints.models import Models
 from foundry_rest.endpoints.raw import Raw
 from foundry_rest.schema import ChatReply, HealthReport
-from foundry_rest.schema.prompt import Conversation, one_of
+from foundry_rest.schema.prompt import Conversation, prompt_or_messages
 from foundry_rest.services.context import Context
 from foundry_rest.stream import ChatStream
 from foundry_rest.transport.call import Replay, Reply
@@ -83,9 +85,9 @@ class Endpoints:
     @overload
     def complete(
         self,
-        prompt: Conversation | None = None,
+        prompt: Conversation | UnsetType = UNSET,
         *,
-        messages: Conversation | None = None,
+        messages: Conversation | UnsetType = UNSET,
         model: str | None = None,
         **given: Unpack[ChatArguments],
     ) -> ChatReply: ...
@@ -93,9 +95,9 @@ class Endpoints:
     @overload
     def complete(
         self,
-        prompt: Conversation | None = None,
+        prompt: Conversation | UnsetType = UNSET,
         *,
-        messages: Conversation | None = None,
+        messages: Conversation | UnsetType = UNSET,
         model: str | None = None,
         response_model: type[T],
         **given: Unpack[ChatArguments],
@@ -103,29 +105,29 @@ class Endpoints:
 
     def complete(
         self,
-        prompt: Conversation | None = None,
+        prompt: Conversation | UnsetType = UNSET,
         *,
-        messages: Conversation | None = None,
+        messages: Conversation | UnsetType = UNSET,
         model: str | None = None,
         response_model: type[T] | None = None,
         **given: Unpack[ChatArguments],
     ) -> ChatReply | T:
         """Return the whole answer; short for ``client.chat.complete``, which tells of all arguments."""
-        asked = one_of(prompt, messages)
+        asked = prompt_or_messages(prompt, messages)
         if response_model is None:
             return self.chat.complete(asked, model=model, **given)
         return self.chat.complete(asked, model=model, response_model=response_model, **given)
 
     def stream_complete(
         self,
-        prompt: Conversation | None = None,
+        prompt: Conversation | UnsetType = UNSET,
         *,
-        messages: Conversation | None = None,
+        messages: Conversation | UnsetType = UNSET,
         model: str | None = None,
         **given: Unpack[ChatArguments],
     ) -> ChatStream:
         """Return the answer in chunks; short for ``client.chat.stream``, which tells of all arguments."""
-        return self.chat.stream(one_of(prompt, messages), model=model, **given)
+        return self.chat.stream(prompt_or_messages(prompt, messages), model=model, **given)
 
     def health_check(self, **options: Unpack[CallOptions]) -> HealthReport:
         """Return how the service is; short for ``client.health.check()``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, TypeVar, overload
 
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from foundry_rest import clock
@@ -13,7 +14,7 @@ from foundry_rest.config import MAX_REASKS, MAX_TURNS
 from foundry_rest.dialects.operation import Operation
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema import ChatChunk, ChatParams, ChatReply, ChatRequest, build_chat_request
-from foundry_rest.schema.prompt import Conversation, one_of
+from foundry_rest.schema.prompt import Conversation, prompt_or_messages
 from foundry_rest.services.context import Context
 from foundry_rest.services.target import Target
 from foundry_rest.stream import ChatStream
@@ -40,9 +41,9 @@ class Chat:
     @overload
     def complete(
         self,
-        messages: Conversation | None = None,
+        messages: Conversation | UnsetType = UNSET,
         *,
-        prompt: Conversation | None = None,
+        prompt: Conversation | UnsetType = UNSET,
         model: str | None = None,
         system: str | None = None,
         parse: None = None,
@@ -53,9 +54,9 @@ class Chat:
     @overload
     def complete(
         self,
-        messages: Conversation | None = None,
+        messages: Conversation | UnsetType = UNSET,
         *,
-        prompt: Conversation | None = None,
+        prompt: Conversation | UnsetType = UNSET,
         model: str | None = None,
         system: str | None = None,
         parse: Callable[[Reply], T],
@@ -66,9 +67,9 @@ class Chat:
     @overload
     def complete(
         self,
-        messages: Conversation | None = None,
+        messages: Conversation | UnsetType = UNSET,
         *,
-        prompt: Conversation | None = None,
+        prompt: Conversation | UnsetType = UNSET,
         model: str | None = None,
         system: str | None = None,
         response_model: type[T],
@@ -78,9 +79,9 @@ class Chat:
 
     def complete(
         self,
-        messages: Conversation | None = None,
+        messages: Conversation | UnsetType = UNSET,
         *,
-        prompt: Conversation | None = None,
+        prompt: Conversation | UnsetType = UNSET,
         model: str | None = None,
         system: str | None = None,
         parse: Callable[[Reply], T] | None = None,
@@ -113,7 +114,7 @@ class Chat:
             Cancelled: It was ended from another thread.
         """
         options, params = self._context.split(given)
-        request = self._request(one_of(prompt, messages), model, system, params)
+        request = self._request(prompt_or_messages(prompt, messages), model, system, params)
         if response_model is not None:
             from foundry_rest.endpoints.structured import ask_structured, check_structured
             from foundry_rest.schema.structure import structure_of
@@ -133,10 +134,10 @@ class Chat:
 
     def run_tools(
         self,
-        messages: Conversation | None = None,
+        messages: Conversation | UnsetType = UNSET,
         *,
         functions: Iterable[Callable[..., object]],
-        prompt: Conversation | None = None,
+        prompt: Conversation | UnsetType = UNSET,
         max_turns: int = MAX_TURNS,
         model: str | None = None,
         system: str | None = None,
@@ -172,7 +173,7 @@ class Chat:
             raise ConfigError("tools cannot be given to run_tools(): functions takes their place")
         tools = tools_of(functions)
         described = {**params, "tools": [tool.spec for tool in tools.values()]}
-        request = self._request(one_of(prompt, messages), model, system, described)
+        request = self._request(prompt_or_messages(prompt, messages), model, system, described)
         return run_loop(
             lambda question: self._whole(question, options),
             request,
@@ -183,9 +184,9 @@ class Chat:
 
     def count_tokens(
         self,
-        messages: Conversation | None = None,
+        messages: Conversation | UnsetType = UNSET,
         *,
-        prompt: Conversation | None = None,
+        prompt: Conversation | UnsetType = UNSET,
         model: str | None = None,
         system: str | None = None,
         **options: Unpack[CallOptions],
@@ -196,7 +197,7 @@ class Chat:
             UnsupportedByService: Only 0.x has a route for it.
         """
         checked = self._context.options(**options)
-        request = self._request(one_of(prompt, messages), model, system, {})
+        request = self._request(prompt_or_messages(prompt, messages), model, system, {})
         return self._context.ask(
             lambda target: target.dialect.count_tokens(target.named(request), checked),
             checked,
@@ -205,9 +206,9 @@ class Chat:
 
     def stream(
         self,
-        messages: Conversation | None = None,
+        messages: Conversation | UnsetType = UNSET,
         *,
-        prompt: Conversation | None = None,
+        prompt: Conversation | UnsetType = UNSET,
         model: str | None = None,
         system: str | None = None,
         parse: Callable[[bytes], ChatChunk] | None = None,
@@ -225,7 +226,7 @@ class Chat:
         """
         started = clock.monotonic()
         options, params = self._context.split(given)
-        request = self._request(one_of(prompt, messages), model, system, params)
+        request = self._request(prompt_or_messages(prompt, messages), model, system, params)
         return self._open(request, options, started, "chat.stream", parse)
 
     def _request(

@@ -1,8 +1,10 @@
-"""The first argument of a chat call, by either of its names."""
+"""The first argument of a chat call, which may be given as ``prompt`` or as ``messages``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+
+from msgspec import UNSET, UnsetType
 
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema.messages import Message
@@ -10,18 +12,19 @@ from foundry_rest.schema.messages import Message
 #: A user's prompt, or OpenAI messages.
 Conversation = str | Iterable[Message]
 
+_NEITHER = 'there is no prompt: give prompt="..." or messages=[{"role": "user", "content": "..."}]'
+_BOTH = 'give prompt or messages, not both: a prompt goes into messages as {"role": "user", "content": "..."}'
 
-def one_of(prompt: Conversation | None, messages: Conversation | None) -> Conversation:
-    """Return what was given, under whichever name.
+
+def prompt_or_messages(prompt: Conversation | UnsetType, messages: Conversation | UnsetType) -> Conversation:
+    """Return the one argument that is given; either name takes a text as well as messages.
 
     Raises:
-        ConfigError: Neither was given, or both were.
+        ConfigError: Both are given, or neither.
     """
-    if (prompt is None) == (messages is None):
-        what = (
-            "nothing to ask: give"
-            if prompt is None
-            else "prompt and messages are two names of one thing: give one,"
-        )
-        raise ConfigError(f'{what} a prompt, such as "Hello", or a list of messages')
-    return messages if prompt is None else prompt  # type: ignore[return-value]
+    if prompt is not UNSET and messages is not UNSET:
+        raise ConfigError(_BOTH)
+    given = messages if prompt is UNSET else prompt
+    if given is UNSET:
+        raise ConfigError(_NEITHER)
+    return given

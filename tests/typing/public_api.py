@@ -44,6 +44,17 @@ def constructors() -> None:
     FoundryAPIClient(timeout=Timeouts(connect=1, first_token=120))
 
 
+def prompt_by_name() -> None:
+    text: str = client.complete(prompt="Hello", model="phi-4-mini", max_tokens=500).content
+    pieces: list[str] = [
+        chunk.content for chunk in client.stream_complete(prompt="Hello", model="phi-4-mini")
+    ]
+    conversation = [{"role": "user", "content": "Hello"}]
+    same: str = client.complete(messages=conversation).content
+    whole: str = client.chat.complete(messages=conversation).content
+    number: int = client.chat.complete(prompt="How many?", response_model=int)
+
+
 def one_prompt() -> None:
     reply = client.complete("Explain quantum computing", model="phi-4-mini", max_tokens=500)
     text: str = reply.content

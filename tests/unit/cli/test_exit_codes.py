@@ -28,8 +28,6 @@ from foundry_rest.testing import (
 
 ROOT = Path(__file__).parents[3]
 CHAT = "/v1/chat/completions"
-
-
 PUBLIC_ERRORS = [
     cls
     for cls in map(errors.__dict__.get, errors.__all__)
