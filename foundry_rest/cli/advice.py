@@ -1,4 +1,4 @@
-"""The advice of errors in the words of the command: options where the library names arguments."""
+"""The advice of errors for the command line: options where the library names arguments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from foundry_rest.errors import (
     StreamInterrupted,
 )
 
-#: Error class -> what takes the place of its own advice.
+#: Error class -> what replaces the advice of the class.
 _ADVICE: dict[type[FoundryError], str] = {
     ServiceNotFound: (
         "Start one with: foundry-rest serve --model-dir DIR; let the foundry command do it with --start; "
@@ -28,8 +28,8 @@ _ADVICE: dict[type[FoundryError], str] = {
     ModelNotFound: "List its names with: foundry-rest models; chat takes one by --model (FOUNDRY_MODEL).",
     ModelNotLoaded: "Load it with: foundry-rest load NAME.",
 }
-#: Words of the library in advice that holds facts of its own -> words of the command.
-_WORDS = {
+#: Phrase of the library in advice that an error wrote for itself -> phrase of the command.
+_PHRASES = {
     "port=0": "--port 0",
     "deadline=": "FOUNDRY_DEADLINE",
     "Call client.models.unload(name)": "Run foundry-rest unload NAME",
@@ -37,12 +37,12 @@ _WORDS = {
 }
 
 
-def in_words_of_the_command(error: FoundryError) -> FoundryError:
-    """Return ``error`` with advice that can be followed on the command line; suggestions stay in it."""
-    ours = _ADVICE.get(type(error))
-    if ours is not None:
-        general = type(error).advice
-        error.advice = error.advice.replace(general, ours) if general else ours
-    for theirs, word in _WORDS.items():
-        error.advice = error.advice.replace(theirs, word)
+def reword_advice(error: FoundryError) -> FoundryError:
+    """Return ``error`` with advice that can be followed on the command line; suggested names stay in it."""
+    replacement = _ADVICE.get(type(error))
+    if replacement is not None:
+        of_class = type(error).advice
+        error.advice = error.advice.replace(of_class, replacement) if of_class else replacement
+    for of_library, of_command in _PHRASES.items():
+        error.advice = error.advice.replace(of_library, of_command)
     return error

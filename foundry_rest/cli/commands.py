@@ -1,4 +1,4 @@
-"""What each command does: a table of functions, and one place that turns errors into exit codes."""
+"""The table of commands, and the one place that turns errors into exit codes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 import msgspec
 
-from foundry_rest.cli.advice import in_words_of_the_command
+from foundry_rest.cli.advice import reword_advice
+from foundry_rest.cli.client import client_for
 from foundry_rest.cli.exit_codes import exit_code_of
 from foundry_rest.cli.models import download, load, models, unload
-from foundry_rest.cli.output import note, print_health, print_json, print_stats
+from foundry_rest.cli.output import print_health, print_json, print_note, print_stats, to_dict
 from foundry_rest.cli.serve import serve
-from foundry_rest.cli.service import client_for, facts_of
 from foundry_rest.client import FoundryAPIClient
 from foundry_rest.errors import ConfigError, FoundryError
 from foundry_rest.observe.log import configure_logging
@@ -29,29 +29,29 @@ def run(arguments: Namespace) -> int:
         configure_logging()
         _COMMANDS[arguments.command](arguments)
     except FoundryError as error:
-        note(f"foundry-rest: {in_words_of_the_command(error)}")
+        print_note(f"foundry-rest: {reword_advice(error)}")
         return exit_code_of(error)
     return 0
 
 
 def _demo(_: Namespace) -> None:
-    note("Starting the embedded Foundry Local runtime with the demo model (a memorised toy) ...")
+    print_note("Starting the embedded Foundry Local runtime with the demo model (a memorised toy) ...")
     with FoundryAPIClient.embedded([demo_model_dir()]) as client:
         client.models.ensure_loaded(demo_model_dir().name)
         question = "Explain quantum computing"
-        note(f"\n> {question}")
+        print_note(f"\n> {question}")
         print(client.complete(question, temperature=0).content, flush=True)
         story = "Write a story about AI"
-        note(f"\n> {story}  (streamed)")
+        print_note(f"\n> {story}  (streamed)")
         _print_stream(client.stream_complete(story, temperature=0))
-        note("\nhealth:")
+        print_note("\nhealth:")
         print_health(client.health_check(), sys.stderr)
-        note("\nfigures:")
+        print_note("\nfigures:")
         print_stats(client.stats(), sys.stderr)
 
 
 def _chat(arguments: Namespace) -> None:
-    prompt = _prompt(arguments.prompt)
+    prompt = _read_prompt(arguments.prompt)
     params = {
         name: getattr(arguments, name)
         for name in ("model", "system", "max_tokens", "temperature")
@@ -63,7 +63,7 @@ def _chat(arguments: Namespace) -> None:
         elif arguments.no_stream:
             reply = client.chat.complete(prompt, **params)
             print(reply.content)
-            _warn_if_cut(reply.finish_reason)
+            _warn_if_truncated(reply.finish_reason)
         else:
             _print_stream(client.chat.stream(prompt, **params))
 
@@ -74,7 +74,7 @@ def _health(arguments: Namespace) -> None:
         given = {} if arguments.timeout is None else {"timeout": arguments.timeout}
         report = client.health.check(**given)
         if arguments.json:
-            print_json(facts_of(report, "raw", "headers"))
+            print_json(to_dict(report, exclude={"raw", "headers"}))
         else:
             print_health(report, sys.stdout)
 
@@ -95,13 +95,13 @@ _COMMANDS: dict[str, Callable[[Namespace], None]] = {
 }
 
 
-def _prompt(given: str | None) -> str:
+def _read_prompt(given: str | None) -> str:
     if given is not None and given != "-":
-        return _without_bytes(given)
+        return _checked_text(given)
     if sys.stdin is None or sys.stdin.closed:
         raise ConfigError("there is no prompt: give it as an argument or on stdin")
     if sys.stdin.isatty():
-        note("Reading the prompt from the terminal; end it with Ctrl-D (Windows: Ctrl-Z, Enter).")
+        print_note("Reading the prompt from the terminal; end it with Ctrl-D (Windows: Ctrl-Z, Enter).")
     try:
         content = sys.stdin.buffer.read()
     except OSError as error:
@@ -113,8 +113,8 @@ def _prompt(given: str | None) -> str:
         raise ConfigError(f"the prompt on stdin is not UTF-8 (byte {error.start})") from None
 
 
-def _without_bytes(given: str) -> str:
-    """Return an argument, unless Python had to keep bytes of it that are no text."""
+def _checked_text(given: str) -> str:
+    """Return the prompt, or raise ConfigError: Python keeps bytes that are no text as lone surrogates."""
     try:
         given.encode()
     except UnicodeEncodeError as error:
@@ -133,12 +133,12 @@ def _print_stream(stream: ChatStream) -> None:
         finally:
             if stream.text and not stream.text.endswith("\n"):
                 print(flush=True)
-    _warn_if_cut(stream.finish_reason)
+    _warn_if_truncated(stream.finish_reason)
 
 
-def _warn_if_cut(finish_reason: str | None) -> None:
+def _warn_if_truncated(finish_reason: str | None) -> None:
     if finish_reason == "length":
-        note("foundry-rest: the answer was cut at the limit; give a larger --max-tokens.")
+        print_note("foundry-rest: the answer was cut at the limit; give a larger --max-tokens.")
 
 
 def _print_reply(reply: ChatReply) -> None:

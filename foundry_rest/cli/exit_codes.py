@@ -43,5 +43,5 @@ def exit_code_of(error: BaseException, table: Sequence[ExitCode] = EXIT_CODES) -
 
 
 def describe(table: Sequence[ExitCode] = EXIT_CODES) -> str:
-    """Return one indented line a code, as ``--help`` prints them."""
+    """Return one indented line per code, as ``--help`` prints them."""
     return "\n".join(f"  {row.code:<5}{row.meaning}" for row in table)

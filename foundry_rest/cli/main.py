@@ -22,16 +22,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: Arguments after the program's name; default ``sys.argv``.
     """
-    _open_closed_streams()
+    _replace_closed_streams()
     try:
         return _run(argv)
     except KeyboardInterrupt as interrupt:
         return exit_code_of(interrupt)
     except BrokenPipeError as closed:  # The reader left (``| head``).
-        _drop_output()
+        _discard_output()
         return exit_code_of(closed)
     except OSError as error:
-        _drop_output()
+        _discard_output()
         print(f"foundry-rest: the output cannot be written: {error.strerror or error}", file=sys.stderr)
         return exit_code_of(error)
 
@@ -46,14 +46,14 @@ def _run(argv: Sequence[str] | None) -> int:
     return code
 
 
-def _open_closed_streams() -> None:
-    """Put the null device where a stream is closed (``>&-``): ``print`` would take the other one."""
+def _replace_closed_streams() -> None:
+    """Open the null device in place of a closed stream (``>&-``): ``print(file=None)`` writes to stdout."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 (open to the end)
 
 
-def _drop_output() -> None:
-    """Send to the null device what is left: Python would try to write it once more at exit."""
+def _discard_output() -> None:
+    """Redirect stdout to the null device: Python would try to write the rest once more at exit."""
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,13 +1,13 @@
-"""``foundry-rest models``, ``load``, ``unload`` and ``download``."""
+"""The commands ``models``, ``load``, ``unload`` and ``download``."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable
 
-from foundry_rest.cli.output import note, print_json, print_models
-from foundry_rest.cli.progress import progress_of
-from foundry_rest.cli.service import client_for, facts_of
+from foundry_rest.cli.client import client_for
+from foundry_rest.cli.output import print_json, print_models, print_note, to_dict
+from foundry_rest.cli.progress import download_progress
 from foundry_rest.client import FoundryAPIClient
 from foundry_rest.endpoints.models import Models
 from foundry_rest.schema import ModelInfo
@@ -22,15 +22,15 @@ _LISTS: dict[str, tuple[Callable[[Models], list[ModelInfo]], str]] = {
 
 def models(arguments: Namespace) -> None:
     """List models."""
-    list_them, none = _LISTS[arguments.which]
+    list_models, if_none = _LISTS[arguments.which]
     with client_for(arguments) as client:
-        found = list_them(client.models)
+        found = list_models(client.models)
     if arguments.json:
-        print_json([facts_of(info, "raw") for info in found])
+        print_json([to_dict(info, exclude={"raw"}) for info in found])
     elif found:
         print_models(found)
     else:
-        note(none)
+        print_note(if_none)
 
 
 def load(arguments: Namespace) -> None:
@@ -47,32 +47,32 @@ def unload(arguments: Namespace) -> None:
     with client_for(arguments) as client:
         if not arguments.all:
             client.models.unload(arguments.name, force=not arguments.respect_ttl)
-            note(f"{arguments.name} is not in memory.")
+            print_note(f"{arguments.name} is not in memory.")
             return
-        dropped = client.models.unload_all(force=not arguments.respect_ttl)
-    for id_ in dropped:
+        unloaded = client.models.unload_all(force=not arguments.respect_ttl)
+    for id_ in unloaded:
         print(id_)
-    if not dropped:
-        note(_LISTS["loaded"][1])
+    if not unloaded:
+        print_note(_LISTS["loaded"][1])
 
 
 def download(arguments: Namespace) -> None:
-    """Fetch a model and print its id."""
+    """Download a model and print its id."""
     with _downloading_client(arguments) as client:
-        with progress_of(arguments.name) as show:
-            info = client.models.download(arguments.name, progress=show, timeout=arguments.timeout)
+        with download_progress(arguments.name) as report_step:
+            info = client.models.download(arguments.name, progress=report_step, timeout=arguments.timeout)
         _print_model(info, arguments)
 
 
 def _downloading_client(arguments: Namespace) -> FoundryAPIClient:
     if not arguments.embedded:
         return client_for(arguments)
-    note("Starting the embedded Foundry Local runtime on the public catalog ...")
+    print_note("Starting the embedded Foundry Local runtime on the public catalog ...")
     return FoundryAPIClient.embedded(timeout=arguments.timeout)
 
 
 def _print_model(info: ModelInfo, arguments: Namespace) -> None:
     if arguments.json:
-        print_json(facts_of(info, "raw"))
+        print_json(to_dict(info, exclude={"raw"}))
     else:
         print(info.id)

@@ -1,9 +1,9 @@
-"""Text for people and JSON for programs."""
+"""Tables and notes for people, JSON for programs."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TextIO
 
 import msgspec
@@ -13,7 +13,7 @@ from foundry_rest.schema import HealthReport, ModelInfo, Stats
 _MIB = 1024 * 1024
 
 
-def note(text: str) -> None:
+def print_note(text: str) -> None:
     """Print a line to stderr."""
     print(text, file=sys.stderr, flush=True)
 
@@ -23,8 +23,13 @@ def print_json(value: object) -> None:
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
+def to_dict(value: msgspec.Struct, *, exclude: Collection[str]) -> dict[str, object]:
+    """Return the fields of a value for JSON."""
+    return {name: field for name, field in msgspec.structs.asdict(value).items() if name not in exclude}
+
+
 def print_models(models: Sequence[ModelInfo]) -> None:
-    """Print one line a model."""
+    """Print one line per model."""
     rows = [("ALIAS", "ID", "DEVICE", "SIZE", "STATE")]
     rows += [
         (info.alias or "-", info.id, info.device or "-", _size(info.size), _state(info)) for info in models
@@ -33,7 +38,7 @@ def print_models(models: Sequence[ModelInfo]) -> None:
 
 
 def print_health(report: HealthReport, stream: TextIO) -> None:
-    """Print one ``name: value`` line a fact."""
+    """Print one ``name: value`` line per fact."""
     memory = "unknown" if report.memory_usage is None else f"{report.memory_usage / _MIB:.0f} MiB"
     facts = {
         "status": report.status,
@@ -49,7 +54,7 @@ def print_health(report: HealthReport, stream: TextIO) -> None:
 
 
 def print_stats(stats: Stats, stream: TextIO) -> None:
-    """Print one line a kind of call."""
+    """Print one line per kind of call."""
     rows = [("CALL", "CALLS", "ERRORS", "MEDIAN MS", "FIRST TOKEN MS", "TOKENS", "TOKENS/S")]
     rows += [
         (

@@ -1,4 +1,4 @@
-"""The arguments of ``foundry-rest``."""
+"""The arguments of the command ``foundry-rest``, and its help."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-_NAME = "alias, such as phi-4-mini, or id"
+_MODEL_HELP = "alias, such as phi-4-mini, or id"
 _Commands = argparse._SubParsersAction  # noqa: SLF001 (argparse has no public name for it)
 
 
 def _add_demo(commands: _Commands[argparse.ArgumentParser]) -> None:
     text = "start the embedded runtime with a tiny built-in model and show an answer, a story and figures"
-    _add(commands, "demo", text)
+    _add_command(commands, "demo", text)
 
 
 def _add_chat(commands: _Commands[argparse.ArgumentParser]) -> None:
-    chat = _add(commands, "chat", "ask a model; the prompt is an argument, or comes from stdin")
+    chat = _add_command(commands, "chat", "ask a model; the prompt is an argument, or comes from stdin")
     chat.add_argument("prompt", nargs="?", help="the prompt; - or nothing: read it from stdin")
     chat.add_argument("--model", help="alias or id (default: FOUNDRY_MODEL, else phi-4-mini)")
     chat.add_argument("--system", help="system message put before the prompt")
@@ -58,44 +58,44 @@ def _add_chat(commands: _Commands[argparse.ArgumentParser]) -> None:
     chat.add_argument("--temperature", type=float, metavar="T", help="0 (always the same) to 2")
     chat.add_argument("--no-stream", action="store_true", help="print the answer when it is whole")
     chat.add_argument("--json", action="store_true", help="print one JSON object with usage and timing")
-    _add_service(chat)
+    _add_service_options(chat)
 
 
 def _add_models(commands: _Commands[argparse.ArgumentParser]) -> None:
-    models = _add(commands, "models", "list the models the service knows")
+    models = _add_command(commands, "models", "list the models the service knows")
     which = models.add_mutually_exclusive_group()
     models.set_defaults(which="known")
     for name, text in (("cached", "only those on its disk"), ("loaded", "only those in its memory")):
         which.add_argument(f"--{name}", action="store_const", dest="which", const=name, help=text)
     models.add_argument("--json", action="store_true", help="print JSON")
-    _add_service(models)
+    _add_service_options(models)
 
 
 def _add_load(commands: _Commands[argparse.ArgumentParser]) -> None:
-    load = _add(commands, "load", "load a model into memory and print its id")
-    load.add_argument("name", metavar="NAME", help=_NAME)
+    load = _add_command(commands, "load", "load a model into memory and print its id")
+    load.add_argument("name", metavar="NAME", help=_MODEL_HELP)
     load.add_argument("--ttl", type=int, metavar="S", help="seconds without use after which it may go (0.x)")
     load.add_argument("--device", metavar="D", help="only a variant for NPU, GPU or CPU")
     load.add_argument("--json", action="store_true", help="print the model as JSON")
-    _add_service(load, "seconds the load may take (default 600)")
+    _add_service_options(load, "seconds the load may take (default 600)")
 
 
 def _add_unload(commands: _Commands[argparse.ArgumentParser]) -> None:
-    unload = _add(commands, "unload", "drop a model from memory, or all of them and print their ids")
+    unload = _add_command(commands, "unload", "drop a model from memory, or all of them and print their ids")
     which = unload.add_mutually_exclusive_group(required=True)
-    which.add_argument("name", nargs="?", metavar="NAME", help=_NAME)
+    which.add_argument("name", nargs="?", metavar="NAME", help=_MODEL_HELP)
     which.add_argument("--all", action="store_true", help="every model in memory")
     unload.add_argument(
-        "--respect-ttl", action="store_true", help="leave it while its time to live is not over (0.x)"
+        "--respect-ttl", action="store_true", help="keep it until its time to live is over (0.x)"
     )
-    _add_service(unload)
+    _add_service_options(unload)
 
 
 def _add_download(commands: _Commands[argparse.ArgumentParser]) -> None:
-    download = _add(commands, "download", "fetch a model of the catalog and print its id")
-    download.add_argument("name", metavar="NAME", help=_NAME)
+    download = _add_command(commands, "download", "fetch a model from the catalog and print its id")
+    download.add_argument("name", metavar="NAME", help=_MODEL_HELP)
     download.add_argument("--json", action="store_true", help="print the model as JSON")
-    where = _add_service(download, "seconds of silence borne between two steps (default 600)")
+    where = _add_service_options(download, "longest silence between two steps, in seconds (default 600)")
     where.add_argument(
         "--embedded",
         action="store_true",
@@ -104,9 +104,9 @@ def _add_download(commands: _Commands[argparse.ArgumentParser]) -> None:
 
 
 def _add_health(commands: _Commands[argparse.ArgumentParser]) -> None:
-    health = _add(commands, "health", "tell how the service is; exits 3 when it does not answer")
+    health = _add_command(commands, "health", "tell how the service is; exits 3 when it does not answer")
     health.add_argument("--json", action="store_true", help="print JSON")
-    _add_service(health)
+    _add_service_options(health)
 
 
 def _add_serve(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -127,14 +127,16 @@ def _add_serve(commands: _Commands[argparse.ArgumentParser]) -> None:
     serve.add_argument("--port", type=int, default=0, help="port to bind (default: a free one)")
 
 
-def _add(commands: _Commands[argparse.ArgumentParser], name: str, text: str) -> argparse.ArgumentParser:
+def _add_command(
+    commands: _Commands[argparse.ArgumentParser], name: str, text: str
+) -> argparse.ArgumentParser:
     return commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
 
 
-def _add_service(
-    parser: argparse.ArgumentParser, patience: str = "seconds of silence borne (default 30)"
+def _add_service_options(
+    parser: argparse.ArgumentParser, timeout_help: str = "longest silence, in seconds (default 30)"
 ) -> argparse._MutuallyExclusiveGroup:
-    parser.add_argument("--timeout", type=float, metavar="S", help=patience)
+    parser.add_argument("--timeout", type=float, metavar="S", help=timeout_help)
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--url", help="address of the service (default: FOUNDRY_ENDPOINT, else discovered)")
     where.add_argument(

@@ -1,4 +1,4 @@
-"""How far a download is, on stderr: a bar on a terminal, two notes elsewhere."""
+"""The progress of a download on stderr: a bar on a terminal, two lines elsewhere."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 
 from foundry_rest import clock
-from foundry_rest.cli.output import note
+from foundry_rest.cli.output import print_note
 from foundry_rest.schema import DownloadStep
 
-Show = Callable[[DownloadStep], object]
+ProgressCallback = Callable[[DownloadStep], object]
 
 
-def progress_of(name: str) -> AbstractContextManager[Show]:
+def download_progress(name: str) -> AbstractContextManager[ProgressCallback]:
     """Show the steps of one download; rich draws the bar where it is installed."""
     if not sys.stderr.isatty():
-        return _notes(name)
-    return _bar(name) if find_spec("rich") else _percentage(name)
+        return _plain_lines(name)
+    return _rich_bar(name) if find_spec("rich") else _percentage(name)
 
 
 @contextmanager
-def _notes(name: str) -> Iterator[Show]:
+def _plain_lines(name: str) -> Iterator[ProgressCallback]:
     started = clock.monotonic()
-    note(f"Downloading {name} ...")
+    print_note(f"Downloading {name} ...")
     yield lambda step: None
-    note(f"{name} is on disk after {clock.monotonic() - started:.1f} s.")
+    print_note(f"{name} is on disk after {clock.monotonic() - started:.1f} s.")
 
 
 @contextmanager
-def _percentage(name: str) -> Iterator[Show]:
+def _percentage(name: str) -> Iterator[ProgressCallback]:
     shown = ""
 
     def show(step: DownloadStep) -> None:
@@ -46,11 +46,11 @@ def _percentage(name: str) -> Iterator[Show]:
         yield show
     finally:
         if shown:
-            note("")
+            print_note("")
 
 
 @contextmanager
-def _bar(name: str) -> Iterator[Show]:
+def _rich_bar(name: str) -> Iterator[ProgressCallback]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 

@@ -1,4 +1,4 @@
-"""``foundry-rest serve``: the embedded runtime in the foreground."""
+"""The command ``serve``: the embedded runtime in the foreground."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 from foundry_rest import clock
-from foundry_rest.cli.output import note
+from foundry_rest.cli.output import print_note
 from foundry_rest.config import base_url, is_loopback
 from foundry_rest.errors import ConfigError, ServiceUnreachable
 from foundry_rest.runtime import LocalRuntime
 from foundry_rest.services.discovery.registry_file import Entry, remove, write
 
-#: Seconds between two looks at the child; signals end the wait at once.
-_LOOK = 0.5
+#: Seconds between two checks that the runtime lives; signals end the wait at once.
+_POLL_INTERVAL = 0.5
 
 
 def serve(model_dirs: Sequence[str], host: str, port: int) -> None:
@@ -26,21 +26,21 @@ def serve(model_dirs: Sequence[str], host: str, port: int) -> None:
         ServiceUnreachable: The runtime did not start, or died.
     """
     # The signals come second: until the runtime is up, Ctrl-C interrupts its start.
-    with LocalRuntime(model_dirs, host=host, port=port) as runtime, _stop_signals():
+    with LocalRuntime(model_dirs, host=host, port=port) as runtime, _stop_on_signals():
         url = base_url(runtime.url)
         try:
             with suppress(KeyboardInterrupt):
                 _register(Entry(url=url, pid=runtime.pid, started=clock.now()))
-                _introduce(runtime, url, host)
-                _watch(runtime, url)
+                _announce(runtime, url, host)
+                _wait_for_exit(runtime, url)
         finally:
             remove(runtime.pid)
-        note("Stopped.")
+        print_note("Stopped.")
 
 
-def _watch(runtime: LocalRuntime, url: str) -> NoReturn:
+def _wait_for_exit(runtime: LocalRuntime, url: str) -> NoReturn:
     while runtime.is_alive():
-        clock.sleep(_LOOK)
+        clock.sleep(_POLL_INTERVAL)
     raise ServiceUnreachable(
         "the runtime ended by itself",
         url=url,
@@ -53,14 +53,14 @@ def _register(entry: Entry) -> None:
     try:
         write(entry)
     except ConfigError as error:
-        note(f"WARNING: other programs must be told FOUNDRY_ENDPOINT={entry.url}: {error}")
+        print_note(f"WARNING: other programs must be told FOUNDRY_ENDPOINT={entry.url}: {error}")
 
 
-def _introduce(runtime: LocalRuntime, url: str, host: str) -> None:
+def _announce(runtime: LocalRuntime, url: str, host: str) -> None:
     names = ", ".join(model.alias for model in runtime.models) or "the public catalog"
-    note(f"Serving {names} at {url} (pid {runtime.pid}); Ctrl-C stops it.")
+    print_note(f"Serving {names} at {url} (pid {runtime.pid}); Ctrl-C stops it.")
     if not is_loopback(f"http://{host}"):
-        note(
+        print_note(
             f"WARNING: the service has NO AUTHENTICATION. Whoever can reach {host} can use it, "
             "shut it down, and have it open audio files of this machine."
         )
@@ -69,10 +69,10 @@ def _introduce(runtime: LocalRuntime, url: str, host: str) -> None:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does, and Ctrl-C its work in a shell's background job too.
+def _stop_on_signals() -> Iterator[None]:
+    """Raise KeyboardInterrupt at SIGTERM and at SIGINT, which a shell's background job would ignore.
 
-    The handler raises. One that sets a ``threading.Event`` would wait for ever for the lock that the
+    The handler raises: one that set a ``threading.Event`` would wait for ever for the lock that the
     interrupted ``wait`` holds.
     """
     stops = (signal.SIGINT, signal.SIGTERM)

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from foundry_rest import errors
-from foundry_rest.cli.advice import in_words_of_the_command
+from foundry_rest.cli.advice import reword_advice
 from foundry_rest.cli.main import main
 from foundry_rest.testing import chat_stream
 
@@ -151,8 +151,8 @@ def test_closed_streams(monkeypatch, server):
 def test_advice_in_the_words_of_the_command():
     """Advice names options of the command, and keeps the names that the service suggested."""
     error = errors.ModelNotFound("no", advice=f"Did you mean a or b? {errors.ModelNotFound.advice}")
-    shown = str(in_words_of_the_command(error))
+    shown = str(reword_advice(error))
 
     assert "Did you mean a or b? List its names with: foundry-rest models" in shown
     assert "client." not in shown
-    assert str(in_words_of_the_command(errors.LoadFailed("no"))) == f"no. {errors.LoadFailed.advice}"
+    assert str(reword_advice(errors.LoadFailed("no"))) == f"no. {errors.LoadFailed.advice}"

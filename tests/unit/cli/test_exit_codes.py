@@ -245,7 +245,7 @@ def test_output_that_breaks(capsys, monkeypatch):
             raise error
 
         monkeypatch.setitem(commands._COMMANDS, "health", write)
-        monkeypatch.setattr("foundry_rest.cli.main._drop_output", lambda: None)
+        monkeypatch.setattr("foundry_rest.cli.main._discard_output", lambda: None)
         return main(["health"]), capsys.readouterr().err
 
     assert fail(BrokenPipeError()) == (141, "")

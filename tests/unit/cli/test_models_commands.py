@@ -12,7 +12,7 @@ import pytest
 
 from foundry_rest import FoundryAPIClient, UnsupportedByService
 from foundry_rest.cli import progress
-from foundry_rest.cli.service import client_for
+from foundry_rest.cli.client import client_for
 from foundry_rest.endpoints.models import Models
 from foundry_rest.schema import DownloadStep, ModelInfo
 
@@ -174,7 +174,7 @@ def see(monkeypatch):
 
 def show_steps(name, *steps):
     """Show a download."""
-    with progress.progress_of(name) as show:
+    with progress.download_progress(name) as show:
         for step in steps:
             show(step)
 

@@ -55,7 +55,7 @@ def play(monkeypatch):
         monkeypatch.setattr(serve, "LocalRuntime", runtime)
         return runtime
 
-    monkeypatch.setattr(serve, "_LOOK", 0.001)
+    monkeypatch.setattr(serve, "_POLL_INTERVAL", 0.001)
     return replace
 
 
