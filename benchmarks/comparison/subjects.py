@@ -128,7 +128,7 @@ class Ours(Subject):
 
     def disconnect(self) -> None:
         """Drop the connections of the session beneath, as its own close does."""
-        self._client._shared.transport._session.close()  # noqa: SLF001 (no user needs this)
+        self._client._core.transport._session.close()  # noqa: SLF001 (no user needs this)
 
 
 class OursBare(Ours):

@@ -238,7 +238,7 @@ def outcome_of(server: FaultServer, client: FoundryAPIClient, call: str, posts: 
         what = "the right text" if ask(client, call) == TEXT else "a wrong text"
     except FoundryError as error:
         what, text = type(error).__name__, getattr(error, "text", "")
-    record = client._shared.breakers.of(server.url)._state.read()
+    record = client._core.breakers.of(server.url)._state.read()
     server.wait_requests(before + posts, 1)
     return Outcome(what, len(server.asked(PATH, "POST")) - before, record.failures, text)
 
