@@ -16,10 +16,10 @@ from foundry_rest.observe.log import fan_out, log_event
 from foundry_rest.observe.stats import StatsObserver
 from foundry_rest.resilience.breaker.registry import BreakerRegistry
 from foundry_rest.resilience.concurrency import Slots
-from foundry_rest.resilience.execution import Bounds, Terms
 from foundry_rest.resilience.sender import ResilientSender
 from foundry_rest.resilience.single_attempt import SingleAttempt
-from foundry_rest.resilience.stream_diagnosis import DiagnosingTransport
+from foundry_rest.resilience.stream_diagnosis import diagnose
+from foundry_rest.resilience.terms import Bounds, Terms
 from foundry_rest.schema import DownloadStep
 from foundry_rest.services.context import Context, Fetch
 from foundry_rest.services.pool import Find, TargetPool
@@ -82,8 +82,10 @@ class Core:
         )
         context = Context(
             sender=ResilientSender(
-                DiagnosingTransport(self.transport),
-                Terms(spec.policy, self.targets.take, self.bounds, recoveries, self.emit),
+                self.transport,
+                Terms(
+                    spec.policy, self.targets, self.bounds, recoveries, self.emit, diagnose(self.transport)
+                ),
             ),
             probe=SingleAttempt(self.transport, self.targets.take),
             targets=self.targets,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, TypeVar, overload
 
@@ -13,10 +12,9 @@ from foundry_rest.endpoints.health import Health
 from foundry_rest.endpoints.models import Models
 from foundry_rest.endpoints.raw import Raw
 from foundry_rest.schema import ChatReply, HealthReport
-from foundry_rest.schema.prompt import Conversation, prompt_or_messages
+from foundry_rest.schema.prompt import Conversation
 from foundry_rest.services.context import Context
 from foundry_rest.stream import ChatStream
-from foundry_rest.transport.call import Replay, Reply
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Endpoints:
+class Endpoints(Raw):
     """The endpoints that a client holds.
 
     Attributes:
@@ -53,7 +51,6 @@ class Endpoints:
     chat: Chat
     models: Models
     health: Health
-    _context: Context
 
     def _connect(self, context: Context) -> None:
         self._context = context
@@ -113,10 +110,11 @@ class Endpoints:
         **given: Unpack[ChatArguments],
     ) -> ChatReply | T:
         """Return the whole answer; short for ``client.chat.complete``, which tells of all arguments."""
-        asked = prompt_or_messages(prompt, messages)
         if response_model is None:
-            return self.chat.complete(asked, model=model, **given)
-        return self.chat.complete(asked, model=model, response_model=response_model, **given)
+            return self.chat.complete(prompt, prompt=messages, model=model, **given)
+        return self.chat.complete(
+            prompt, prompt=messages, model=model, response_model=response_model, **given
+        )
 
     def stream_complete(
         self,
@@ -127,60 +125,8 @@ class Endpoints:
         **given: Unpack[ChatArguments],
     ) -> ChatStream:
         """Return the answer in chunks; short for ``client.chat.stream``, which tells of all arguments."""
-        return self.chat.stream(prompt_or_messages(prompt, messages), model=model, **given)
+        return self.chat.stream(prompt, prompt=messages, model=model, **given)
 
     def health_check(self, **options: Unpack[CallOptions]) -> HealthReport:
         """Return how the service is; short for ``client.health.check()``."""
         return self.health.check(**options)
-
-    @overload
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: object = None,
-        replay: Replay = Replay.IF_UNSENT,
-        parse: None = None,
-        **options: Unpack[CallOptions],
-    ) -> Reply: ...
-
-    @overload
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: object = None,
-        replay: Replay = Replay.IF_UNSENT,
-        parse: Callable[[Reply], T],
-        **options: Unpack[CallOptions],
-    ) -> T: ...
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: object = None,
-        replay: Replay = Replay.IF_UNSENT,
-        parse: Callable[[Reply], T] | None = None,
-        **options: Unpack[CallOptions],
-    ) -> Reply | T:
-        """Send any request through the same deadlines, retries and error classes.
-
-        Args:
-            method: HTTP verb.
-            path: Path below the base URL, with its query.
-            json: Body, or ``None`` for none.
-            replay: ``Replay.ALWAYS`` if asking twice is harmless; by default a request is repeated
-                only when it cannot have begun.
-            parse: Reads the answer; its result is returned.
-            options: Options of the call, see ``CallOptions``.
-
-        Raises:
-            ConfigError: The path or the body cannot be sent.
-            ServiceError: The service answered 300 or more.
-            TransportError: No whole answer came.
-        """
-        return Raw(self._context).request(method, path, json=json, replay=replay, parse=parse, **options)

@@ -57,6 +57,7 @@ class Generation0Dialect(OpenAIDialect):
 
     generation: ClassVar[str] = "0.x"
     enforces_schema: ClassVar[bool] = False
+    guards_unload: ClassVar[bool] = False
 
     def status(self, options: Options) -> Operation[Reply, ServiceStatus]:
         """Ask the service how it is and where its models lie; its process it does not tell."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from msgspec.structs import replace
 
 from foundry_rest.dialects.catalog_file import read_snapshot
@@ -14,6 +16,8 @@ from foundry_rest.transport.call import Call, Options, Replay, Reply
 
 class ModelRoutesDialect(OpenAIDialect):
     """Speak to the service of a host process; subclasses spell a name in a path and read the answers."""
+
+    guards_unload: ClassVar[bool] = False
 
     def loaded_models(self, options: Options) -> Operation[Reply, list[str]]:
         """List the ids of the models in memory; 2.x waits while one is being loaded."""

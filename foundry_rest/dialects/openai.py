@@ -16,9 +16,12 @@ from foundry_rest.errors.parsing import UNDECODABLE, error_in
 from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, ModelInfo, ServiceStatus, Usage
 from foundry_rest.schema.embeddings import EmbeddingReply, EmbeddingRequest
 from foundry_rest.schema.request import Message
-from foundry_rest.transport.call import Call, Options, Reply
-from foundry_rest.transport.json_codec import decode_json, unreadable
+from foundry_rest.transport.call import Call, Options, Replay, Reply
+from foundry_rest.transport.json_codec import decode_json, encode_json, unreadable
 
+_CHAT = "/v1/chat/completions"
+#: Parameters that some generation wants spelt in its own way.
+_RESPELT = frozenset(("response_format", "max_completion_tokens"))
 _CHUNK = msgspec.json.Decoder(ChatChunk)
 #: Members of a message's part that hold more than text, as OpenAI spells them.
 _MEDIA = ("image_url", "input_audio", "file")
@@ -62,7 +65,7 @@ class OpenAIDialect(ResponsesDialect):
         return Operation(call, partial(parse_embeddings, count=len(request.texts)))
 
     def chat_fields(self, request: ChatRequest) -> dict[str, object]:
-        """Return the parameters as this service wants them spelt."""
+        """Return the parameters as this service wants them spelt; asked when one of ``_RESPELT`` is given."""
         return request.params
 
     def _chat_call(self, request: ChatRequest, options: Options, label: str, *, stream: bool) -> Call:
@@ -72,10 +75,12 @@ class OpenAIDialect(ResponsesDialect):
                 "A picture goes as a data: URL into client.responses.create(), a sound file to client.audio.",
             )
         body: dict[str, object] = {"model": request.id, "messages": request.messages}
-        body |= self.chat_fields(request)
+        body |= request.params if _RESPELT.isdisjoint(request.params) else self.chat_fields(request)
         if stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
-        return self.build_call("POST", "/v1/chat/completions", label, options, body, request.model)
+        # Written out, not by build_call: this is the call that everybody makes.
+        content = encode_json(body)
+        return Call("POST", _CHAT, content, Replay.ALWAYS, options, label, request.model, self.header_limit)
 
 
 def parse_chunk(event: bytes) -> ChatChunk:

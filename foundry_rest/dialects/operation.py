@@ -58,7 +58,7 @@ class Dialect:
             and its refusal does not tell why.
         enforces_schema: ``response_format`` steers what the model writes; else it is ignored in silence.
         checks_tasks: A chat model on the embeddings route is refused; else it kills the service.
-        guards_unload: A model on which an answer runs is not unloaded; else that kills the service.
+        guards_unload: A model on which an answer runs is not unloaded; else that may kill the service.
         keeps_conversations: An unknown ``previous_response_id`` is refused; else it is ignored in silence.
         reads_media: Pictures and sound in a chat may reach the model; else they are dropped in silence.
     """
@@ -70,7 +70,7 @@ class Dialect:
     loads_by_alias: ClassVar[bool] = False
     enforces_schema: ClassVar[bool] = True
     checks_tasks: ClassVar[bool] = True
-    guards_unload: ClassVar[bool] = False
+    guards_unload: ClassVar[bool] = True
     keeps_conversations: ClassVar[bool] = True
     reads_media: ClassVar[bool] = True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -36,6 +37,19 @@ _ELSEWHERE = (
 )
 
 
+class TranscriptionArguments(CallOptions, total=False):
+    """The keyword arguments of a transcription: what is asked, and the options of the call."""
+
+    #: Alias or id of a speech model; the client's default when not given.
+    model: str | None
+    #: What is spoken, such as ``"en"``; 2.2.1 takes a language it does not know for English.
+    language: str | None
+    #: 0 to 1.
+    temperature: float | None
+    #: What came before, or a hint of names and style; 2.2.1 takes it and ignores it.
+    prompt: str | None
+
+
 class Audio:
     """The audio endpoint: what is said in files of the service's machine."""
 
@@ -45,12 +59,7 @@ class Audio:
     def transcribe(
         self,
         path: str | os.PathLike[str],
-        *,
-        model: str | None = None,
-        language: str | None = None,
-        temperature: float | None = None,
-        prompt: str | None = None,
-        **options: Unpack[CallOptions],
+        **given: Unpack[TranscriptionArguments],
     ) -> Transcription:
         """Return what is said in an audio file.
 
@@ -59,11 +68,8 @@ class Audio:
 
         Args:
             path: The file; ``~`` is the home directory.
-            model: Alias or id of a speech model; the client's default when not given.
-            language: What is spoken, such as ``"en"``; 2.2.1 takes a language it does not know for English.
-            temperature: 0 to 1.
-            prompt: What came before, or a hint of names and style; 2.2.1 takes it and ignores it.
-            options: Options of the call, see ``CallOptions``.
+            given: ``model``, ``language``, ``temperature``, ``prompt`` and the options of the call, see
+                ``TranscriptionArguments``.
 
         Raises:
             ConfigError: The file cannot be read here, the service is on another machine, the model is not
@@ -76,8 +82,8 @@ class Audio:
             Cancelled: It was ended from another thread.
         """
         started = clock.monotonic()
-        checked = self._context.options(**options)
-        request = self._request(path, model, language, temperature, prompt)
+        checked, params = self._context.split(given)
+        request = self._request(path, params)
         self._check_place(checked)
         if self._context.dialect_for(checked).completes_by_stream:
             return self._open(request, checked, started, _WHOLE).gather()
@@ -92,38 +98,24 @@ class Audio:
     def transcribe_stream(
         self,
         path: str | os.PathLike[str],
-        *,
-        model: str | None = None,
-        language: str | None = None,
-        temperature: float | None = None,
-        prompt: str | None = None,
-        **options: Unpack[CallOptions],
+        **given: Unpack[TranscriptionArguments],
     ) -> TranscriptionStream:
         """Return what is said in an audio file as an open stream of pieces; its first event has come.
 
         Args and errors are those of ``transcribe``.
         """
         started = clock.monotonic()
-        checked = self._context.options(**options)
-        request = self._request(path, model, language, temperature, prompt)
+        checked, params = self._context.split(given)
+        request = self._request(path, params)
         self._check_place(checked)
         return self._open(request, checked, started, "audio.transcribe_stream")
 
-    def _request(
-        self,
-        path: str | os.PathLike[str],
-        model: str | None,
-        language: str | None,
-        temperature: float | None,
-        prompt: str | None,
-    ) -> TranscriptionRequest:
-        return build_transcription_request(
-            audio_file(path),
-            model=self._context.config.model if model is None else model,
-            language=language,
-            temperature=temperature,
-            prompt=prompt,
-        )
+    def _request(self, path: str | os.PathLike[str], params: Mapping[str, object]) -> TranscriptionRequest:
+        unknown = params.keys() - TranscriptionArguments.__annotations__
+        if unknown:
+            raise TypeError(f"a transcription takes no argument {', '.join(sorted(unknown))}")
+        named = {"model": self._context.config.model} | {k: v for k, v in params.items() if v is not None}
+        return build_transcription_request(audio_file(path), **named)  # type: ignore[arg-type]
 
     def _check_place(self, options: Options) -> None:
         """Refuse a service on another machine: it would open its own file of that name, or none."""

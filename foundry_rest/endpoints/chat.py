@@ -56,11 +56,10 @@ class Chat:
         self,
         messages: Conversation | UnsetType = UNSET,
         *,
+        parse: Callable[[Reply], T],
         prompt: Conversation | UnsetType = UNSET,
         model: str | None = None,
         system: str | None = None,
-        parse: Callable[[Reply], T],
-        response_model: None = None,
         **given: Unpack[ChatArguments],
     ) -> T: ...
 
@@ -69,11 +68,11 @@ class Chat:
         self,
         messages: Conversation | UnsetType = UNSET,
         *,
+        response_model: type[T],
+        max_reasks: int = MAX_REASKS,
         prompt: Conversation | UnsetType = UNSET,
         model: str | None = None,
         system: str | None = None,
-        response_model: type[T],
-        max_reasks: int = MAX_REASKS,
         **given: Unpack[ChatArguments],
     ) -> T: ...
 

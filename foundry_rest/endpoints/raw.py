@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_NOT_IN_PATH = re.compile(r"[^!-~]|[#\\]")
+
 
 class Raw:
-    """The endpoint for requests of the caller's own making."""
+    """Requests of the caller's own making, for what has a context."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    _context: Context
 
     @overload
     def request(
@@ -96,6 +98,11 @@ def build_raw_call(method: str, path: str, json: object, replay: Replay, options
     """
     if not isinstance(method, str) or not (method.isascii() and method.isalpha()):
         raise ConfigError(f"method must be an HTTP verb such as 'GET', not {method!r}")
+    if not isinstance(path, str) or not path.startswith("/") or _NOT_IN_PATH.search(path):
+        raise ConfigError(
+            f"path must start with / and hold printable ASCII without spaces, # or \\, not {path!r}",
+            call="request",
+        )
     check_json(json, "json")
     return Call(method.upper(), path, None if json is None else encode_json(json), replay, options)
 

@@ -100,6 +100,8 @@ _STATUS_OF_TYPE = {"invalid_request_error": 400, "server_error": 500}
 _SOURCE_PLACE = (
     r"(?<![\w./])[\w./]+\.(?:cc|cpp|h|hpp|cs):\d+\s+(?:[\w:<>,*&~{} ]*::~?\w+\([^()]*\)(?:\s*const)?\s*)?"
 )
+#: In every body or event that carries an error, in either case; what lacks it need not be read.
+ERROR_MARK = b'rror"'
 #: Longest message looked at.
 _READ = 4096
 #: Longest message shown; the whole body stays in ``error.body``.
@@ -140,7 +142,7 @@ def error_in(payload: bytes) -> ServiceError | None:
 
     ``"error": null`` beside a success is normal on 0.x and means nothing.
     """
-    if b'rror"' not in payload:  # in either case; one look at what may be megabytes
+    if ERROR_MARK not in payload:  # one look at what may be megabytes
         return None
     try:
         decoded = msgspec.json.decode(payload)
@@ -225,7 +227,7 @@ def _from_json(decoded: object) -> _Said:
         return _Said(inner)
     if isinstance(inner, dict):
         fields = _lower(inner)
-    words = [_words(fields.get(key)) for key in ("message", "errormessage", "title", "detail")]
+    words = map(_words, map(fields.get, ("message", "errormessage", "title", "detail")))
     code, kind = fields.get("code"), fields.get("type")
     return _Said(
         ": ".join(filter(None, words)),
@@ -235,15 +237,18 @@ def _from_json(decoded: object) -> _Said:
 
 
 def _lower(decoded: object) -> dict[str, object]:
-    return {key.lower(): value for key, value in decoded.items()} if isinstance(decoded, dict) else {}
+    return (
+        dict(zip(map(str.lower, decoded), decoded.values(), strict=True)) if isinstance(decoded, dict) else {}
+    )
 
 
 def _words(value: object) -> str:
     """Return a text as it is; of FastAPI's list only what went wrong, since it quotes the request too."""
     if isinstance(value, str):
         return value
-    items = value if isinstance(value, list) else []
-    return "; ".join(str(item["msg"]) for item in items if isinstance(item, dict) and "msg" in item)
+    if not isinstance(value, list):
+        return ""
+    return "; ".join(str(item["msg"]) for item in value if isinstance(item, dict) and "msg" in item)
 
 
 def _plain(body: bytes) -> str:

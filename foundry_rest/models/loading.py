@@ -70,10 +70,8 @@ class Loading:
         A model that is not in memory is loaded on the way, if that may be done unasked. So the first request
         by an alias is no failure, and costs at most five requests, three when the model is loaded already.
         """
-        target = self._context.target(options)
-        if ":" in name or target.names.get(name) is not None:
-            return
-        if not self._context.dialect_for(options).asks_by_id:
+        self._context.dialect_for(options)
+        if not self._context.target(options).must_prepare(name):
             return
         info = None
         with suppress(ModelNotFound):  # the service itself has the last word on a name that it does not list

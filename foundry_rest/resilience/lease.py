@@ -13,14 +13,20 @@ from foundry_rest.transport.call import OpenReply
 
 
 class Lease:
-    """What one attempt holds: a slot, a share in a model, and the breaker's ticket once it is admitted."""
+    """What one attempt holds: a slot, a share in a model, and the breaker's ticket once it is admitted.
 
-    __slots__ = ("_breaker", "_lock", "_slot", "_ticket")
+    Attributes:
+        breaker: The circuit that admitted it, or ``None``.
+        ticket: The circuit's ticket.
+    """
+
+    __slots__ = ("_has_told", "_lock", "_slot", "breaker", "ticket")
 
     def __init__(self, slot: Slot | None, lock: SharedLock | None) -> None:
         self._slot, self._lock = slot, lock
-        self._breaker: Breaker | None = None
-        self._ticket: Ticket | None = None
+        self.breaker: Breaker | None = None
+        self.ticket: Ticket | None = None
+        self._has_told = False
 
     def admit(self, breaker: Breaker) -> None:
         """Take the breaker's ticket.
@@ -28,23 +34,25 @@ class Lease:
         Raises:
             CircuitOpen: The service is left alone.
         """
-        self._ticket = breaker.admit()
-        self._breaker = breaker
-
-    @property
-    def is_probe(self) -> bool:
-        """Tell whether the attempt probes a half-open circuit."""
-        return self._ticket is not None and self._ticket.probe > 0
+        self.ticket = breaker.admit()
+        self.breaker = breaker
 
     def report(self, outcome: Outcome, error: FoundryError | None = None) -> None:
-        """Tell the breaker how the answer ended."""
-        if self._breaker is not None and self._ticket is not None:
-            self._breaker.report(self._ticket, outcome, error)
+        """Tell the breaker how the attempt or its answer ended."""
+        if self.breaker is not None and self.ticket is not None:
+            self.breaker.report(self.ticket, outcome, error)
+
+    def begin(self) -> None:
+        """Tell the breaker that an answer has begun, if this was a probe: the circuit must not wait."""
+        if self.ticket is not None and self.ticket.probe:
+            self._has_told = True
+            self.report(Outcome.SUCCESS)
 
     def succeed(self) -> None:
-        """Tell the breaker that the answer came whole; a probe has told it already."""
-        if not self.is_probe:
-            self.report(Outcome.SUCCESS)
+        """Tell the breaker that the answer came whole, unless ``begin`` did; give slot and share back."""
+        if self.breaker is not None and self.ticket is not None and not self._has_told:
+            self.breaker.report(self.ticket, Outcome.SUCCESS)
+        self.release()
 
     def release(self) -> None:
         """Give slot and share back; the first call counts."""
@@ -96,8 +104,9 @@ class LeasedReply:
     def finish(self) -> None:
         """Release connection and slot after the last event."""
         self._opened.finish()
-        self._lease.release()
-        if not self._has_failed:
+        if self._has_failed:
+            self._lease.release()
+        else:
             self._lease.succeed()
 
     def close(self) -> None:

@@ -21,6 +21,9 @@ class RetryBudget:
         most: Tokens in a full bucket; it begins full.
         by_call: Tokens that each first attempt brings.
         by_second: Tokens that each second brings.
+
+    Attributes:
+        full: Whether the bucket is full, the usual case: then a call has nothing to bring.
     """
 
     def __init__(
@@ -28,15 +31,16 @@ class RetryBudget:
     ) -> None:
         self._most, self._by_call, self._by_second = most, by_call, by_second
         self._tokens = most
+        self.full = True
         self._at = clock.monotonic()
         self.renew()
         renew_after_fork(self)
 
     def earn(self) -> None:
-        """Count one call; a full bucket, the usual case, costs no lock."""
-        if self._tokens < self._most:
-            with self._lock:
-                self._tokens = min(self._most, self._tokens + self._by_call)
+        """Count one call."""
+        with self._lock:
+            self._tokens = min(self._most, self._tokens + self._by_call)
+            self.full = self._tokens >= self._most
 
     def spend(self) -> bool:
         """Take a token for one retry; False when there is none."""
@@ -47,6 +51,7 @@ class RetryBudget:
             if self._tokens < 1.0:
                 return False
             self._tokens -= 1.0
+            self.full = False
             return True
 
     def renew(self) -> None:

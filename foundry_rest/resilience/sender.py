@@ -1,14 +1,40 @@
-"""ResilientSender: a call is sent until it succeeds, cannot succeed, or its time is over.
+"""ResilientSender: the one loop and the one sleep.
+
+One logical call is some attempts. Each attempt takes a target and a slot, asks the target's breaker, has the
+call built for the target, and only then begins its own time-outs. After each failure, in this order: a
+recovery from exactly this failure, once per call and free of charge; else the retry policy, which grants a
+wait or gives up, and the budget, which all calls of a client share. The error that leaves tells every
+attempt.
 
 Nothing is repeated after a stream has opened: from there on the caller has seen tokens, and the break is
-the stream's to report. The stream keeps its slot until it ends.
+the stream's to report. The stream keeps its slot until it ends. A request whose connection died twice
+without an answer is given up whatever else would allow it: it may be the one that kills the service.
 """
 
 from __future__ import annotations
 
-from foundry_rest.resilience.execution import Execution, Terms
-from foundry_rest.resilience.lease import LeasedReply
-from foundry_rest.transport.call import OpenReply, Reply, Request, Transport
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from foundry_rest import clock
+from foundry_rest.errors import Attempt, Cancelled, FoundryError, ServiceUnreachable, TransportError
+from foundry_rest.events import ERROR, OK, AttemptFailed, CallFinished, CureStarted
+from foundry_rest.resilience.breaker.policy import Outcome
+from foundry_rest.resilience.failures import is_answer, outcome_of
+from foundry_rest.resilience.lease import Lease, LeasedReply
+from foundry_rest.resilience.terms import GuardedTarget, Recovery, Terms
+from foundry_rest.transport.call import Call, OpenReply, Replay, Reply, Request, Target, Transport
+from foundry_rest.transport.cancellation import sleep
+
+R = TypeVar("R")
+
+#: Connections of one call that may die without an answer.
+_DEATHS = 2
+#: The recovery that needs nothing but a new connection.
+_RECONNECT = "reconnect"
 
 
 class ResilientSender:
@@ -28,7 +54,6 @@ class ResilientSender:
         execution = Execution(self.terms, request)
         reply, lease = execution.run(self._inner.send)
         lease.succeed()
-        lease.release()
         execution.finish(reply.url)
         return reply
 
@@ -36,9 +61,203 @@ class ResilientSender:
         """Return an open stream whose first event has come, or raise as ``send`` does."""
         execution = Execution(self.terms, request)
         opened, lease = execution.run(self._inner.open)
+        lease.begin()
         return LeasedReply(opened, lease, execution.call_id, execution.attempt)
 
     def close(self) -> None:
         """End every wait, and close the sender below."""
         self.terms.bounds.closing.cancel()
         self._inner.close()
+
+
+_NOTHING = Lease(None, None)
+
+
+class Execution:
+    """One logical call: what was tried so far and what comes next.
+
+    Attributes:
+        call_id: The call's id in events.
+    """
+
+    def __init__(self, terms: Terms, request: Request) -> None:
+        self.call_id = os.urandom(8).hex()
+        self._terms = terms
+        self._request = request
+        self._options = options = request.options
+        self._call: Call | None = None
+        policy = terms.policy
+        self._policy = policy if options.retries is None else replace(policy, retries=options.retries)
+        closing, own = terms.bounds.closing, options.cancel
+        self._tokens = (closing,) if own is None else (closing, own)
+        self._started = clock.monotonic()
+        self._failures: list[Attempt] = []
+        self._recovered: set[str] = set()
+        self._deaths = 0
+        self._has_counted = False
+
+    @property
+    def attempt(self) -> int:
+        """Return the number of the attempt under way, from 1."""
+        return len(self._failures) + 1
+
+    def run(self, attempt: Callable[[Call, Target], R]) -> tuple[R, Lease]:
+        """Return the first answer that ``attempt`` gives, with what it holds."""
+        terms, options = self._terms, self._options
+        if not terms.bounds.budget.full:
+            terms.bounds.budget.earn()
+        while True:
+            began, lease, target = clock.monotonic(), _NOTHING, None
+            try:
+                target = terms.targets.current or terms.targets.take(options)
+                lease = self._acquire(target)
+                if target.breaker is not None:
+                    lease.admit(target.breaker)
+                self._call = call = self._request.call_for(target)
+                return attempt(call, target), lease
+            except FoundryError as error:
+                final = self._after(error, began, lease, target)
+            except BaseException:  # Ctrl-C tells nothing, but gives a probe back
+                lease.report(Outcome.NEUTRAL)
+                lease.release()
+                raise
+            if final is not None:
+                try:
+                    raise final
+                finally:  # an error that its own frame holds would keep its socket open
+                    final = None
+
+    def finish(self, url: str, error: FoundryError | None = None) -> None:
+        """Tell that the call ended."""
+        call, tried = self._call, len(self._failures) + (error is None)
+        label, model = (call.label, call.model) if call is not None else self._names(error)
+        elapsed = clock.monotonic() - self._started
+        outcome = OK if error is None else ERROR
+        self._terms.emit(CallFinished(url, self.call_id, label, model, tried, outcome, elapsed, error))
+
+    # ---------------------------------------------------------------- one attempt
+
+    def _acquire(self, target: GuardedTarget) -> Lease:
+        """Wait for the model first, then for a slot: one who unloads the model needs a slot for it."""
+        bounds, until = self._terms.bounds, self._options.until
+        model = "" if target.guards_unload else self._request.runs_on
+        lock = bounds.locks.shared(model, until, self._tokens) if model else None
+        try:
+            return Lease(None if bounds.slots is None else bounds.slots.acquire(until, self._tokens), lock)
+        except BaseException:
+            Lease(None, lock).release()
+            raise
+
+    def _explained(self, error: FoundryError, target: GuardedTarget | None) -> FoundryError:
+        """Return the cause of a failure, which a stream that 1.x cut does not tell by itself."""
+        if self._call is None or self._call.plain is None or target is None:
+            return error
+        try:
+            return self._terms.explain(self._call, target, error)
+        except FoundryError as ended:
+            return ended
+
+    def _judge(self, error: FoundryError) -> Outcome:
+        """Return what a failure tells; answers with a status count once per call, however often asked."""
+        outcome = outcome_of(error)
+        if outcome is Outcome.FAILURE and is_answer(error):
+            if self._has_counted:
+                return Outcome.NEUTRAL
+            self._has_counted = True
+        return outcome
+
+    # ---------------------------------------------------------------- after a failure
+
+    def _after(
+        self, error: FoundryError, began: float, lease: Lease, target: GuardedTarget | None
+    ) -> FoundryError | None:
+        """Recover or wait, whichever fits the failure; return the final error when neither does."""
+        error = self._explained(error, target)
+        if lease.breaker is not None and lease.ticket is not None:
+            lease.breaker.report(lease.ticket, self._judge(error), error)
+        lease.release()
+        failed = 1 + sum(not earlier.cure for earlier in self._failures)
+        at, elapsed = began - self._started, clock.monotonic() - began
+        tried = Attempt(self.attempt, at, elapsed, type(error).__name__, error.message)
+        self._failures.append(tried)
+        self._deaths += isinstance(error, ServiceUnreachable) and error.sent
+        cure = self._recover(error) if self._deaths < _DEATHS else ""
+        wait = 0.0 if cure else self._wait(error, failed)
+        self._failures[-1] = replace(tried, cure=cure, wait=wait or 0.0)
+        self._tell(error, wait)
+        if wait is None:
+            return self._final(error)
+        if wait:
+            self._pause(wait)
+        return None
+
+    def _recover(self, error: FoundryError) -> str:
+        """Return the name of the recovery that worked, ``""`` for none."""
+        if not self._may_repeat(error):
+            return ""
+        may_reconnect = self._policy.retries > 0 and _RECONNECT not in self._recovered
+        if isinstance(error, ServiceUnreachable) and error.stale and may_reconnect:
+            self._recovered.add(_RECONNECT)
+            return _RECONNECT
+        name, recovery = self._terms.recoveries.get(type(error), ("", None))
+        if recovery is None or name in self._recovered or not self._apply(name, recovery, error):
+            return ""
+        self._recovered.add(name)  # one that was no help may be later: a killed process takes a moment to die
+        return name
+
+    @property
+    def _replay(self) -> Replay:
+        """Return when the call may be sent again; one that was never built was never sent."""
+        return Replay.ALWAYS if self._call is None else self._call.replay
+
+    def _may_repeat(self, error: FoundryError) -> bool:
+        """Tell whether repeating is harmless: nothing can have begun, or asking twice is."""
+        may_have_begun = isinstance(error, TransportError) and error.sent
+        return self._replay is Replay.ALWAYS or not may_have_begun
+
+    def _apply(self, name: str, recovery: Recovery, error: FoundryError) -> bool:
+        label, model = self._names(error)
+        event = CureStarted(error.url, self.call_id, label, model, len(self._failures), name, error)
+        self._terms.emit(event)
+        try:
+            return recovery(self._request, error)
+        except FoundryError as why_not:
+            self._tell(error, None)
+            raise self._final(why_not) from error
+
+    def _wait(self, error: FoundryError, failed: int) -> float | None:
+        if self._deaths >= _DEATHS:
+            return None
+        terms, left = self._terms, self._options.until - clock.monotonic()
+        wait = self._policy.wait_before_next(error, self._replay, failed, left, terms.jitter)
+        return wait if wait is not None and terms.bounds.budget.spend() else None
+
+    def _pause(self, seconds: float) -> None:
+        """Wait before the next try, unless the call is ended from elsewhere."""
+        try:
+            sleep(seconds, self._tokens, "to try again")
+        except Cancelled as error:
+            raise self._final(error) from None
+
+    def _tell(self, error: FoundryError, wait: float | None) -> None:
+        label, model = self._names(error)
+        tried = self._failures[-1]
+        self._terms.emit(
+            AttemptFailed(
+                error.url, self.call_id, label, model, tried.number, error, tried.elapsed, wait, tried.cure
+            )
+        )
+
+    def _final(self, error: FoundryError) -> FoundryError:
+        """Return ``error`` with everything that was tried in it."""
+        error.attempts = tuple(self._failures)
+        label, model = self._names(error)
+        error.call, error.model = label, error.model or model
+        self.finish(error.url, error)
+        return error
+
+    def _names(self, error: FoundryError | None) -> tuple[str, str]:
+        """Return label and model of the call; before it was built, what failed has a name of its own."""
+        if self._call is None:
+            return (error.call if error is not None else ""), self._request.runs_on
+        return self._call.label, self._call.model

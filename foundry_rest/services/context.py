@@ -17,9 +17,8 @@ from foundry_rest.errors import FoundryError, InvalidReply, ServiceError
 from foundry_rest.events import ERROR, CallFinished, Event
 from foundry_rest.resilience.model_locks import ModelLocks
 from foundry_rest.schema import DownloadStep
-from foundry_rest.services.learned_names import LearnedNames
 from foundry_rest.services.pool import TargetPool
-from foundry_rest.services.target import Target
+from foundry_rest.services.target import LearnedNames, Target
 from foundry_rest.stream.answer import AnswerStream
 from foundry_rest.transport.call import Call, CallOptions, Options, Reply, Sender
 from foundry_rest.transport.cancellation import CancelToken
@@ -70,7 +69,8 @@ class TargetedRequest(Generic[A, T]):
         """Return the call for a target; the same one while nothing new was learnt."""
         if target.dialect is UNKNOWN and self._recognise is not None:
             self._recognise(target, self.options)
-        self.asked_as = target.names.id_of(self.runs_on)
+        info = target.names.get(self.runs_on)
+        self.asked_as = self.runs_on if info is None else info.id
         learnt = (target, target.dialect, self.asked_as)
         if learnt != self._built_for:
             self.operation, self._built_for = self._build(target), learnt
@@ -195,7 +195,7 @@ class Context(msgspec.Struct):
 
     def dialect_for(self, options: Options, *, probe: bool = False) -> Dialect:
         """Return the dialect of the target; at first use the service is asked."""
-        target = self.targets.take(options)
+        target = self.targets.current or self.targets.take(options)
         if target.dialect is not UNKNOWN:
             return target.dialect
         found = detect((self.probe if probe else self.sender).send, options)
@@ -222,7 +222,9 @@ class Context(msgspec.Struct):
     ) -> TargetedRequest[A, T]:
         request = TargetedRequest(build, options, model, self._recognise if recognise else None)
         if model and self.prepare is not None:
-            self._prepare(request, model, options)
+            target = self.targets.current
+            if target is None or target.must_prepare(model):
+                self._prepare(request, model, options)
         return request
 
     def _recognise(self, target: Target, options: Options) -> None:

@@ -41,6 +41,9 @@ class TargetPool:
         breakers: The circuits of all addresses, or ``None``.
         emit: Told of every move.
         closing: Ends a look that is under way.
+
+    Attributes:
+        current: The target that is known; ``None`` before the first look, and after a loss.
     """
 
     def __init__(
@@ -59,12 +62,7 @@ class TargetPool:
         self._looks = SingleFlight(closing)
         self._lost: deque[Target] = deque(maxlen=1)
         self._last = ""
-        self._target = None if named is None else self._make(base_url(named))
-
-    @property
-    def current(self) -> Target | None:
-        """Return the target that is known; ``None`` before the first look, and after a loss."""
-        return self._target
+        self.current: Target | None = None if named is None else self._make(base_url(named))
 
     def take(self, options: Options | None = None) -> Target:
         """Return the target to ask; a look for it keeps to the bounds of ``options``.
@@ -74,7 +72,7 @@ class TargetPool:
             ServiceNotFound: None was given and none was discovered.
             ServiceUnreachable: It was there before and is gone.
         """
-        target = self._target
+        target = self.current
         return self._look(options or Options()) if target is None else target
 
     def has_moved(self, url: str, options: Options | None = None) -> bool:
@@ -85,9 +83,9 @@ class TargetPool:
         """
         if self._stays or not url:
             return False
-        target = self._target
+        target = self.current
         if target is not None and target.url == url:
-            self._last, self._target = url, None
+            self._last, self.current = url, None
             self._lost.append(target)
         try:
             return self.take(options).url != url
@@ -98,11 +96,11 @@ class TargetPool:
 
     def note_pid(self, pid: int | None) -> None:
         """Note which process answers; another one than before has loaded nothing and failed nothing."""
-        target = self._target
+        target = self.current
         if target is None or not pid:
             return
         if target.pid not in (None, pid):
-            self._target = target = self._make(target.url)
+            self.current = target = self._make(target.url)
             self._reset(target.url)
         target.pid = pid
 
@@ -122,13 +120,13 @@ class TargetPool:
 
         A look that ends with its own call's time tells the others nothing: the next one looks.
         """
-        if self._target is not None:  # somebody was faster
-            return self._target
+        if self.current is not None:  # somebody was faster
+            return self.current
         try:
             url, dialect = self._find(options)
         except ServiceNotFound as error:
             return error
-        self._target = target = self._back_at(url) or self._make(url, dialect)
+        self.current = target = self._back_at(url) or self._make(url, dialect)
         return target
 
     def _back_at(self, url: str) -> Target | None:

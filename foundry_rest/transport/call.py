@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, TypedDict, TypeVar
 
 import msgspec
 
 from foundry_rest.config import Timeouts
-from foundry_rest.errors import ConfigError, FoundryError
+from foundry_rest.errors import FoundryError
 from foundry_rest.transport.cancellation import CancelToken
 from foundry_rest.transport.json_codec import decode_json
 
@@ -19,7 +18,6 @@ T = TypeVar("T")
 #: Signs one request, as ``requests.auth.AuthBase`` does: gets and returns a PreparedRequest.
 Auth = Callable[..., object]
 
-_NOT_IN_PATH = re.compile(r"[^!-~]|[#\\]")
 #: 2.x resets a connection whose request headers exceed 4,096 bytes, without a reply (measured on 2.2.1:
 #: 4,000 passed, 5,000 not).
 NATIVE_HEADER_LIMIT = 4000
@@ -130,13 +128,6 @@ class Call(msgspec.Struct, frozen=True):
     cacheable: bool = False
     plain: bytes | None = None
     lines: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.path.startswith("/") or _NOT_IN_PATH.search(self.path):
-            raise ConfigError(
-                f"path must start with / and hold printable ASCII without spaces, # or \\, not {self.path!r}",
-                call=self.label,
-            )
 
     @property
     def runs_on(self) -> str:

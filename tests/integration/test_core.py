@@ -280,7 +280,7 @@ def test_routes_that_are_not_there(client, method, path, cls):
 
 def test_what_1x_lacks(client):
     """What would be ignored in silence is refused before anything is sent."""
-    with pytest.raises(UnsupportedByService, match="1.x service has no"):
+    with pytest.raises(UnsupportedByService, match=r"1\.x service has no"):
         client.models.download(ALIAS)
     with pytest.raises(UnsupportedByService, match="time to live"):
         client.models.load(f"{NAME}:1", ttl=60)

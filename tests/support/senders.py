@@ -5,10 +5,10 @@ from __future__ import annotations
 from foundry_rest.errors import ServiceUnreachable
 from foundry_rest.resilience.breaker.breaker import Outcome, Ticket
 from foundry_rest.resilience.concurrency import Slots
-from foundry_rest.resilience.execution import AnyTarget, Bounds, Terms
 from foundry_rest.resilience.retry import RetryPolicy
 from foundry_rest.resilience.retry_budget import RetryBudget
 from foundry_rest.resilience.sender import ResilientSender
+from foundry_rest.resilience.terms import AnyTarget, Bounds, OneTarget, Terms
 from foundry_rest.testing import FakeSender
 from foundry_rest.transport.call import Call, Replay, Reply
 from foundry_rest.transport.cancellation import CancelToken
@@ -50,11 +50,11 @@ class Bench:
         self.inner = FakeSender(script)
         terms = Terms(
             RetryPolicy(retries=retries),
-            lambda options: AnyTarget("http://h", self.breaker),
+            OneTarget(AnyTarget("http://h", self.breaker)),
             Bounds(budget or RetryBudget(), self.closing, self.slots),
             recoveries or {},
             self.events.append,
-            lambda bound: bound,
+            jitter=lambda bound: bound,
         )
         self.sender = ResilientSender(self.inner, terms)
 

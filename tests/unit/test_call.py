@@ -18,39 +18,6 @@ class Item(msgspec.Struct):
     names: list[str]
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "http://evil.example/status",
-        "status",
-        "",
-        "/a b",
-        "/a\nHost: evil",
-        "/a\r",
-        "/a\tb",
-        "/a#b",
-        "/a\\b",
-        "/modèle",
-        "/a\x00",
-        "/a\x7f",
-    ],
-)
-def test_a_path_that_cannot_be_sent_as_it_is_is_refused(path):
-    """Absolute addresses, blanks, line ends, fragments and non-ASCII are a ConfigError naming the call."""
-    with pytest.raises(ConfigError, match="path must start with /") as caught:
-        Call("GET", path, label="raw")
-
-    assert caught.value.call == "raw"
-
-
-@pytest.mark.parametrize(
-    "path", ["/", "/status", "/models/load/phi-4-mini:1", "/v1/responses?limit=5&a=%C3%A9"]
-)
-def test_a_plain_path_is_taken(path):
-    """Colons and queries pass: 2.x wants its ids raw."""
-    assert Call("GET", path).path == path
-
-
 def test_a_call_is_a_frozen_value():
     """What travels cannot change on its way; by default it is not repeated once it may have begun."""
     call = Call("GET", "/status")

@@ -6,7 +6,7 @@ import pytest
 
 from foundry_rest.models.names import best_match, loaded_as, near_names
 from foundry_rest.schema import ModelInfo
-from foundry_rest.services.learned_names import LearnedNames
+from foundry_rest.services.target import LearnedNames
 
 
 def model(id: str, alias: str = "phi-4", device: str = "CPU", *, cached: bool | None = None) -> ModelInfo:

@@ -79,3 +79,42 @@ def test_any_routes_mistakes(server, client, method, path, body, words):
         client.request(method, path, json=body)
 
     assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "http://evil.example/status",
+        "status",
+        "",
+        "/a b",
+        "/a\nHost: evil",
+        "/a\r",
+        "/a\tb",
+        "/a#b",
+        "/a\\b",
+        "/modèle",
+        "/a\x00",
+        "/a\x7f",
+        None,
+    ],
+)
+def test_a_path_that_cannot_be_sent_as_it_is_is_refused(server, client, path):
+    """Absolute addresses, blanks, line ends, fragments and non-ASCII are a ConfigError naming the call."""
+    with pytest.raises(ConfigError, match="path must start with /") as caught:
+        client.request("GET", path)
+
+    assert caught.value.call == "request"
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/status", "/models/load/phi-4-mini:1", "/v1/responses?limit=5&a=%C3%A9"]
+)
+def test_a_plain_path_is_taken(server, client, path):
+    """Colons and queries pass as they are: 2.x wants its ids raw."""
+    server.otherwise(json_answer({}))
+    client.request("GET", path)
+    (request,) = server.requests
+
+    assert request.path + (f"?{request.query}" if request.query else "") == path

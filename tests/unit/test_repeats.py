@@ -28,16 +28,7 @@ PACKAGE = Path(__file__).parents[2] / "foundry_rest"
 LENGTH = 10
 
 #: What is left to be mended, by the definitions in which two runs begin. Nothing is added here.
-KNOWN = {
-    ("endpoints/audio.py:Audio.transcribe", "endpoints/audio.py:Audio.transcribe_stream"),
-    ("endpoints/chat.py:Chat.complete", "endpoints/chat.py:Chat.complete"),
-    ("endpoints/chat.py:Chat.complete", "endpoints/chat.py:Chat.stream"),
-    ("endpoints/raw.py:Raw.request", "endpoints/raw.py:Raw.request"),
-    ("endpoints/responses.py:Responses.create", "endpoints/responses.py:Responses.stream"),
-    ("stream/chat.py:ChatStream", "stream/responses.py:ResponseStream"),
-    ("stream/chat.py:ChatStream", "stream/transcription.py:TranscriptionStream"),
-    ("stream/responses.py:ResponseStream", "stream/transcription.py:TranscriptionStream"),
-}
+KNOWN: set[tuple[str, str]] = set()
 
 #: What stands for a token. Only names and keywords are letters.
 BLANKS = {tokenize.NAME: "name", tokenize.STRING: "''", tokenize.NUMBER: "0"}

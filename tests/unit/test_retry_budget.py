@@ -11,22 +11,26 @@ from support.forks import forks, in_child
 from foundry_rest.errors import ServerError
 from foundry_rest.events import CallFinished
 from foundry_rest.observe.stats import StatsObserver
-from foundry_rest.resilience.execution import Bounds, Terms
 from foundry_rest.resilience.retry import RetryPolicy
 from foundry_rest.resilience.retry_budget import RetryBudget
 from foundry_rest.resilience.sender import ResilientSender
+from foundry_rest.resilience.terms import Bounds, Terms
 from foundry_rest.testing import FakeClock, FakeSender
 from foundry_rest.transport.call import Call, Replay
 from foundry_rest.transport.cancellation import CancelToken
 
 
 def test_a_full_bucket_costs_no_lock():
-    """The usual case, a call that succeeds, neither locks nor counts."""
-    budget = RetryBudget(most=2)
-    with budget._lock:
+    """The usual case, a call that succeeds, neither locks nor counts: the bucket says that it is full."""
+    budget = RetryBudget(most=1, by_call=0.5)
+    seen = [budget.full]
+    budget.spend()
+    seen.append(budget.full)
+    for _ in range(2):
         budget.earn()
+        seen.append(budget.full)
 
-    assert budget._tokens == 2
+    assert seen == [True, False, False, True]
 
 
 def test_a_bucket_is_emptied():

@@ -16,9 +16,9 @@ from foundry_rest.errors import (
     TooManyRequests,
 )
 from foundry_rest.events import AttemptFailed, CallFinished, CureStarted
-from foundry_rest.resilience.execution import Terms
 from foundry_rest.resilience.retry import RetryPolicy
 from foundry_rest.resilience.sender import ResilientSender
+from foundry_rest.resilience.terms import Terms
 from foundry_rest.testing import FakeClock, FakeOpenReply, FakeSender
 from foundry_rest.transport.call import Call, Options, Replay, Reply
 

@@ -20,10 +20,10 @@ from foundry_rest.errors import (
     ToolCallFailed,
 )
 from foundry_rest.resilience.breaker.breaker import Breaker, BreakerPolicy
-from foundry_rest.resilience.execution import Terms
 from foundry_rest.resilience.lease import LeasedReply
 from foundry_rest.resilience.retry import RetryPolicy
 from foundry_rest.resilience.sender import ResilientSender
+from foundry_rest.resilience.terms import OneTarget, Terms
 from foundry_rest.stream import ChatStream
 from foundry_rest.testing import (
     DEMO_MODEL,
@@ -197,7 +197,7 @@ def test_a_real_breaker_opens(time):
     """Five failures in a row, over as many calls as it takes; then nothing reaches the wire."""
     inner = FakeSender([REFUSED] * 9)
     breaker = Breaker(BreakerPolicy(), address="http://h")
-    sender = ResilientSender(inner, Terms(RetryPolicy(), lambda options: AnyTarget("http://h", breaker)))
+    sender = ResilientSender(inner, Terms(RetryPolicy(), OneTarget(AnyTarget("http://h", breaker))))
     with pytest.raises(ServiceUnreachable):
         sender.send(CALL)
     with pytest.raises(CircuitOpen) as caught:

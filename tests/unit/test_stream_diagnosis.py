@@ -13,6 +13,7 @@ from foundry_rest.errors import (
     Cancelled,
     ContextLengthExceeded,
     DeadlineExceeded,
+    FoundryError,
     InvalidReply,
     ModelNotLoaded,
     ServerError,
@@ -20,10 +21,11 @@ from foundry_rest.errors import (
     ServiceUnreachable,
     StreamInterrupted,
 )
-from foundry_rest.resilience.execution import AnyTarget
-from foundry_rest.resilience.stream_diagnosis import PATIENCE, DiagnosingTransport
+from foundry_rest.resilience.retry import RetryPolicy
+from foundry_rest.resilience.sender import ResilientSender
+from foundry_rest.resilience.stream_diagnosis import PATIENCE, diagnose
+from foundry_rest.resilience.terms import AnyTarget, Terms
 from foundry_rest.testing import (
-    FakeOpenReply,
     FakeSender,
     FaultServer,
     chat_completion,
@@ -50,28 +52,30 @@ def broken() -> ServiceUnreachable:
     return ServiceUnreachable("broke", begun=True)
 
 
-def opening(*script: object, call: Call = CALL) -> FakeSender:
-    """Open a call on a scripted sender; return the sender and what came of it."""
-    inner = FakeSender(script)
-    with pytest.raises(Exception) as caught:  # noqa: PT011  # which one is each test's matter
-        DiagnosingTransport(inner).open(call, AnyTarget())
-    inner.caught = caught.value
-    return inner
+class Explained:
+    """What came of asking why a call broke, and what was asked."""
+
+    def __init__(self, broken: object, *script: object, call: Call = CALL) -> None:
+        """Ask a scripted service."""
+        inner = FakeSender(script)
+        try:
+            self.error = diagnose(inner)(call, AnyTarget(), broken)
+        except FoundryError as ended:
+            self.error = ended
+        self.asked, self.remaining = inner.calls, inner.remaining
 
 
 @pytest.mark.parametrize("stream_error", [broken(), StreamInterrupted("no event")])
 @pytest.mark.parametrize("why", [ModelNotLoaded("x"), ContextLengthExceeded("x"), ServerError("x")])
 def test_the_refusal_of_the_plain_request_is_the_error(stream_error, why):
     """What the service says about the same request without a stream leaves, caused by the break."""
-    inner = opening(stream_error, why)
-
-    assert inner.caught is why
+    assert Explained(stream_error, why).error is why
     assert why.__cause__ is stream_error
 
 
 def test_the_plain_request():
     """It is the same call without streaming: same bounds, same label, asked once, with less patience."""
-    asked = opening(broken(), ModelNotLoaded("x")).calls[1]
+    asked = Explained(broken(), ModelNotLoaded("x")).asked[0]
 
     assert (asked.body, asked.plain) == (CALL.plain, None)
     assert (asked.label, asked.options.until, asked.path) == (CALL.label, CALL.options.until, CALL.path)
@@ -82,7 +86,7 @@ def test_no_more_patience_than_the_call_has():
     """A caller's own shorter bound holds here, too."""
     call = Call("POST", "/", b"{}", plain=b"{}", options=Options(timeouts=Timeouts(first_token=0.5)))
 
-    assert opening(broken(), ModelNotLoaded("x"), call=call).calls[1].options.timeouts.first_token == 0.5
+    assert Explained(broken(), ModelNotLoaded("x"), call=call).asked[0].options.timeouts.first_token == 0.5
 
 
 @pytest.mark.parametrize(
@@ -98,15 +102,15 @@ def test_no_more_patience_than_the_call_has():
 def test_a_service_that_does_not_tell(outcome):
     """When the plain request succeeds, or fails in another way, the break itself is the error."""
     stream_error = broken()
-    inner = opening(stream_error, outcome)
+    explained = Explained(stream_error, outcome)
 
-    assert inner.caught is stream_error
-    assert inner.remaining == 0
+    assert explained.error is stream_error
+    assert explained.remaining == 0
 
 
 def test_cancelled_meanwhile():
     """The end of the call from elsewhere is not held back by the break."""
-    assert isinstance(opening(broken(), Cancelled("ended")).caught, Cancelled)
+    assert isinstance(Explained(broken(), Cancelled("ended")).error, Cancelled)
 
 
 @pytest.mark.parametrize(
@@ -122,22 +126,10 @@ def test_cancelled_meanwhile():
 )
 def test_nothing_more_is_asked(error, plain):
     """A death before the answer may be this request's doing; other failures tell their cause themselves."""
-    inner = opening(error, call=Call("POST", "/", b"{}", plain=plain))
+    explained = Explained(error, call=Call("POST", "/", b"{}", plain=plain))
 
-    assert inner.caught is error
-    assert len(inner.calls) == 1
-
-
-def test_what_succeeds_goes_through():
-    """Open streams, whole answers and the end are the sender's below."""
-    opened = FakeOpenReply([])
-    inner = FakeSender([opened, WELL])
-    sender = DiagnosingTransport(inner)
-
-    assert sender.open(CALL, AnyTarget()) is opened
-    assert sender.send(CALL, AnyTarget()) is WELL
-    sender.close()
-    assert inner.closed
+    assert explained.error is error
+    assert explained.asked == []
 
 
 HEAD_ONLY = chat_stream("one two")[:1]
@@ -187,8 +179,9 @@ def test_the_error_keeps_itself_out_of_cycles():
     gc.disable()
     try:
         inner = FakeSender([_raise_break, _raise_refusal])
+        terms = Terms(RetryPolicy(retries=0), explain=diagnose(inner))
         with suppress(ModelNotLoaded):
-            DiagnosingTransport(inner).open(CALL, AnyTarget())
+            ResilientSender(inner, terms).open(CALL)
 
         assert gc.collect() == 0
     finally:

@@ -53,13 +53,18 @@ class Body:
         self._until = call.options.until
         self._rest = float("inf")
         self._coded = "content-encoding" in response.headers
-        known = handle.held or _socket_of(response.raw)
+        self._silence, self._phase = call.options.timeouts.first_token, "first_token"
+        is_known = handle.begin_reading(self._silence) or self._find_socket()
         framed = "content-length" in response.headers or "transfer-encoding" in response.headers
-        self._end_is_told = framed or known is None or self.status in _BODILESS
-        if known is not None:
-            handle.take(known)
-        handle.acknowledge_at_once()
-        self.set_silence(call.options.timeouts.first_token, "first_token")
+        self._end_is_told = framed or not is_known or self.status in _BODILESS
+
+    def _find_socket(self) -> bool:
+        """Show the handle the socket of a connection that is not ours; False when there is none."""
+        found = _socket_of(self._raw)
+        if found is not None:
+            self._handle.take(found)
+            self._handle.begin_reading(self._silence)
+        return found is not None
 
     def read(self) -> bytes:
         """Return the next bytes as soon as there are any; ``b""`` at the end.
@@ -75,7 +80,7 @@ class Body:
             piece: bytes = self._raw.read1(PIECE, decode_content=self._coded)
         except (*FOREIGN, AttributeError) as error:
             raise self._failed(error) from error
-        ended = self._handle.failure
+        ended = self._handle.failure if self._handle.ended is not None else None
         if ended is not None:
             self.close()
             raise self.site.mark(ended)
@@ -117,13 +122,12 @@ class Body:
         return b"".join(pieces)
 
     def read_some(self, limit: int) -> bytes:
-        """Return what comes of a body that explains a failure; never raises one, then closes or releases."""
+        """Return what comes of a body that explains a failure; never raises one."""
         content = b""
         self.bound_rest(self._silence)
         with suppress(FoundryError):
             while len(content) < limit and (piece := self.read()):
                 content += piece
-        self.finish()
         return content[:limit]
 
     def set_silence(self, seconds: float, phase: str) -> None:

@@ -21,7 +21,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
-from foundry_rest.transport.session.socket_handle import tell_socket
+from foundry_rest.transport.session.socket_handle import SocketHandle, current_handle
 
 if TYPE_CHECKING:
     from urllib3._base_connection import BaseHTTPConnection
@@ -68,9 +68,10 @@ def _dial(connection: HTTPConnection) -> socket.socket:
             for option in connection.socket_options or ():
                 sock.setsockopt(*option)
             sock.settimeout(connection.timeout)
-            tell_socket(sock)
+            handle = current_handle() or SocketHandle()
+            handle.take(sock)
             sock.connect(address)
-            tell_socket(sock)  # again: what was ended before it was connected could not be shut down
+            handle.take(sock)  # again: what was ended before it was connected could not be shut down
         except OSError as error:
             sock.close()
             refusal = error
@@ -88,7 +89,10 @@ class _Pool(HTTPConnectionPool):
         before = getattr(conn, "sock", None)
         super()._validate_conn(conn)
         sock = getattr(conn, "sock", None)
-        tell_socket(sock, is_reused=sock is not None and sock is before)
+        handle = current_handle()
+        if handle is not None and sock is not None:
+            handle.is_reused = sock is before
+            handle.take(sock)
 
 
 class _SecurePool(_Pool, HTTPSConnectionPool):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from foundry_rest.errors import FoundryError, InvalidReply, StreamInterrupted
-from foundry_rest.errors.parsing import error_in
+from foundry_rest.errors.parsing import ERROR_MARK, error_in
 from foundry_rest.transport.session.body import Body
 
 
@@ -64,7 +64,8 @@ class EventStream:
             if self._at_end:
                 raise self._body.site.mark(StreamInterrupted("the stream ended before its first event"))
             self._read()
-        error = error_in(self._waiting[0])
+        first = self._waiting[0]
+        error = error_in(first) if ERROR_MARK in first else None
         if error is not None:
             self.finish()
             raise self._body.site.mark(error)

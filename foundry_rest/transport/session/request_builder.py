@@ -159,7 +159,8 @@ def _check_size(request: requests.PreparedRequest, call: Call) -> None:
     if call.header_limit is None:
         return
     size = len(call.method) + len(str(request.url)) + 40  # request line and Host
-    size += sum(len(name) + len(value) + 4 for name, value in request.headers.items())
+    for name, value in request.headers.items():
+        size += len(name) + len(value) + 4
     if size > call.header_limit:
         raise ConfigError(
             f"the request headers need {size:,} bytes, a Foundry Local service resets the connection "

@@ -39,24 +39,25 @@ class SocketHandle:
 
     Attributes:
         is_reused: The connection served another request before.
+        ended: Why the attempt was ended from outside, as an error class; ``None`` while it was not.
         due: Monotonic instant of the attempt's deadline; infinity for none, and once it is over.
     """
 
     __slots__ = (
         "__weakref__",
         "_before",
-        "_ended",
         "_socket",
         "_token",
         "_watching",
         "due",
+        "ended",
         "is_reused",
     )
 
     def __init__(self, due: float = float("inf")) -> None:
         self.due = due
         self._socket: weakref.ref[socket.socket] | None = None
-        self._ended: type[FoundryError] | None = None
+        self.ended: type[FoundryError] | None = None
         self._before: SocketHandle | None = None
         self._token: CancelToken | None = None
         self._watching: object = None
@@ -78,17 +79,17 @@ class SocketHandle:
     @property
     def failure(self) -> FoundryError | None:
         """Return why the attempt was ended from outside, as an error; ``None`` when it was not."""
-        return None if self._ended is None else self._ended(_WORDS[self._ended])
+        return None if self.ended is None else self.ended(_WORDS[self.ended])
 
     def take(self, sock: socket.socket) -> None:
         """Note the socket in use; one that was ended before is shut down now."""
         self._socket = weakref.ref(sock)
-        if self._ended is not None:
+        if self.ended is not None:
             self._cut()
 
     def end(self, why: type[FoundryError]) -> None:
         """End the attempt, from any thread; the first reason stays."""
-        self._ended = self._ended or why
+        self.ended = self.ended or why
         self.due = float("inf")
         self._cut()
 
@@ -113,17 +114,23 @@ class SocketHandle:
 
     def set_timeout(self, seconds: float) -> None:
         """Bound the silence before the next packet."""
-        sock = self.held
+        sock = None if self._socket is None else self._socket()
         if sock is not None:
             with contextlib.suppress(OSError):
                 sock.settimeout(seconds)
 
-    def acknowledge_at_once(self) -> None:
-        """Ask the kernel not to delay its acknowledgements, where it can be asked."""
-        sock = self.held
-        if sock is not None and _QUICKACK is not None:
-            with contextlib.suppress(OSError):
+    def begin_reading(self, seconds: float) -> bool:
+        """Ask the kernel to acknowledge at once, and bound the silence; False where no socket is known."""
+        sock = None if self._socket is None else self._socket()
+        if sock is None:
+            return False
+        try:
+            if _QUICKACK is not None:
                 sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+            sock.settimeout(seconds)
+        except OSError:  # it is closed already, which the reader finds out
+            pass
+        return True
 
     def _cut(self) -> None:
         sock = self.held
@@ -135,9 +142,7 @@ class SocketHandle:
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
-def tell_socket(sock: socket.socket | None, *, is_reused: bool = False) -> None:
-    """Tell the attempt of this thread which socket is used."""
+def current_handle() -> SocketHandle | None:
+    """Return the handle of the attempt that this thread makes."""
     handle: SocketHandle | None = getattr(_here, "handle", None)
-    if handle is not None and sock is not None:
-        handle.is_reused = is_reused
-        handle.take(sock)
+    return handle

@@ -17,7 +17,7 @@ from requests.adapters import HTTPAdapter
 from foundry_rest import clock
 from foundry_rest.config import is_loopback
 from foundry_rest.errors import Cancelled, ConfigError, DeadlineExceeded, InvalidReply, ServiceUnreachable
-from foundry_rest.errors.parsing import error_in, service_error
+from foundry_rest.errors.parsing import ERROR_MARK, error_in, service_error
 from foundry_rest.transport.call import Auth, Call, Reply, Target
 from foundry_rest.transport.fork import renew_after_fork
 from foundry_rest.transport.lines import LineDecoder
@@ -77,8 +77,10 @@ class SessionTransport:
         """
         started = clock.monotonic()
         body = self._exchange(call, target)
+        if body.status >= 300:
+            raise _refusal(body, call)
         content = body.read_all(MAX_BODY)
-        error = error_in(content)
+        error = error_in(content) if ERROR_MARK in content else None
         if error is not None:
             raise body.site.mark(error)
         return Reply(body.status, body.headers, content, body.site.url, clock.monotonic() - started)
@@ -94,6 +96,8 @@ class SessionTransport:
             Cancelled: ``close()`` was called meanwhile.
         """
         body = self._exchange(call, target, accept="*/*" if call.lines else "text/event-stream")
+        if body.status >= 300:
+            raise _refusal(body, call)
         try:
             return _opened(body, call)
         except BaseException:
@@ -111,7 +115,7 @@ class SessionTransport:
             self._session.close()
 
     def _exchange(self, call: Call, target: Target, accept: str = "application/json") -> Body:
-        """Send the request and return the body of a 2xx answer, unread."""
+        """Send the request and return the body of the answer, unread."""
         if self._closed:
             raise Cancelled("the client is closed", call=call.label, model=call.model)
         site = CallSite(target.url, call.label, call.model)
@@ -122,10 +126,7 @@ class SessionTransport:
         handle = self._deadlines.new_handle(left)
         if call.options.cancel is not None:
             handle.watch(call.options.cancel)
-        body = Body(self._send(request, call, site, left, handle), site, call, handle)
-        if body.status >= 300:
-            raise _refusal(body, call)
-        return body
+        return Body(self._send(request, call, site, left, handle), site, call, handle)
 
     def _send(
         self, request: requests.PreparedRequest, call: Call, site: CallSite, left: float, handle: SocketHandle
@@ -175,6 +176,7 @@ class SessionTransport:
 
 def _refusal(body: Body, call: Call) -> Exception:
     content = body.read_some(MAX_ERROR_BODY)
+    body.finish()
     error = service_error(
         body.status, body.headers, content, call=call.label, url=body.site.url, model=call.model
     )
@@ -198,6 +200,7 @@ def _is_stream(kind: str, *, lines: bool) -> bool:
 
 def _not_a_stream(body: Body, kind: str, wanted: str) -> Exception:
     content = body.read_some(MAX_ERROR_BODY)
+    body.finish()
     error = error_in(content)
     if error is not None:
         return body.site.mark(error)
