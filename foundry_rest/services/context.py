@@ -194,8 +194,8 @@ class Context(msgspec.Struct):
         return self.targets.take(options)
 
     def dialect_for(self, options: Options, *, probe: bool = False) -> Dialect:
-        """Return the dialect of the target; at first use the service is asked."""
-        target = self.targets.current or self.targets.take(options)
+        """Return the dialect of the target, or of the one that was lost; the service is asked once."""
+        target = self.targets.current or self.targets.last or self.targets.take(options)
         if target.dialect is not UNKNOWN:
             return target.dialect
         found = detect((self.probe if probe else self.sender).send, options)
@@ -222,7 +222,7 @@ class Context(msgspec.Struct):
     ) -> TargetedRequest[A, T]:
         request = TargetedRequest(build, options, model, self._recognise if recognise else None)
         if model and self.prepare is not None:
-            target = self.targets.current
+            target = self.targets.current or self.targets.last
             if target is None or target.must_prepare(model):
                 self._prepare(request, model, options)
         return request

@@ -43,7 +43,8 @@ class TargetPool:
         closing: Ends a look that is under way.
 
     Attributes:
-        current: The target that is known; ``None`` before the first look, and after a loss.
+        current: The target to ask; ``None`` before the first look, and after a loss.
+        last: The target that was lost last; ``None`` while none was.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class TargetPool:
         self._stays = named is not None and not may_move
         self._looks = SingleFlight(closing)
         self._lost: deque[Target] = deque(maxlen=1)
-        self._last = ""
+        self.last: Target | None = None
         self.current: Target | None = None if named is None else self._make(base_url(named))
 
     def take(self, options: Options | None = None) -> Target:
@@ -85,7 +86,7 @@ class TargetPool:
             return False
         target = self.current
         if target is not None and target.url == url:
-            self._last, self.current = url, None
+            self.last, self.current = target, None
             self._lost.append(target)
         try:
             return self.take(options).url != url
@@ -108,11 +109,11 @@ class TargetPool:
         found = self._looks.run("look", options, lambda: self._arrive(options), "looks for the service")
         if not isinstance(found, ServiceNotFound):
             return found
-        if not self._last:
+        if self.last is None:
             raise copy.copy(found)  # each call adds its own attempts to its error
         # It was there a moment ago, so it may be starting: that is worth another try.
         raise ServiceUnreachable(
-            f"the service is gone: {found.message}", sent=False, url=self._last, advice=found.advice
+            f"the service is gone: {found.message}", sent=False, url=self.last.url, advice=found.advice
         ) from found
 
     def _arrive(self, options: Options) -> Target | ServiceNotFound:

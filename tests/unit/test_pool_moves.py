@@ -263,3 +263,21 @@ def test_a_closed_runtime_is_not_started_again(embedded):
 
     assert len(runtime.servers) == 1
     assert clock.monotonic() - begun < 1
+
+
+def test_a_service_that_is_away_for_a_moment_costs_retries_not_calls(told):
+    """Before the first attempt nothing asks where the service is: a call that begins while it is away waits."""
+    with FaultServer(reply="first") as old, FaultServer(reply="second") as new:
+        register(old)
+
+        def come_back(event):
+            if isinstance(event, AttemptFailed) and event.attempt == 2:
+                register(new)
+
+        with FoundryAPIClient(model="demo", retries=SOON, observers=[told.append, come_back]) as client:
+            client.complete("Hi")
+            old.stop()
+            assert not client._core.targets.has_moved(old.url)
+            assert client._core.targets.current is None
+
+            assert client.complete("Hi").content == "second"
