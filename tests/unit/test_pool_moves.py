@@ -266,7 +266,7 @@ def test_a_closed_runtime_is_not_started_again(embedded):
 
 
 def test_a_service_that_is_away_for_a_moment_costs_retries_not_calls(told):
-    """Before the first attempt nothing asks where the service is: a call that begins while it is away waits."""
+    """A call that begins while the service is away tries again as one that it left does."""
     with FaultServer(reply="first") as old, FaultServer(reply="second") as new:
         register(old)
 
