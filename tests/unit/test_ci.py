@@ -1,4 +1,4 @@
-"""The gate's own scripts: a bad wheel is told."""
+"""The gate's own scripts: the lowest versions are setup.cfg's, and a bad wheel is told."""
 
 from __future__ import annotations
 
@@ -8,7 +8,42 @@ from pathlib import Path
 import pytest
 
 CI = Path(__file__).parents[2] / ".ci"
+LOWEST = runpy.run_path(str(CI / "lowest.py"))
 WHEEL = runpy.run_path(str(CI / "check_wheel.py"))
+
+SETUP = """
+[options]
+install_requires =
+    plain>=1.2
+    # a comment
+    capped<3, >=2.7
+[options.extras_require]
+more =
+    dotted.name[extra]>=3.0.1
+    marked>=5; python_version>="3.11"
+other =
+    unbound
+"""
+
+
+def test_lowest_versions():
+    """Each lower bound becomes a pin; caps and extras are left out, a marker stays."""
+    assert LOWEST["pins"](SETUP) == ["plain==1.2", "capped==2.7"]
+    assert LOWEST["pins"](SETUP, "more")[2:] == ["dotted.name==3.0.1", 'marked==5; python_version>="3.11"']
+
+
+def test_lowest_version_must_be_told():
+    """A requirement without a lower bound is refused by its name: there is nothing to test it on."""
+    with pytest.raises(ValueError, match="unbound"):
+        LOWEST["pins"](SETUP, "other")
+
+
+def test_every_requirement_has_a_lowest_version():
+    """setup.cfg bounds all that the package requires, and what its extras for users add."""
+    pins = LOWEST["pins"](LOWEST["SETUP"].read_text(encoding="utf-8"), "cli", "redis", "runtime")
+
+    assert {pin.partition("==")[0] for pin in pins} >= {"requests", "msgspec", "rich", "foundry-local-sdk"}
+
 
 GOOD = {
     "foundry_rest/__init__.py": 1,
