@@ -118,6 +118,7 @@ def parse_completion(reply: Reply) -> ChatReply:
         raise InvalidReply(
             "the answer has no choices", where="$.choices", body=reply.body[:2048], url=reply.url
         )
+    whole.choices.sort(key=lambda choice: choice.index)
     return ChatReply(
         content=whole.content,
         finish_reason=whole.finish_reason,
@@ -125,7 +126,7 @@ def parse_completion(reply: Reply) -> ChatReply:
         model=whole.model or "",
         id=whole.id or "",
         created=whole.created,
-        tool_calls=tuple(whole.tool_calls),
+        tool_calls=tuple(call.whole() for call in whole.tool_calls),
         reasoning=whole.reasoning,
         elapsed=reply.elapsed,
         headers=reply.headers,

@@ -47,8 +47,14 @@ class ToolCall(msgspec.Struct, frozen=True):
 
     @property
     def arguments(self) -> str:
-        """Return the arguments as JSON text, ``"{}"`` when the model wrote none."""
-        return (self.function and self.function.arguments) or "{}"
+        """Return the arguments as JSON text: whole in an answer, ``"{}"`` for none; a piece in a chunk."""
+        return (self.function and self.function.arguments) or ""
+
+    def whole(self) -> ToolCall:
+        """Return the call with ``{}`` as arguments where the model wrote none."""
+        if self.arguments:
+            return self
+        return msgspec.structs.replace(self, function=FunctionCall(self.name or None, "{}"))
 
     @property
     def message(self) -> dict[str, object]:
@@ -56,7 +62,7 @@ class ToolCall(msgspec.Struct, frozen=True):
 
         A service that gives no ids gets one made of the name: messages need one.
         """
-        function = {"name": self.name, "arguments": self.arguments}
+        function = {"name": self.name, "arguments": self.arguments or "{}"}
         return {"id": self.id or f"call_{self.name}", "type": "function", "function": function}
 
     @overload
@@ -74,7 +80,7 @@ class ToolCall(msgspec.Struct, frozen=True):
         from foundry_rest.schema.decoding import SchemaMismatch, read_json
 
         try:
-            return read_json(self.arguments, kind)
+            return read_json(self.arguments or "{}", kind)
         except SchemaMismatch as misfit:
             raise InvalidReply(
                 f"the arguments for tool {self.name!r} do not fit: {misfit.what}",
@@ -93,6 +99,10 @@ class Part(msgspec.Struct, frozen=True):
     tool_calls: list[ToolCall] | None = None
 
 
+#: What stands in ``finish_reason`` while an answer goes on: null by the rule, a text on some servers.
+_NO_REASONS = (None, "", "null")
+
+
 class Choice(msgspec.Struct, frozen=True):
     """Hold one alternative; Foundry Local always sends one."""
 
@@ -100,6 +110,11 @@ class Choice(msgspec.Struct, frozen=True):
     delta: Part | None = None
     message: Part | None = None
     finish_reason: str | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """Return why the answer ended; ``None`` for the placeholders that some servers send meanwhile."""
+        return None if self.finish_reason in _NO_REASONS else self.finish_reason
 
     @property
     def part(self) -> Part:
@@ -145,7 +160,7 @@ class ChatChunk(msgspec.Struct):
     @property
     def finish_reason(self) -> str | None:
         """Return why the answer ended, on its last chunk."""
-        return self.choice.finish_reason
+        return self.choice.reason
 
     @property
     def raw(self) -> object:

@@ -75,7 +75,7 @@ class Tool(msgspec.Struct, frozen=True):
         Raises:
             Misfit: They are not JSON, or do not fit.
         """
-        return msgspec.structs.asdict(read_json(call.arguments, self.arguments))
+        return msgspec.structs.asdict(read_json(call.arguments or "{}", self.arguments))
 
 
 class CallMade(msgspec.Struct, frozen=True):

@@ -124,17 +124,24 @@ class AnswerStream(Generic[C]):
         raise NotImplementedError
 
     @property
+    def _size(self) -> int:
+        """Return how many pieces of the answer have come."""
+        return len(self._texts)
+
+    @property
     def _has_content(self) -> bool:
-        return bool(self._texts)
+        return self._size > 0
 
     def _take(self, event: bytes) -> C:
         self._last = event
         item = self._parse(event)
         if self._kept is not None:
             self._kept.append(event)
+        size = self._size if self._answered else 0
         ends = self._add(item)
         self._count += 1
-        if ends and not self._answered:
+        # What still comes after a reason shows that it was none yet: the wait for the end begins again.
+        if self._size > size if self._answered else ends:
             self._answered = True
             self._opened.set_idle(min(GRACE, self._call.options.timeouts.idle))
         return item

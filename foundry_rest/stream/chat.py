@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from foundry_rest import clock
-from foundry_rest.schema import ChatChunk, ChatReply, FunctionCall, ToolCall
+from foundry_rest.schema import ChatChunk, ChatReply, ToolCall
 from foundry_rest.stream.answer import AnswerStream
+from foundry_rest.stream.tool_calls import ToolCallBuilder
 
 
 class ChatStream(AnswerStream[ChatChunk]):
@@ -26,8 +25,10 @@ class ChatStream(AnswerStream[ChatChunk]):
     def _begin(self) -> None:
         self.finish_reason: str | None = None
         self._reasonings: list[str] = []
-        self._tool_calls: list[ToolCall] = []
+        self._tool_calls: ToolCallBuilder | None = None
         self._head = ChatChunk()
+        self._index: int | None = None
+        self._reason_at = 0
 
     def gather(self) -> ChatReply:
         """Read the rest and return the whole answer, what was read before included.
@@ -48,7 +49,7 @@ class ChatStream(AnswerStream[ChatChunk]):
             model=self._head.model or "",
             id=self._head.id or "",
             created=self._head.created,
-            tool_calls=tuple(self._tool_calls),
+            tool_calls=() if self._tool_calls is None else self._tool_calls.build(),
             reasoning="".join(self._reasonings),
             elapsed=clock.monotonic() - self._started,
             first_token=self.first_token,
@@ -61,29 +62,39 @@ class ChatStream(AnswerStream[ChatChunk]):
             self._head = item
         if item.usage is not None:
             self.usage = item.usage
+        choices = item.choices
+        if choices:
+            if self._index is None:
+                self._index = choices[0].index
+            if len(choices) > 1 or choices[0].index != self._index:  # others are in ``raw``
+                item.choices = [choice for choice in choices if choice.index == self._index]
         choice = item.choice
         part = choice.part
         if part.content:
             self._texts.append(part.content)
         if part.reasoning_content:
             self._reasonings.append(part.reasoning_content)
-        for call in part.tool_calls or ():
-            _add_call(self._tool_calls, call)
-        if choice.finish_reason is not None and self.finish_reason is None:
-            self.finish_reason = choice.finish_reason
-        return choice.finish_reason is not None
+        if part.tool_calls:
+            self._add_calls(part.tool_calls)
+        return choice.finish_reason is not None and self._is_over(choice.reason)
+
+    def _add_calls(self, fragments: list[ToolCall]) -> None:
+        if self._tool_calls is None:
+            self._tool_calls = ToolCallBuilder()
+        for fragment in fragments:
+            self._tool_calls.add(fragment)
+
+    def _is_over(self, reason: str | None) -> bool:
+        """Keep the reason; a later one counts where more of the answer has come since."""
+        if reason is not None and (self.finish_reason is None or self._size > self._reason_at):
+            self.finish_reason, self._reason_at = reason, self._size
+        return reason is not None
+
+    @property
+    def _size(self) -> int:
+        pieces = 0 if self._tool_calls is None else self._tool_calls.pieces
+        return len(self._texts) + len(self._reasonings) + pieces
 
     @property
     def _has_content(self) -> bool:
-        return bool(self._texts or self._reasonings or self._tool_calls)
-
-
-def _add_call(calls: list[ToolCall], part: ToolCall) -> None:
-    """Add a tool call or the next fragment of the last one; Foundry Local sends them whole."""
-    last = calls[-1] if calls else None
-    if last is None or part.index is None or part.index != last.index or part.id not in (None, "", last.id):
-        calls.append(part)
-        return
-    old, new = last.function or FunctionCall(), part.function or FunctionCall()
-    arguments = (old.arguments or "") + (new.arguments or "")
-    calls[-1] = msgspec.structs.replace(last, function=FunctionCall(old.name or new.name, arguments))
+        return self._size > 0

@@ -41,12 +41,12 @@ def tool(index=0, id=None, name=None, arguments=None):
         ([[tool(0, "a", "add", "")], [tool(0, None, None, '{"n"')], [tool(0, "", None, ":1}")]],
          [("a", "add", '{"n":1}')]),
         ([[tool(0, "a", "add")], [tool(1, "b", "sub")], [tool(1, None, None, "{}")]],
-         [("a", "add", None), ("b", "sub", "{}")]),
+         [("a", "add", "{}"), ("b", "sub", "{}")]),
         ([[tool(0, "a", "add", "{}")], [tool(0, "b", "sub", "{}")]],
          [("a", "add", "{}"), ("b", "sub", "{}")]),
         ([[tool(None, "a", "add", "{}")], [tool(None, "b", "sub", "{}")]],
          [("a", "add", "{}"), ("b", "sub", "{}")]),
-        ([[{"index": 0, "id": "a"}], [{"index": 0}]], [("a", None, "")]),
+        ([[{"index": 0, "id": "a"}], [{"index": 0}]], [("a", None, "{}")]),
     ],
 )  # fmt: skip
 def test_tool_calls_are_gathered(parts, calls):
