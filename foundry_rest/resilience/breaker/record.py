@@ -8,7 +8,6 @@ all a breaker needs, in memory, in a file (``storage.sqlite``) or on a server (`
 from __future__ import annotations
 
 import copy
-import os
 import threading
 from collections.abc import Callable
 from datetime import datetime
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 import msgspec
 
 from foundry_rest import clock
+from foundry_rest.transport.fork import renew_after_fork
 
 if TYPE_CHECKING:
     import pybreaker
@@ -112,7 +112,8 @@ class MemoryState:
 
     def __init__(self) -> None:
         self._record = Record()
-        self._renew()
+        self.renew()
+        renew_after_fork(self)
 
     def read(self) -> Record:
         """Return the record, without a lock: it is replaced whole, never written to."""
@@ -124,15 +125,12 @@ class MemoryState:
 
     def change(self, decide: Callable[[Record, float], T]) -> T:
         """Return what ``decide(record, now)`` returns, and keep what it wrote into the record."""
-        if self._pid != os.getpid():
-            self._renew()
         with self._lock:
             record = copy.copy(self._record)
             result = decide(record, self.now())
             self._record = record
         return result
 
-    def _renew(self) -> None:
-        """Make the lock anew: one that another thread held during ``fork`` is never released."""
-        self._pid = os.getpid()
+    def renew(self) -> None:
+        """Replace the lock in a forked child: another thread of the parent may have held it."""
         self._lock = threading.Lock()

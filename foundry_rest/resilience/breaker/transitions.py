@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections import deque
 from collections.abc import Callable
 
 from foundry_rest.events import CircuitChanged, Event
 from foundry_rest.resilience.breaker.record import CLOSED, Record
+from foundry_rest.transport.fork import renew_after_fork
 
 _logger = logging.getLogger("foundry_rest")
 
@@ -32,12 +32,11 @@ class Transitions:
         self._emit = emit
         self._untold: deque[CircuitChanged] = deque()
         self._is_telling = False
-        self._renew()
+        self.renew()
+        renew_after_fork(self)
 
     def follow(self, record: Record) -> bool:
         """Tell what changed up to ``record``; False when that was known."""
-        if self._pid != os.getpid():
-            self._renew()
         with self._lock:
             if record.epoch <= self.epoch:
                 return False
@@ -61,8 +60,7 @@ class Transitions:
             self._is_telling = True
             return self._untold.popleft()
 
-    def _renew(self) -> None:
-        """Make the lock anew: one that another thread held during ``fork`` is never released."""
-        self._pid = os.getpid()
+    def renew(self) -> None:
+        """Replace the lock in a forked child: another thread of the parent may have held it."""
         self._lock = threading.Lock()
         self._is_telling = False

@@ -15,7 +15,6 @@ open their own when they need it.
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import sqlite3
 import threading
@@ -27,6 +26,7 @@ from typing import TypeVar
 from foundry_rest import clock
 from foundry_rest.errors import ConfigError
 from foundry_rest.resilience.breaker.storage.outage import Outage, StoreFailed
+from foundry_rest.transport.fork import suspend_across_fork
 
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ class SqliteFile:
                 f"breaker state cannot be kept in {self.path}: {error}",
                 advice="Give a path on a local disk that this user may write; delete a damaged file.",
             ) from error
-        _files().add(self)
+        suspend_across_fork(self)
 
     def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Return what ``work(connection)`` returns; it is called again when another process was writing.
@@ -120,37 +120,14 @@ class SqliteFile:
             self._closer()
             self._connection = None
 
-    def before_fork(self) -> None:
-        """Close the connection, once the thread that uses it has done: that is microseconds."""
+    def suspend(self) -> None:
+        """Close the connection before a fork, once the thread that uses it is done, within microseconds."""
         self._lock.acquire()
         self._disconnect()
 
-    def after_fork(self) -> None:
-        """Go on, in the parent as in the child: the lock is the forking thread's in both."""
+    def resume(self) -> None:
+        """Release the lock after a fork; in parent and child alike the forking thread holds it."""
         self._lock.release()
-
-
-@functools.cache
-def _files() -> weakref.WeakSet[SqliteFile]:
-    """Return the files that are watched for a fork."""
-    files: weakref.WeakSet[SqliteFile] = weakref.WeakSet()
-    held: list[SqliteFile] = []
-    one_fork_at_a_time = threading.Lock()
-
-    def before() -> None:
-        one_fork_at_a_time.acquire()
-        held.extend(files)
-        for file in held:
-            file.before_fork()
-
-    def after() -> None:
-        while held:
-            held.pop().after_fork()
-        one_fork_at_a_time.release()
-
-    if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-        os.register_at_fork(before=before, after_in_parent=after, after_in_child=after)
-    return files
 
 
 def _make_file(path: Path) -> None:
