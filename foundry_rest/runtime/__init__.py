@@ -1,7 +1,6 @@
 """The embedded default: Microsoft's native runtime, hosted for you with your own model directories.
 
-Public names: `LocalRuntime`, the `LocalModel` values it lists, and `demo_model_dir`. ``registry`` says
-where a runtime that was started by ``foundry-rest serve`` can be reached.
+Public names: `LocalRuntime`, the `LocalModel` values it lists, and `demo_model_dir`.
 
 The native library lives in a child process and nowhere else: it cannot crash its parent, and it
 cannot outlive it.

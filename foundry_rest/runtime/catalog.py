@@ -1,8 +1,8 @@
-"""Describe model directories as the catalog that the native runtime asks for, and answer it.
+"""The catalog that the native runtime asks for, made from model directories and served to it.
 
 The runtime's web service shows only what a catalog lists. This one is a single reply, the same for
-every question, in the flat shape: an entry that also has ``annotations`` or ``properties`` loses its
-task and its limits without a word.
+every request, in the flat shape: from an entry that also has ``annotations`` or ``properties`` the runtime
+silently drops the task and the limits.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ CATALOG_PATH = "/asset-gallery/v1.0/models"
 SPEECH = "automatic-speech-recognition"
 #: Assumed when ``genai_config.json`` says neither ``context_length`` nor ``max_length``.
 DEFAULT_CONTEXT = 2048
-#: How an output of that name begins in an ONNX file: field 12 of the graph, its length, its name.
+#: How an output named ``hidden_states`` begins in an ONNX file: field 12 of the graph, its length, its name.
 _HIDDEN_STATES = re.compile(rb"\x62[\x80-\xff]?[\x00-\x7f]\x0a\x0dhidden_states\x12")
-#: Bytes at a file's end that are looked at: outputs come behind the weights.
+#: Bytes at a file's end that are searched: outputs come after the weights.
 _GRAPH_END = 8 * 1024 * 1024
-#: Where a tokenizer lists the tokens that it knows; a chat template may mention them without knowing.
+#: Where a tokenizer lists its tokens; a chat template may mention one that the tokenizer does not have.
 _TOKEN_FILES = ("tokenizer.json", "added_tokens.json", "special_tokens_map.json", "vocab.json")
 
 
 def reply(folders: tuple[ModelFolder, ...]) -> bytes:
-    """Return the catalog's answer, which lists all the models."""
+    """Return the catalog's reply, which lists all the models."""
     entries = [entry(folder) for folder in folders]
     return json.dumps({"summaries": entries, "totalCount": len(entries)}).encode()
 
@@ -42,15 +42,15 @@ def entry(folder: ModelFolder) -> dict[str, object]:
     """Return one model's catalog entry."""
     task = task_of(folder)
     return {
-        "assetId": _asset(folder.name),
+        "assetId": _asset_id(folder.name),
         "name": folder.name,
         "displayName": folder.path.name,
         "version": "1",
         "publisher": PUBLISHER,
         "license": "see the model directory",
         "inferenceTasks": [task],
-        "modelCapabilities": [task, *(["tool-calling"] if knows_tools(folder) else [])],
-        "createdTime": _written(folder),
+        "modelCapabilities": [task, *(["tool-calling"] if supports_tools(folder) else [])],
+        "createdTime": _modified_at(folder),
         "modelLimits": _limits(folder),
         "variantInformation": _variant(folder),
     }
@@ -60,24 +60,24 @@ def task_of(folder: ModelFolder) -> str:
     """Return the task; the runtime checks it for speech only, so a chat model may embed."""
     if folder.section("model").get("type") == "whisper":
         return SPEECH
-    return "embeddings" if _gives_hidden_states(folder) else "chat-completion"
+    return "embeddings" if _has_hidden_states(folder) else "chat-completion"
 
 
 def context_length(folder: ModelFolder) -> int:
-    """Return the tokens that prompt and answer may have together.
+    """Return how many tokens prompt and answer may have together.
 
-    The smaller of ``model.context_length`` and ``search.max_length``: the runtime enforces the latter
+    It is the smaller of ``model.context_length`` and ``search.max_length``: the runtime enforces the latter
     (Foundry-Local issue 1067).
     """
-    said = (folder.section("model").get("context_length"), folder.section("search").get("max_length"))
-    return min((n for n in said if isinstance(n, int) and n > 0), default=DEFAULT_CONTEXT)
+    limits = (folder.section("model").get("context_length"), folder.section("search").get("max_length"))
+    return min((n for n in limits if isinstance(n, int) and n > 0), default=DEFAULT_CONTEXT)
 
 
-def knows_tools(folder: ModelFolder) -> bool:
-    """Tell whether the model has a token with which it starts a tool call.
+def supports_tools(folder: ModelFolder) -> bool:
+    """Return whether the model has a token with which it starts a tool call.
 
-    Clients read this; the runtime itself looks only for the token's id, in ``genai_config.json`` or as
-    Qwen2's own.
+    Clients read this; the runtime itself looks only for the token's id, in ``genai_config.json`` or the id
+    that Qwen2 uses.
     """
     if isinstance(folder.section("model").get("bot_token_id"), int):
         return True
@@ -86,7 +86,7 @@ def knows_tools(folder: ModelFolder) -> bool:
 
 
 class CatalogServer:
-    """Answer every question with one reply, on a port of 127.0.0.1 that the system chooses."""
+    """A server with one reply to every request, on a port of 127.0.0.1 that the system chooses."""
 
     def __init__(self, body: bytes) -> None:
         handler = type("CatalogHandler", (_Handler,), {"body": body})
@@ -101,19 +101,19 @@ class CatalogServer:
         return f"http://127.0.0.1:{self._server.server_address[1]}{CATALOG_PATH}"
 
     def start(self) -> CatalogServer:
-        """Begin to answer."""
+        """Start answering."""
         self._thread.start()
         return self
 
     def close(self) -> None:
-        """Stop answering and give the port back."""
+        """Stop answering and release the port."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
 
 class _Server(socketserver.ThreadingTCPServer):
-    # Not http.server's own: it looks up the host's name in the DNS before it listens.
+    # Not http.server.HTTPServer: it looks up the host's name in the DNS before it listens.
     daemon_threads = True
     request_queue_size = 32
 
@@ -137,14 +137,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(self.body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: the child's standard error is kept for failures."""
+        """Log nothing: the child's standard error is kept for failures."""
 
 
-def _asset(name: str) -> str:
+def _asset_id(name: str) -> str:
     return f"azureml://registries/azureml/models/{name}/versions/1"
 
 
-def _written(folder: ModelFolder) -> str:
+def _modified_at(folder: ModelFolder) -> str:
     at = (folder.path / CONFIG_FILE).stat().st_mtime
     return datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -162,8 +162,8 @@ def _limits(folder: ModelFolder) -> dict[str, object]:
 
 def _variant(folder: ModelFolder) -> dict[str, object]:
     return {
-        # The runtime takes the alias from the parent's name, whatever else an entry says.
-        "parents": [{"assetId": _asset(folder.alias)}],
+        # The runtime takes the alias from the parent's name and from nothing else in an entry.
+        "parents": [{"assetId": _asset_id(folder.alias)}],
         "variantMetadata": {
             "modelType": "ONNX",
             "device": "cpu",
@@ -173,10 +173,10 @@ def _variant(folder: ModelFolder) -> dict[str, object]:
     }
 
 
-def _gives_hidden_states(folder: ModelFolder) -> bool:
-    """Tell whether the model has the output that embeddings are read from.
+def _has_hidden_states(folder: ModelFolder) -> bool:
+    """Return whether the model has the output that embeddings are read from.
 
-    The model builder makes it without naming it in the configuration, where older runtimes refuse the name.
+    The model builder adds it without naming it in the configuration, where older runtimes refuse the name.
     """
     decoder = folder.section("model").get("decoder")
     if not isinstance(decoder, dict):
@@ -184,10 +184,10 @@ def _gives_hidden_states(folder: ModelFolder) -> bool:
     outputs, file = decoder.get("outputs"), decoder.get("filename")
     if isinstance(outputs, dict) and "hidden_states" in (*outputs, *outputs.values()):
         return True
-    return isinstance(file, str) and bool(_HIDDEN_STATES.search(_end_of(folder.path / file)))
+    return isinstance(file, str) and bool(_HIDDEN_STATES.search(_last_bytes(folder.path / file)))
 
 
-def _end_of(file: Path) -> bytes:
+def _last_bytes(file: Path) -> bytes:
     with file.open("rb") as opened:
         opened.seek(-min(file.stat().st_size, _GRAPH_END), os.SEEK_END)
         return opened.read()

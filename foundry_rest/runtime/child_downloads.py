@@ -1,7 +1,7 @@
-"""The child's half of a download: Microsoft's SDK fetches, the parent hears how far it is.
+"""Downloads in the child: Microsoft's SDK fetches, and the parent is sent the progress.
 
-Each order has a thread of its own; the native library makes orders for one model wait for each other.
-A thread only puts `News` into a queue: the child's main thread is the only one that writes to the pipe.
+Each command has a thread of its own; the native library runs downloads of one model one after the other.
+A thread only puts its `Progress` into a queue: the child's main thread alone writes to the pipe.
 """
 
 from __future__ import annotations
@@ -10,68 +10,69 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from foundry_rest.runtime.protocol import News, Order
+from foundry_rest.runtime.protocol import Command, Progress
 
 if TYPE_CHECKING:
     from foundry_local_sdk.catalog import Catalog
     from foundry_local_sdk.imodel import IModel
 
-#: News is worth a line when so much more has come; the library tells of every piece of 4 MiB or less.
+#: Share of a model after which progress is sent again; the library reports every piece of 4 MiB or less.
 _STEP = 0.001
 
 
-class Fetcher:
-    """Carry out orders with one catalog.
+class DownloadWorker:
+    """The execution of download commands with one catalog.
 
     Args:
         catalog: Microsoft's.
-        tell: Takes the news, from any thread.
+        send: Takes the progress, from any thread.
     """
 
-    def __init__(self, catalog: Catalog, tell: Callable[[News], object]) -> None:
+    def __init__(self, catalog: Catalog, send: Callable[[Progress], object]) -> None:
         self._catalog = catalog
-        self._tell = tell
+        self._send = send
         self._stops: dict[int, threading.Event] = {}
 
-    def take(self, order: Order) -> None:
-        """Begin a download, or stop the one of that number; returns at once."""
-        if not order.download:
-            stop = self._stops.get(order.number)
+    def handle(self, command: Command) -> None:
+        """Begin a download, or stop the one with that number; returns at once."""
+        if not command.download:
+            stop = self._stops.get(command.number)
             if stop is not None:
                 stop.set()
             return
-        self._stops[order.number] = threading.Event()
-        threading.Thread(target=self._carry_out, args=(order,), daemon=True).start()
+        self._stops[command.number] = threading.Event()
+        threading.Thread(target=self._execute, args=(command,), daemon=True).start()
 
-    def _carry_out(self, order: Order) -> None:
+    def _execute(self, command: Command) -> None:
         try:
-            news = self._fetch(order)
-        except Exception as error:  # noqa: BLE001  # the thread's top level: whatever it is, the parent hears it
-            code = getattr(error, "error_code", 0)
-            news = News(order.number, outcome="failed", reason=f"{error}" or type(error).__name__, code=code)
-        del self._stops[order.number]
-        self._tell(news)
+            progress = self._download(command)
+        except Exception as error:  # noqa: BLE001 (the thread's top level: the parent is sent every error)
+            code, reason = getattr(error, "error_code", 0), f"{error}" or type(error).__name__
+            progress = Progress(command.number, outcome="failed", reason=reason, code=code)
+        del self._stops[command.number]
+        self._send(progress)
 
-    def _fetch(self, order: Order) -> News:
-        number, name = order.number, order.download
-        # Only an alias is found by the one, only an id by the other.
+    def _download(self, command: Command) -> Progress:
+        number, name = command.number, command.download
+        # The first look-up finds only an alias, the second only an id.
         model = self._catalog.get_model(name) or self._catalog.get_model_variant(name)
         if model is None:
-            return News(number, outcome="unknown", known=_names(self._catalog.list_models()))
+            return Progress(number, outcome="unknown", known=_names(self._catalog.list_models()))
         model.download(self._reporter(number), self._stops[number])
         if not model.is_cached:
-            return News(number, outcome="failed", reason="the download ended, but the model is not on disk")
-        return News(number, fraction=1.0, outcome="cached")
+            reason = "the download ended, but the model is not on disk"
+            return Progress(number, outcome="failed", reason=reason)
+        return Progress(number, fraction=1.0, outcome="cached")
 
     def _reporter(self, number: int) -> Callable[[float], None]:
-        told = 0.0
+        sent = 0.0
 
         def report(percent: float) -> None:
-            nonlocal told
+            nonlocal sent
             fraction = percent / 100
-            if fraction >= told + _STEP:
-                told = fraction
-                self._tell(News(number, fraction=min(fraction, 1.0)))
+            if fraction >= sent + _STEP:
+                sent = fraction
+                self._send(Progress(number, fraction=min(fraction, 1.0)))
 
         return report
 

@@ -1,15 +1,15 @@
-"""The child process: the native runtime, and a watch that ends it with its parent.
+"""The program of the child process: the native runtime, which ends with its parent.
 
 Run as ``python -m foundry_rest.runtime.child_main PARENT_PID RUN_DIRECTORY``. It reads `Settings` from
-standard input, starts the runtime, answers on standard output, and then carries out orders until its end.
+standard input, starts the runtime, answers on standard output, and then executes commands until its end.
 
-Two watches, since each alone has a hole. An empty line or the end of standard input means that the parent
-is done; but a process that the parent forked may hold the pipe open after the parent's death. The
-parent's id changes when the parent dies; but Windows shows no such change. ``PR_SET_PDEATHSIG`` is not
-used: it fires when the parent's *thread* ends.
+The parent's end is detected in two ways, because neither suffices alone. An empty line or the end of
+standard input means that the parent is done; but a process that the parent forked may keep the pipe open
+after the parent's death. The parent's id changes when the parent dies; but not on Windows.
+``PR_SET_PDEATHSIG`` is not used: it fires when the parent's *thread* ends.
 
-The end is ``os._exit``: the native library's own way out takes seconds, and hangs after a
-``POST /shutdown``. Nothing is lost by it; there is nothing to save.
+The process ends by ``os._exit``: the native library's own shutdown takes seconds, and hangs after a
+``POST /shutdown``. Nothing is lost, because there is nothing to save.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ import msgspec
 from foundry_rest import clock
 from foundry_rest.config import base_url
 from foundry_rest.runtime.catalog import CatalogServer
-from foundry_rest.runtime.child_downloads import Fetcher
+from foundry_rest.runtime.child_downloads import DownloadWorker
 from foundry_rest.runtime.protocol import (
     CATALOG_FILE,
     Answer,
-    News,
-    Order,
+    Command,
+    Progress,
     Settings,
     from_line,
     to_line,
@@ -44,28 +44,28 @@ from foundry_rest.runtime.protocol import (
 if TYPE_CHECKING:
     from foundry_local_sdk import FoundryLocalManager
 
-#: Seconds between two looks at the parent's id, and at a ``POST /shutdown``, after which the address
-#: is dead and the process would stay.
+#: Seconds between two checks of the parent's id, and of a ``POST /shutdown``, after which the address
+#: is dead but the process would stay.
 PARENT_POLL = 0.25
 #: Names the runtime's data directory, ``~/.foundry_rest``.
 APP_NAME = "foundry_rest"
 
-#: What the main thread, the only one that writes to the parent, has to see to.
-_Inbox = queue.SimpleQueue[Order | News]
+#: Commands from the parent and progress for it; the main thread alone writes to the parent.
+_Messages = queue.SimpleQueue[Command | Progress]
 
 
 def main(parent: int, directory: Path) -> NoReturn:
-    """Serve until the parent is done or gone."""
+    """Serve until the parent is done or has died."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
     out = _take_stdout()
     if os.name == "posix":
-        threading.Thread(target=_end_with_parent, args=(parent, directory), daemon=True).start()
+        threading.Thread(target=_watch_parent, args=(parent, directory), daemon=True).start()
     line = sys.stdin.buffer.readline()
-    inbox: _Inbox = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(inbox, directory), daemon=True).start()
+    messages: _Messages = queue.SimpleQueue()
+    threading.Thread(target=_read_commands, args=(messages, directory), daemon=True).start()
     manager = _start(out, line)
-    _work(manager, inbox, out)
+    _handle_messages(manager, messages, out)
     _end(directory)
 
 
@@ -74,7 +74,7 @@ def serve(settings: Settings) -> tuple[str, FoundryLocalManager]:
     from foundry_local_sdk import Configuration, FoundryLocalManager
     from foundry_local_sdk.logging_helper import LogLevel
 
-    catalog = _own_catalog(settings)
+    catalog = _start_catalog(settings)
     manager = FoundryLocalManager(
         Configuration(
             app_name=APP_NAME,
@@ -93,7 +93,7 @@ def serve(settings: Settings) -> tuple[str, FoundryLocalManager]:
 
 
 def _take_stdout() -> BinaryIO:
-    # What the native library prints must not reach the parent as an answer.
+    """Return the pipe to the parent; what the native library prints goes to standard error, not there."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     return out
@@ -102,56 +102,56 @@ def _take_stdout() -> BinaryIO:
 def _start(out: BinaryIO, line: bytes) -> FoundryLocalManager:
     try:
         url, manager = serve(from_line(line, Settings))
-    except Exception as error:  # noqa: BLE001  # the child's top level: whatever it is, the parent hears it
-        _say(out, Answer(error=f"{type(error).__name__}: {error}"))
+    except Exception as error:  # noqa: BLE001 (the child's top level: the parent is sent every error)
+        _send(out, Answer(error=f"{type(error).__name__}: {error}"))
         os._exit(1)
-    _say(out, Answer(url=url, pid=os.getpid()))
+    _send(out, Answer(url=url, pid=os.getpid()))
     return manager
 
 
-def _work(manager: FoundryLocalManager, inbox: _Inbox, out: BinaryIO) -> None:
-    """Carry out orders and pass on their news, until somebody shuts the runtime down."""
-    fetcher = Fetcher(manager.catalog, inbox.put)
+def _handle_messages(manager: FoundryLocalManager, messages: _Messages, out: BinaryIO) -> None:
+    """Execute commands and send their progress, until the runtime is shut down."""
+    worker = DownloadWorker(manager.catalog, messages.put)
     while not manager.is_shutdown_requested():
         try:
-            item = inbox.get(timeout=PARENT_POLL)
+            message = messages.get(timeout=PARENT_POLL)
         except queue.Empty:
             continue
-        if isinstance(item, Order):
-            fetcher.take(item)
+        if isinstance(message, Command):
+            worker.handle(message)
         else:
-            _say(out, item)
+            _send(out, message)
 
 
-def _say(out: BinaryIO, what: Answer | News) -> None:
-    with suppress(OSError):  # the parent is gone: the watches see to the end
-        out.write(to_line(what))
+def _send(out: BinaryIO, message: Answer | Progress) -> None:
+    with suppress(OSError):  # the parent is gone: its end is detected elsewhere
+        out.write(to_line(message))
         out.flush()
 
 
-def _own_catalog(settings: Settings) -> str | None:
+def _start_catalog(settings: Settings) -> str | None:
     if not settings.own_catalog:
         return None
     return CatalogServer(Path(settings.directory, CATALOG_FILE).read_bytes()).start().url
 
 
-def _end_with_parent(parent: int, directory: Path) -> None:
+def _watch_parent(parent: int, directory: Path) -> None:
     while os.getppid() == parent:
         clock.sleep(PARENT_POLL)
     _end(directory)
 
 
-def _listen(inbox: _Inbox, directory: Path) -> None:
+def _read_commands(messages: _Messages, directory: Path) -> None:
     try:
         for line in sys.stdin.buffer:
-            inbox.put(from_line(line, Order))
+            messages.put(from_line(line, Command))
     except (msgspec.DecodeError, UnicodeDecodeError):
         pass
     _end(directory)
 
 
 def _end(directory: Path) -> NoReturn:
-    # More than once: the native library may be writing its log meanwhile.
+    # Several times: the native library may be writing its log meanwhile.
     for _ in range(3):
         shutil.rmtree(directory, ignore_errors=True)
     os._exit(0)

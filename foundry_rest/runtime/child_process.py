@@ -1,7 +1,7 @@
 """One child process, as its parent sees it: from its start to its end, once.
 
-Who may touch it: any thread, at any time. No lock is held while waiting; ``_ending`` is set before the
-process is looked for and looked at after the process is there, so that an end which comes in the middle
+Any thread may use it at any time. No lock is held while waiting. ``end`` sets ``_ending`` before it looks
+for the process, and a start checks it after the process exists, so that an end which comes in the middle
 of a start is never missed. In a process that was forked from the owner nothing here ends the child.
 """
 
@@ -33,17 +33,17 @@ from foundry_rest.runtime.protocol import (
     CATALOG_FILE,
     STDERR_FILE,
     Answer,
-    Order,
+    Command,
     Settings,
     from_line,
     to_line,
 )
 
 #: ``-P``: the working directory is the parent's and must not shadow a module.
-HOST_COMMAND = (sys.executable, "-P", "-m", "foundry_rest.runtime.child_main")
-#: How much of the child's standard error goes into a message, in characters.
+CHILD_COMMAND = (sys.executable, "-P", "-m", "foundry_rest.runtime.child_main")
+#: Bytes from the end of the child's standard error that an error's message shows.
 _SHOWN = 1500
-#: Seconds between two looks at whether the child ended without an answer, or is to end.
+#: Seconds between two checks whether the child ended without an answer, or is to end.
 _POLL = 0.1
 if sys.platform == "win32":
     _CREATION_FLAGS = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
@@ -57,7 +57,7 @@ _ADVICE = (
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Say what a child is to serve, and how long its start may take (seconds)."""
+    """What a child is to serve, and how long its start may take (seconds)."""
 
     folders: tuple[ModelFolder, ...]
     host: str
@@ -67,7 +67,7 @@ class Plan:
 
 
 class Child:
-    """Own one child process and its private directory.
+    """One child process and its private directory.
 
     Attributes:
         owner: Id of the process that may end it.
@@ -75,7 +75,7 @@ class Child:
         failure: Why it did not come up.
     """
 
-    def __init__(self, plan: Plan, command: Sequence[str] = HOST_COMMAND) -> None:
+    def __init__(self, plan: Plan, command: Sequence[str] = CHILD_COMMAND) -> None:
         self.owner = os.getpid()
         self.url = ""
         self.failure: ServiceUnreachable | ConfigError | Cancelled | None = None
@@ -85,7 +85,7 @@ class Child:
         self._ending = threading.Event()
         self._directory: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._inboxes = Mailboxes()
+        self._mailboxes = Mailboxes()
 
     @property
     def pid(self) -> int:
@@ -93,7 +93,7 @@ class Child:
         return self._process.pid if self._process else 0
 
     def is_alive(self) -> bool:
-        """Tell whether the process is there, in the owner and in processes forked from it."""
+        """Return whether the process exists, in the owner and in processes forked from it."""
         process = self._process
         if process is None:
             return False
@@ -102,7 +102,7 @@ class Child:
         return process.poll() is None
 
     def is_starting(self) -> bool:
-        """Tell whether a thread of this process is starting it."""
+        """Return whether a thread of this process is starting it."""
         busy = not self._ready.is_set() and not self._ending.is_set()
         return busy and self.owner == os.getpid()
 
@@ -110,8 +110,8 @@ class Child:
         """Start the process and wait until it serves.
 
         Raises:
-            ConfigError: The private directory cannot be made, or takes no model_links.
-            ServiceUnreachable: The child said no, crashed, or was silent for too long.
+            ConfigError: The private directory cannot be made, or the models cannot be linked into it.
+            ServiceUnreachable: The child reported an error, crashed, or was silent for too long.
             Cancelled: `end` was called meanwhile.
         """
         with ExitStack() as undo:
@@ -126,7 +126,7 @@ class Child:
         self._ready.set()
 
     def wait(self) -> None:
-        """Wait for a start that another thread has begun; raise what it raised."""
+        """Wait for a start that another thread has begun; raise its error."""
         self._ready.wait(self._plan.start_timeout + 4 * processes.GRACE)
         if self.failure is not None:
             raise self.failure
@@ -138,41 +138,41 @@ class Child:
         if self.owner != os.getpid():
             return
         self._ending.set()
-        self._inboxes.wake()
-        # A start in another thread sees the flag within 0.1 s. Not longer: it may be this very thread,
-        # in a signal handler.
+        self._mailboxes.wake()
+        # A start in another thread sees the flag within 0.1 s. The wait is bounded because the start may
+        # be this thread's own, interrupted by a signal handler.
         self._ready.wait(processes.GRACE)
         self._clean()
 
-    def download(self, name: str, wish: DownloadRequest) -> None:
+    def download(self, name: str, request: DownloadRequest) -> None:
         """Fetch a model into the child's cache; see `LocalRuntime.download`."""
         if self.owner != os.getpid():
             raise ConfigError("only the process that started the runtime can download with it")
-        Downloads(self._inboxes, self._order, self._check).run(name, wish)
+        Downloads(self._mailboxes, self._send, self._check).run(name, request)
 
-    def _order(self, order: Order) -> None:
+    def _send(self, command: Command) -> None:
         try:
-            stdin_of(self._running()).write(to_line(order))
+            stdin_of(self._running()).write(to_line(command))
         except (OSError, ValueError):  # it died, or another thread closed the pipe
             self._check()
-            raise self._died() from None
+            raise self._death() from None
 
     def _check(self) -> None:
         if self._ending.is_set():
             raise Cancelled("close() was called on the embedded runtime during the download", call=LABEL)
         if not self.is_alive():
-            raise self._died()
+            raise self._death()
 
     def _running(self) -> subprocess.Popen[bytes]:
         return cast("subprocess.Popen[bytes]", self._process)
 
-    def _died(self) -> ServiceUnreachable:
+    def _death(self) -> ServiceUnreachable:
         process = self._running()
         with suppress(subprocess.TimeoutExpired):  # its pipe may break before it is over
             process.wait(processes.GRACE)
         what = f"the embedded runtime died during the download: {processes.how_ended(process.poll())}"
         advice = "Ask again: it is started anew, and the download goes on from what has come."
-        return ServiceUnreachable(f"{what}{self._last_words()}", call=LABEL, advice=advice)
+        return ServiceUnreachable(f"{what}{self._stderr_excerpt()}", call=LABEL, advice=advice)
 
     def _clean(self) -> None:
         if self._process is not None:
@@ -185,9 +185,9 @@ class Child:
         settings = _prepare(self._plan, self._directory)
         process = self._process = self._spawn(self._directory)
         if not self._ending.is_set():
-            with suppress(OSError):  # it has ended already: its own words say more
+            with suppress(OSError):  # it has ended already: its standard error says more
                 stdin_of(process).write(to_line(settings))
-        answer = self._hear(process)
+        answer = self._first_line(process)
         if self._ending.is_set():
             raise Cancelled("close() was called while the native runtime was starting")
         return self._url_in(answer, process)
@@ -203,22 +203,22 @@ class Child:
                     stderr=stderr,
                     bufsize=0,
                     env=processes.environment(),
-                    # Ctrl-C in the terminal is for the parent, which ends the child in good order.
+                    # Ctrl-C in the terminal is for the parent, which then ends the child properly.
                     start_new_session=True,
                     creationflags=_CREATION_FLAGS,
                 )
         except OSError as error:
             raise ServiceUnreachable(f"{command[0]!r} cannot be run: {error}", sent=False) from error
 
-    def _hear(self, process: subprocess.Popen[bytes]) -> bytes | None:
-        """Return the child's line, ``b""`` when it ended without one, ``None`` when time ran out."""
+    def _first_line(self, process: subprocess.Popen[bytes]) -> bytes | None:
+        """Return the child's first line, ``b""`` when it ended without one, ``None`` when time ran out."""
         lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         # A thread: pipes cannot be selected on Windows. It ends with the child.
-        listening = (process.stdout, lines.put, self._inboxes)
-        threading.Thread(target=_listen, args=listening, daemon=True).start()
+        arguments = (process.stdout, lines.put, self._mailboxes)
+        threading.Thread(target=_read_pipe, args=arguments, daemon=True).start()
         limit = clock.monotonic() + self._plan.start_timeout
         while clock.monotonic() < limit and not self._ending.is_set():
-            # Looked at first: a process forked meanwhile may hold the pipe of a dead child open.
+            # Checked first: a process forked meanwhile may keep the pipe of a dead child open.
             is_over = process.poll() is not None
             with suppress(queue.Empty):
                 return lines.get(timeout=_POLL)
@@ -228,23 +228,23 @@ class Child:
 
     def _url_in(self, line: bytes | None, process: subprocess.Popen[bytes]) -> str:
         if line is None:
-            raise self._no_start(f"no answer within {self._plan.start_timeout:g} s")
+            raise self._start_error(f"no answer within {self._plan.start_timeout:g} s")
         try:
             answer = from_line(line, Answer)
         except (msgspec.DecodeError, UnicodeDecodeError):
             with suppress(subprocess.TimeoutExpired):
                 process.wait(processes.GRACE)
-            raise self._no_start(processes.how_ended(process.poll())) from None
+            raise self._start_error(processes.how_ended(process.poll())) from None
         if answer.error or not answer.url:
-            raise self._no_start(answer.error or "it named no address")
+            raise self._start_error(answer.error or "it named no address")
         return answer.url
 
-    def _no_start(self, how: str) -> ServiceUnreachable:
-        what = f"the native runtime did not start: {how}{self._last_words()}"
+    def _start_error(self, how: str) -> ServiceUnreachable:
+        what = f"the native runtime did not start: {how}{self._stderr_excerpt()}"
         return ServiceUnreachable(what, sent=False, advice=_ADVICE)
 
-    def _last_words(self) -> str:
-        printed = _printed(self._directory)
+    def _stderr_excerpt(self) -> str:
+        printed = _read_stderr(self._directory)
         return f"\n--- its last words:\n{printed}\n---" if printed else ""
 
 
@@ -270,7 +270,7 @@ def _prepare(plan: Plan, directory: Path) -> Settings:
     return Settings(plan.host, plan.port, str(directory), where, own_catalog=bool(plan.folders))
 
 
-def _printed(directory: Path | None) -> str:
+def _read_stderr(directory: Path | None) -> str:
     with suppress(OSError):
         if directory is not None:
             text = (directory / STDERR_FILE).read_bytes()[-_SHOWN:]
@@ -278,10 +278,10 @@ def _printed(directory: Path | None) -> str:
     return ""
 
 
-def _listen(pipe: io.RawIOBase, hear: Callable[[bytes], object], inboxes: Mailboxes) -> None:
-    """Give the child's first line to whoever starts it, the others to those who download."""
+def _read_pipe(pipe: io.RawIOBase, receive: Callable[[bytes], object], mailboxes: Mailboxes) -> None:
+    """Pass the child's first line to the thread that starts it, the others to the downloads."""
     with io.BufferedReader(pipe) as stdout:
-        hear(stdout.readline())
+        receive(stdout.readline())
         for line in stdout:
-            inboxes.deliver(line)
-    inboxes.wake()
+            mailboxes.deliver(line)
+    mailboxes.wake()

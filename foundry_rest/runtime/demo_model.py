@@ -6,5 +6,5 @@ from pathlib import Path
 
 
 def demo_model_dir() -> Path:
-    """Return the folder of the demo model: a memorised toy that shows the path, not one to use."""
+    """Return the folder of the demo model: a toy that repeats what it memorised, for trials only."""
     return Path(__file__).resolve().parent.parent / "demo_model" / "demo-chat"

@@ -1,8 +1,8 @@
-"""The parent's half of a download: orders go to the child, its news to the threads that wait.
+"""Downloads in the parent: commands go to the child, its progress to the threads that wait.
 
-No lock is needed. An order is one ``write`` of a piece that a pipe takes whole (512 bytes by POSIX; a
-name has 200 at most), and each waiting thread has a queue of its own, which wakes it whatever
-happens: news, the child's end, `wake`, or its cancel token.
+No lock is needed. A command is one ``write`` that a pipe takes whole (512 bytes by POSIX; a
+name has at most 200), and each waiting thread has a queue of its own, which wakes it in every case:
+progress, the child's end, `wake`, or its cancel token.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from foundry_rest.errors import (
     ServiceUnreachable,
 )
 from foundry_rest.models.names import best_match, suggest
-from foundry_rest.runtime.protocol import News, Order, from_line
+from foundry_rest.runtime.protocol import Command, Progress, from_line
 from foundry_rest.schema import DownloadStep, ModelInfo
 from foundry_rest.transport.cancellation import CancelToken
 
 #: Label of the operation in errors.
 LABEL = "models.download"
-#: Seconds between two looks at the child: the pipe of a dead one may be held open by a forked process.
+#: Seconds between two checks that the child lives: a forked process may keep the pipe of a dead one open.
 _POLL = 0.1
 #: Microsoft's ``FOUNDRY_LOCAL_ERROR_NETWORK``.
 _NETWORK = 6
@@ -45,25 +45,32 @@ _DISK_ADVICE = (
     "Check free space and permissions of the model cache; the next download goes on from what has come."
 )
 
-_Inbox = queue.SimpleQueue["News | None"]
+_Mailbox = queue.SimpleQueue["Progress | None"]
 
 
 @dataclass(frozen=True, slots=True)
 class DownloadRequest:
-    """Say how a caller wants to be served: who hears of the steps, and what bounds the wait."""
+    """One caller's options for a download.
+
+    Attributes:
+        progress: Called with each step; ``None`` for no reports.
+        timeout: Seconds of silence allowed between two steps.
+        until: Monotonic instant at which to give up.
+        cancel: Ends the wait from another thread.
+    """
 
     progress: Callable[[DownloadStep], object] | None = None
     timeout: float = inf
     until: float = inf
     cancel: CancelToken | None = None
 
-    def tell(self, step: DownloadStep) -> None:
-        """Give a step to whoever listens."""
+    def report(self, step: DownloadStep) -> None:
+        """Pass a step to the caller."""
         if self.progress is not None:
             self.progress(step)
 
-    def left(self) -> float:
-        """Return the seconds that are left.
+    def time_left(self) -> float:
+        """Return the seconds until the deadline.
 
         Raises:
             Cancelled, DeadlineExceeded: The download is to end.
@@ -76,147 +83,150 @@ class DownloadRequest:
             raise DeadlineExceeded("the deadline passed during the download", call=LABEL, advice=advice)
         return left
 
-    def borne(self, quiet_until: float) -> float:
-        """Return the seconds of silence that are still borne.
+    def silence_left(self, silent_until: float) -> float:
+        """Return the seconds of silence that are still allowed.
 
         Raises:
-            ServiceTimeout: They are over.
+            ServiceTimeout: None are.
         """
-        left = quiet_until - clock.monotonic()
+        left = silent_until - clock.monotonic()
         if left <= 0:
             what = f"nothing more came within {self.timeout:g} s"
             raise ServiceTimeout(what, call=LABEL, phase="idle", advice=_NETWORK_ADVICE)
         return left
 
-    def waking(self, inbox: _Inbox) -> AbstractContextManager[None]:
-        """Wake who waits at this queue when the wish is cancelled within the block."""
-        return nullcontext() if self.cancel is None else self.cancel.watched(lambda: inbox.put(None))
+    def wakes(self, mailbox: _Mailbox) -> AbstractContextManager[None]:
+        """Wake the thread that waits at this queue when the request is cancelled within the block."""
+        return nullcontext() if self.cancel is None else self.cancel.watched(lambda: mailbox.put(None))
 
 
 class Mailboxes:
-    """Hand out what a child says of its downloads to the threads that wait.
+    """The queues by which a child's progress reaches the threads that wait for it.
 
-    It knows nothing of the child: the thread that listens, to the child's end, holds this and the pipe alone.
+    They know nothing of the child, because the thread that reads the child's pipe keeps them alive to its
+    end, and must not keep the child's object alive with them.
     """
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
-        self._open: dict[int, _Inbox] = {}
+        self._open: dict[int, _Mailbox] = {}
 
     @contextmanager
-    def opened(self) -> Iterator[tuple[int, _Inbox]]:
-        """Yield a new order's number, and the queue that its news goes to."""
-        number, inbox = next(self._numbers), _Inbox()
-        self._open[number] = inbox
+    def opened(self) -> Iterator[tuple[int, _Mailbox]]:
+        """Yield a new command's number, and the queue for its progress."""
+        number, mailbox = next(self._numbers), _Mailbox()
+        self._open[number] = mailbox
         try:
-            yield number, inbox
+            yield number, mailbox
         finally:
             del self._open[number]
 
     def deliver(self, line: bytes) -> None:
-        """Give a line of the child's to the thread that waits for it; others are dropped."""
+        """Pass a line of the child to the thread that waits for it; drop any other."""
         with suppress(msgspec.DecodeError, UnicodeDecodeError):
-            news = from_line(line, News)
-            inbox = self._open.get(news.number)
-            if inbox is not None:
-                inbox.put(news)
+            progress = from_line(line, Progress)
+            mailbox = self._open.get(progress.number)
+            if mailbox is not None:
+                mailbox.put(progress)
 
     def wake(self) -> None:
-        """Make every waiting thread look at the child; safe in a signal handler."""
-        for inbox in list(self._open.values()):
-            inbox.put(None)
+        """Make every waiting thread check the child; safe in a signal handler."""
+        for mailbox in list(self._open.values()):
+            mailbox.put(None)
 
 
 class Downloads:
-    """Order downloads of one child and wait for them.
+    """The downloads of one child.
 
     Args:
-        inboxes: Where the child's news arrives.
-        send: Writes an order to the child; raises a FoundryError when that cannot be.
+        mailboxes: Where the child's progress arrives.
+        send: Writes a command to the child; raises a FoundryError when it cannot.
         check: Raises a FoundryError when the child has ended, or is to.
     """
 
-    def __init__(self, inboxes: Mailboxes, send: Callable[[Order], None], check: Callable[[], None]) -> None:
-        self._inboxes = inboxes
+    def __init__(
+        self, mailboxes: Mailboxes, send: Callable[[Command], None], check: Callable[[], None]
+    ) -> None:
+        self._mailboxes = mailboxes
         self._send = send
         self._check = check
 
-    def run(self, name: str, wish: DownloadRequest) -> None:
+    def run(self, name: str, request: DownloadRequest) -> None:
         """Fetch a model; see `LocalRuntime.download`."""
-        news = self._ordered(name, wish)
-        if news.outcome == "unknown":
-            # Microsoft's look-up minds the case and wants the version.
-            meant = spelling_of(name, models_of(news))
-            if meant:
-                news = self._ordered(meant, wish)
-        error = error_of(news, name)
+        end = self._fetch(name, request)
+        if end.outcome == "unknown":
+            # Microsoft's look-up respects the case and needs the version.
+            spelling = catalog_spelling(name, known_models(end))
+            if spelling:
+                end = self._fetch(spelling, request)
+        error = error_for(end, name)
         if error is not None:
             raise error
-        wish.tell(DownloadStep(fraction=1.0, done=True))
+        request.report(DownloadStep(fraction=1.0, done=True))
 
-    def _ordered(self, name: str, wish: DownloadRequest) -> News:
-        """Return the news with which an order ends; one that is given up is stopped in the child too."""
-        wish.left()
-        with self._inboxes.opened() as (number, inbox), wish.waking(inbox), ExitStack() as undo:
-            self._send(Order(number, name))
+    def _fetch(self, name: str, request: DownloadRequest) -> Progress:
+        """Return the last progress of a download; one that is given up is stopped in the child too."""
+        request.time_left()
+        with self._mailboxes.opened() as (number, mailbox), request.wakes(mailbox), ExitStack() as undo:
+            self._send(Command(number, name))
             undo.callback(self._stop, number)
-            news = self._followed(inbox, wish)
+            end = self._follow(mailbox, request)
             undo.pop_all()
-            return news
+            return end
 
     def _stop(self, number: int) -> None:
         with suppress(FoundryError):  # the child has ended: nothing is left to stop
-            self._send(Order(number))
+            self._send(Command(number))
 
-    def _followed(self, inbox: _Inbox, wish: DownloadRequest) -> News:
+    def _follow(self, mailbox: _Mailbox, request: DownloadRequest) -> Progress:
         while True:
-            news = self._next(inbox, wish)
-            if news.outcome:
-                return news
-            wish.tell(DownloadStep(fraction=news.fraction))
+            progress = self._next(mailbox, request)
+            if progress.outcome:
+                return progress
+            request.report(DownloadStep(fraction=progress.fraction))
 
-    def _next(self, inbox: _Inbox, wish: DownloadRequest) -> News:
-        quiet_until = clock.monotonic() + wish.timeout
+    def _next(self, mailbox: _Mailbox, request: DownloadRequest) -> Progress:
+        silent_until = clock.monotonic() + request.timeout
         while True:
-            left = min(wish.left(), wish.borne(quiet_until))
+            left = min(request.time_left(), request.silence_left(silent_until))
             with suppress(queue.Empty):
-                news = inbox.get(timeout=min(left, _POLL))
-                if news is not None:
-                    return news
+                progress = mailbox.get(timeout=min(left, _POLL))
+                if progress is not None:
+                    return progress
             self._check()
 
 
-def models_of(news: News) -> list[ModelInfo]:
-    """Return the models that the news of an unknown name lists."""
+def known_models(end: Progress) -> list[ModelInfo]:
+    """Return the models that the answer to an unknown name lists."""
     return [
         ModelInfo(id=id_, alias=alias, name=id_.partition(":")[0], version=id_.partition(":")[2])
-        for alias, id_ in news.known
+        for alias, id_ in end.known
     ]
 
 
-def spelling_of(name: str, models: list[ModelInfo]) -> str:
+def catalog_spelling(name: str, models: list[ModelInfo]) -> str:
     """Return the alias or id that ``name`` means in another spelling, or ``""``."""
-    meant = best_match(name, models)
-    if meant is None:
+    match = best_match(name, models)
+    if match is None:
         return ""
-    return meant.alias if name.casefold() == meant.alias.casefold() else meant.id
+    return match.alias if name.casefold() == match.alias.casefold() else match.id
 
 
-def error_of(news: News, name: str) -> FoundryError | None:
-    """Return the error that an order's end stands for, or ``None``: the model is there."""
-    if news.outcome == "cached":
+def error_for(end: Progress, name: str) -> FoundryError | None:
+    """Return the error for a download's end, or ``None`` when the model is on disk."""
+    if end.outcome == "cached":
         return None
-    if news.outcome == "unknown":
-        return _unknown(models_of(news), name)
-    if news.code == _NETWORK:
-        return _unreachable(f"the model could not be fetched: {news.reason}", name)
-    what = f"the download failed: {news.reason}"
+    if end.outcome == "unknown":
+        return _unknown(known_models(end), name)
+    if end.code == _NETWORK:
+        return _unreachable(f"the model could not be fetched: {end.reason}", name)
+    what = f"the download failed: {end.reason}"
     return ServerError(what, call=LABEL, model=name, status=500, advice=_DISK_ADVICE)
 
 
 def _unknown(models: list[ModelInfo], name: str) -> FoundryError:
     if not models:
-        # The native library tells of no failure: its catalog is then just empty.
+        # The native library reports no failure: its catalog is just empty then.
         return _unreachable("the model catalog is empty: it could not be reached from this machine", name)
     error = ModelNotFound("the catalog has no such model", call=LABEL, model=name, status=404)
     suggest(error, models)

@@ -21,7 +21,7 @@ ModelDir: TypeAlias = "str | os.PathLike[str]"
 
 #: The file that makes a directory a model.
 CONFIG_FILE = "genai_config.json"
-#: The runtime's own mark of a model in its cache; ours takes the place of one that is there already.
+#: The runtime's own mark of a model in its cache; ours replaces one that exists already.
 MARK_FILE = "inference_model.json"
 #: The runtime takes a directory that holds this for a download which has not finished.
 UNFINISHED = "download.tmp"
@@ -30,11 +30,11 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class LocalModel:
-    """Name a model that a runtime serves from a directory.
+    """The names of a model that a runtime serves from a directory.
 
     Attributes:
-        alias: What the 2.x service wants for load and unload; the directory's name.
-        id: What it wants for inference, ``name:version``.
+        alias: What the 2.x service takes for load and unload; the directory's name.
+        id: What it takes for inference, ``name:version``.
         path: The directory, absolute.
     """
 
@@ -45,7 +45,7 @@ class LocalModel:
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
-    """Hold what a model directory says about itself.
+    """One model directory, read.
 
     Attributes:
         path: The directory, absolute; links in it are not resolved.
@@ -61,7 +61,7 @@ class ModelFolder:
 
     @property
     def name(self) -> str:
-        """Return the catalog name; the suffix is how the runtime spells a CPU variant."""
+        """Return the catalog name; its suffix marks a CPU variant for the runtime."""
         return f"{self.alias}-generic-cpu"
 
     @property
@@ -70,7 +70,7 @@ class ModelFolder:
         return LocalModel(self.alias, f"{self.name}:{_VERSION}", self.path)
 
     def section(self, name: str) -> dict[str, object]:
-        """Return one section of the configuration, empty when it is not there."""
+        """Return one section of the configuration; an empty one when it is missing."""
         value = self.config.get(name)
         return value if isinstance(value, dict) else {}
 
@@ -79,7 +79,7 @@ def read_folders(model_dirs: ModelDir | Iterable[ModelDir]) -> tuple[ModelFolder
     """Read model directories, in the order given; one path counts as a list of one.
 
     Raises:
-        ConfigError: A directory is no model, or two would be served under one alias.
+        ConfigError: A directory holds no model, or two would be served under one alias.
     """
     given = [model_dirs] if isinstance(model_dirs, (str, os.PathLike)) else _listed(model_dirs)
     folders = tuple(read_folder(path) for path in given)
@@ -91,8 +91,8 @@ def read_folder(path: ModelDir) -> ModelFolder:
     """Read one model directory.
 
     Raises:
-        ConfigError: It is no directory, has no readable ``genai_config.json``, lacks a model file that
-            this names, or is a download that has not finished.
+        ConfigError: It is not a directory, has no readable ``genai_config.json``, lacks a model file that
+            this one names, or is a download that has not finished.
     """
     root = _absolute(path)
     config = _read_config(root)
@@ -102,7 +102,7 @@ def read_folder(path: ModelDir) -> ModelFolder:
 
 
 def alias_of(name: str) -> str:
-    """Return a directory's name in the characters ``[A-Za-z0-9._-]``: the service decodes no others.
+    """Return a directory's name in the characters ``[A-Za-z0-9._-]``; the service decodes no others.
 
     >>> alias_of("Qwen 2.5 für mich"), alias_of("模型")
     ('Qwen-2.5-fur-mich', 'model')
@@ -156,7 +156,7 @@ def _files(root: Path) -> Iterator[PurePath]:
 
 
 def _is_new(folder: Path, seen: set[str]) -> bool:
-    # Hidden directories are what tools leave behind (.git, .cache); a link to a parent has no end.
+    # Hidden directories are left by tools (.git, .cache); a link to a parent would be followed for ever.
     real = os.path.realpath(folder)
     is_new = not folder.name.startswith(".") and real not in seen
     seen.add(real)
@@ -166,9 +166,9 @@ def _is_new(folder: Path, seen: set[str]) -> bool:
 def _check_files(root: Path, config: dict[str, object], files: tuple[PurePath, ...]) -> None:
     if any(file.name == UNFINISHED for file in files):
         raise ConfigError(f"{root} holds {UNFINISHED}: its download has not finished")
-    there = set(files)
+    existing = set(files)
     for name in _named_files(config["model"]):
-        if PurePath(os.path.normpath(name)) not in there:
+        if PurePath(os.path.normpath(name)) not in existing:
             raise ConfigError(f"{root / CONFIG_FILE} names {name!r}, which is not in that directory")
 
 
@@ -187,7 +187,7 @@ def _named_files(section: object) -> Iterator[str]:
 def _check_aliases(folders: tuple[ModelFolder, ...]) -> None:
     taken: dict[str, Path] = {}
     for folder in folders:
-        # Case does not tell two directories apart on every file system.
+        # Not every file system distinguishes two directories by case.
         other = taken.setdefault(folder.alias.lower(), folder.path)
         if other is not folder.path:
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""`LocalRuntime`: the service that starts when there is none, and ends with you."""
+"""`LocalRuntime`: a service of your own, which ends with your process."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from foundry_rest.schema import DownloadStep
 from foundry_rest.schema.request import check_model_name
 from foundry_rest.transport.cancellation import CancelToken
 
-#: Starts after a crash that ``revive`` grants, and within how many seconds: a model or a request that
-#: kills the native library would do so at each of them.
-_REVIVALS, _WITHIN = 5, 300.0
-#: A cold disk and a busy machine; on a warm one the start takes 0.3 s.
+#: Most starts after a crash within so many seconds: a model or a request that kills the native library
+#: would do so after each of them.
+_REVIVALS, _WINDOW = 5, 300.0
+#: Seconds; enough for a cold disk and a busy machine. With warm caches the start takes 0.3 s.
 START_TIMEOUT = 30.0
 _INSTALL = 'pip install "foundry_rest[runtime]"'
 
 
 class LocalRuntime:
-    """Serve models on this machine, in a process that lives as long as this object.
+    """A service for models on this machine, in a process that lives as long as this object.
 
     ``with`` or `start` starts it. Give directories to serve your own models, and only those; give none
     to serve the public catalog. A process forked from this one can use the address; only the process
@@ -47,7 +47,7 @@ class LocalRuntime:
             With them: where the private directory of links is made (the system's temporary directory).
 
     Raises:
-        ConfigError: A directory is no model, two have one alias, or another value cannot be used.
+        ConfigError: A directory holds no model, two have one alias, or another value cannot be used.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class LocalRuntime:
         )
         self._lock = threading.RLock()  # reentrant: a signal handler may call close()
         self._child: Child | None = None
-        self._mourned: Child | None = None
+        self._counted: Child | None = None
         self._revived: deque[float] = deque(maxlen=_REVIVALS)
         self._is_wanted = False
 
@@ -79,7 +79,7 @@ class LocalRuntime:
 
         Raises:
             ConfigError: ``foundry_local_sdk`` is not installed, or the models cannot be linked.
-            ServiceUnreachable: The runtime did not come up; the message holds its own words.
+            ServiceUnreachable: The runtime did not come up; the message quotes its standard error.
             Cancelled: `close` was called from another thread meanwhile.
         """
         _require_sdk()
@@ -92,7 +92,7 @@ class LocalRuntime:
         child = self._child
         if child is None or child.owner != os.getpid():
             return
-        with self._lock:  # from here on nobody claims another child
+        with self._lock:  # from here on no thread starts another child
             self._is_wanted, child = False, self._child or child
         child.end()
         with self._lock:
@@ -100,13 +100,13 @@ class LocalRuntime:
                 self._child = None
 
     def revive(self) -> str:
-        """Return the address of the running service; after a crash a new one is started first.
+        """Return the address of the running service, which is started again after a crash.
 
         Raises:
             Cancelled: The runtime was closed, or never started.
             ServiceUnreachable: It died 5 times within 5 minutes, or did not come up.
         """
-        return self._living().url
+        return self._running_child().url
 
     def download(
         self,
@@ -117,33 +117,33 @@ class LocalRuntime:
         until: float = inf,
         cancel: CancelToken | None = None,
     ) -> None:
-        """Fetch a model of the catalog into the runtime's cache; one that is there already stays as it is.
+        """Fetch a model of the catalog into the runtime's cache, unless it is there already.
 
-        Several threads may download at once. What has come when a download ends early is kept, and the next
-        one goes on from there. A download that is given up stops as soon as its next bytes come.
+        Several threads may download at once. When a download ends early, the bytes received are kept, and
+        the next download goes on from there. A download that is given up stops when its next bytes arrive.
 
         Args:
             name: Alias or id, in any case.
-            progress: Called in this thread for each 0.1 % that has come, and once with ``done``; what it
+            progress: Called in this thread for each 0.1 % received, and once with ``done``; an error that it
                 raises ends the download.
-            timeout: Seconds of silence borne between two steps.
+            timeout: Seconds of silence allowed between two steps.
             until: Monotonic instant at which to give up.
             cancel: Ends the wait from another thread.
 
         Raises:
-            ConfigError: The name is none, the runtime is not started, or another process started it.
+            ConfigError: The name is unusable, the runtime is not started, or another process started it.
             ModelNotFound: The catalog has no such model; ``suggestions`` are near misses.
-            ServiceUnreachable: The catalog or the model's place cannot be reached, or the runtime died.
+            ServiceUnreachable: The catalog or the model's server cannot be reached, or the runtime died.
             ServerError: The download failed otherwise, for example because the disk is full.
             ServiceTimeout: ``timeout`` passed without a step.
             DeadlineExceeded, Cancelled: ``until``, ``cancel``, or `close` ended it.
         """
         check_model_name(name)
         self._started()
-        self._living().download(name, DownloadRequest(progress, timeout, until, cancel))
+        self._running_child().download(name, DownloadRequest(progress, timeout, until, cancel))
 
-    def _living(self) -> Child:
-        """Return a child that serves; after a crash a new one is started first."""
+    def _running_child(self) -> Child:
+        """Return a child that serves; start a new one first after a crash."""
         if not self._is_wanted:
             raise Cancelled("the embedded runtime is closed")
         child = self._child
@@ -153,19 +153,19 @@ class LocalRuntime:
         return child
 
     def _count_revival(self) -> None:
-        """Count a death once, however many threads meet it."""
+        """Count a crash once, however many threads notice it."""
         now = clock.monotonic()
         with self._lock:
             child = self._child
-            if child is None or child is self._mourned or child.is_starting() or child.is_alive():
+            if child is None or child is self._counted or child.is_starting() or child.is_alive():
                 return
-            is_hopeless = len(self._revived) == _REVIVALS and now - self._revived[0] < _WITHIN
+            is_hopeless = len(self._revived) == _REVIVALS and now - self._revived[0] < _WINDOW
             if not is_hopeless:
-                self._mourned = child
+                self._counted = child
                 self._revived.append(now)
         if is_hopeless:
             raise ServiceUnreachable(
-                f"the embedded runtime died {_REVIVALS} times within {_WITHIN:g} s and is left alone",
+                f"the embedded runtime died {_REVIVALS} times within {_WINDOW:g} s and is left alone",
                 sent=False,
                 advice="Look at what was asked of it last; LocalRuntime.start() starts it again.",
             )
@@ -194,7 +194,7 @@ class LocalRuntime:
         return self._started().pid
 
     def is_alive(self) -> bool:
-        """Tell whether the runtime is up; it is not after a crash."""
+        """Return whether the runtime is up; it is not after a crash."""
         child = self._child
         return child is not None and bool(child.url) and child.is_alive()
 
@@ -216,7 +216,7 @@ class LocalRuntime:
         return f"<LocalRuntime {state}: {names}>"
 
     def _launch(self) -> Child:
-        """Return the child that serves, started here or in another thread."""
+        """Return the child that serves, started by this or by another thread."""
         child, is_ours = self._claim()
         if is_ours:
             child.launch()
@@ -225,7 +225,7 @@ class LocalRuntime:
         return child
 
     def _claim(self) -> tuple[Child, bool]:
-        """Return the child in use, or a new one that the caller has to launch."""
+        """Return the child in use, or a new one that the caller has to launch, and whether it is new."""
         with self._lock:
             if not self._is_wanted:
                 raise Cancelled("the embedded runtime is closed")

@@ -1,15 +1,16 @@
-"""Lay out a model cache that holds links to your files and no copy of them.
+"""Build a model cache that holds links to the user's files and no copy of them.
 
 The runtime looks for models in real directories only (it enters no linked one), so the directories
-are ours and the files are links. ONNX Runtime then follows a model to its external data, and refuses
-data that "escapes the model directory": it compares the *resolved* places. Measured with 2.2.1
+are ours and the files are links. ONNX Runtime then opens a model's external data, and refuses data
+that "escapes the model directory": it compares the *resolved* paths. Measured with 2.2.1
 (ONNX Runtime 1.31):
 
 - symbolic links work where model and data really lie in one directory: an ordinary folder, and a
   Hugging Face snapshot, whose files are all links into one ``blobs``;
-- hard links work always, but only within one file system, and only to files that are yours.
+- hard links always work, but only within one file system, and only to the user's own files.
 
-So: symbolic links first, unless the weights really lie in several directories; then hard links.
+Therefore symbolic links are tried first, unless the weights really lie in several directories; then hard
+links.
 """
 
 from __future__ import annotations
@@ -59,27 +60,27 @@ def _kinds(folder: ModelFolder) -> list[tuple[str, _Link]]:
 
 
 def _is_scattered(folder: ModelFolder) -> bool:
-    # Per directory: a model in a subdirectory has its data beside it.
+    # For each directory alone: a model in a subdirectory has its data beside it.
     real: dict[PurePath, set[Path]] = {}
     for file in folder.files:
         if file.suffix not in _TEXT:
-            place = (folder.path / file).resolve().parent
-            real.setdefault(file.parent, set()).add(place)
-    return any(len(places) > 1 for places in real.values())
+            directory = (folder.path / file).resolve().parent
+            real.setdefault(file.parent, set()).add(directory)
+    return any(len(directories) > 1 for directories in real.values())
 
 
 def _link_files(folder: ModelFolder, target: Path, link: _Link) -> None:
     for file in folder.files:
-        place = target / file
-        place.parent.mkdir(parents=True, exist_ok=True)
-        link((folder.path / file).resolve(), place)
+        path = target / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        link((folder.path / file).resolve(), path)
     mark = {"Name": folder.model.id, "PromptTemplate": None}
     (target / MARK_FILE).write_text(json.dumps(mark), "utf-8")
 
 
-def _symbolic_link(source: Path, place: Path) -> None:
-    place.symlink_to(source)
+def _symbolic_link(source: Path, path: Path) -> None:
+    path.symlink_to(source)
 
 
-def _hard_link(source: Path, place: Path) -> None:
-    os.link(source, place)
+def _hard_link(source: Path, path: Path) -> None:
+    os.link(source, path)

@@ -1,4 +1,4 @@
-"""A child process as the system sees it: what it is started with, whether it is there, how it ends."""
+"""A child process as the operating system sees it: its environment, whether it exists, how it ends."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ GRACE = 1.0
 
 
 def environment() -> dict[str, str]:
-    """Return the environment for a child that is to find what its parent found."""
+    """Return the environment for a child that finds the same modules as its parent."""
     given = dict(os.environ)
-    # However it got onto sys.path.
+    # All of sys.path, because the program may have changed it.
     given["PYTHONPATH"] = os.pathsep.join(str(Path(path).absolute()) for path in sys.path)
     for name in ("no_proxy", "NO_PROXY"):
         # The library's HTTP client would send even the loopback catalog's requests to a proxy.
@@ -32,9 +32,9 @@ def stdin_of(process: subprocess.Popen[bytes]) -> IO[bytes]:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Ask a child to end, and make it."""
+    """End a child: ask it by its pipe, then terminate it, then kill it."""
     with suppress(OSError, ValueError), stdin_of(process) as stdin:  # gone, or closed by another thread
-        # A line, and not only the pipe's end: a forked process may hold the pipe open.
+        # A line, and not only the pipe's end: a forked process may keep the pipe open.
         stdin.write(b"\n")
     for harder in (process.terminate, process.kill):
         try:
@@ -58,7 +58,7 @@ def how_ended(code: int | None) -> str:
 
 
 def exists(pid: int) -> bool:
-    """Tell whether a process that is not ours to wait for is there."""
+    """Return whether a process exists that is no child of this one."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,7 +1,8 @@
-"""What parent and child say to each other: JSON lines.
+"""The messages between parent and child: JSON, one message a line.
 
-The parent says `Settings` once, then an `Order` for every download. An empty line, the pipe's end or
-anything else means that the parent is done. The child says `Answer` once, then `News` of the orders.
+The parent sends `Settings` once, then a `Command` for every download. An empty line, the end of the pipe or
+anything else means that the parent is done. The child sends `Answer` once, then the `Progress` of the
+commands.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ CATALOG_FILE = "catalog.json"
 #: In the run directory: what the child and the native library print.
 STDERR_FILE = "stderr.log"
 
-T = TypeVar("T", bound="Settings | Answer | Order | News")
+T = TypeVar("T", bound="Settings | Answer | Command | Progress")
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """Tell the child what to serve: the first line on its standard input.
+    """What the child is to serve: the first line on its standard input.
 
     Attributes:
         host: Name or IPv4 address to listen on.
@@ -37,35 +38,41 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """Tell the parent how the start went: the first line on the child's standard output."""
+    """The result of the start: the first line on the child's standard output.
+
+    Attributes:
+        url: Address of the service; ``""`` when the start failed.
+        pid: The child's process id; 0 when the start failed.
+        error: Why it failed; ``""`` when it did not.
+    """
 
     url: str = ""
     pid: int = 0
     error: str = ""
 
 
-class Order(msgspec.Struct, frozen=True):
-    """Tell the child to fetch a model.
+class Command(msgspec.Struct, frozen=True):
+    """The parent's command to begin or to stop a download.
 
     Attributes:
-        number: Tells apart the orders that are under way at once.
-        download: Alias or id; ``""``: stop the order of this number.
+        number: Identifies the download among those under way.
+        download: Alias or id; ``""`` stops the download of this number.
     """
 
     number: int
     download: str = ""
 
 
-class News(msgspec.Struct, frozen=True):
-    """Tell the parent how an order goes.
+class Progress(msgspec.Struct, frozen=True):
+    """The state of one download.
 
     Attributes:
-        number: The order's.
-        fraction: How much has come, 0.0 to 1.0.
-        outcome: How it ended: ``"cached"``, ``"unknown"`` (no such name), ``"failed"``; ``""`` before that.
+        number: The command's number.
+        fraction: Share of the bytes that has arrived, 0.0 to 1.0.
+        outcome: ``""`` while it runs, then ``"cached"``, ``"unknown"`` (no such name) or ``"failed"``.
         reason: Of a failure: Microsoft's own words.
         code: Of a failure: Microsoft's ``flErrorCode``, 0 for none.
-        known: Of an unknown name: alias and id of each model that there is.
+        known: Of an unknown name: alias and id of each model in the catalog.
     """
 
     number: int
@@ -76,15 +83,15 @@ class News(msgspec.Struct, frozen=True):
     known: tuple[tuple[str, str], ...] = ()
 
 
-def to_line(value: Settings | Answer | Order | News) -> bytes:
-    """Return a value as one line."""
-    return msgspec.json.encode(value) + b"\n"
+def to_line(message: Settings | Answer | Command | Progress) -> bytes:
+    """Return a message as one line."""
+    return msgspec.json.encode(message) + b"\n"
 
 
 def from_line(line: bytes, kind: type[T]) -> T:
-    """Return a line as a value.
+    """Return a line as a message.
 
     Raises:
-        msgspec.DecodeError: It is none; cut off, empty, or something else.
+        msgspec.DecodeError: The line is cut off, empty, or something else.
     """
     return msgspec.json.decode(line, type=kind)

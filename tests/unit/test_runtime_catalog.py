@@ -98,14 +98,14 @@ def test_tools(tmp_path, tokenizer, knows):
     """A model calls tools when its tokenizer has the token; a mention in a template is no token."""
     read = folder(tmp_path, tokenizer=tokenizer)
 
-    assert catalog.knows_tools(read) == knows
+    assert catalog.supports_tools(read) == knows
     assert ("tool-calling" in catalog.entry(read)["modelCapabilities"]) == knows
 
 
 @pytest.mark.parametrize(("token", "knows"), [(7, True), (0, True), (None, False), ("<tool_call>", False)])
 def test_tools_by_id(tmp_path, token, knows):
     """A model calls tools when its configuration names the token, however that is spelled."""
-    assert catalog.knows_tools(folder(tmp_path, bot_token_id=token)) == knows
+    assert catalog.supports_tools(folder(tmp_path, bot_token_id=token)) == knows
 
 
 @pytest.mark.parametrize(

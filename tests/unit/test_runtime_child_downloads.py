@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from foundry_rest.runtime.child_downloads import Fetcher
-from foundry_rest.runtime.protocol import News, Order
+from foundry_rest.runtime.child_downloads import DownloadWorker
+from foundry_rest.runtime.protocol import Command, Progress
 
 
 class PlayedModel:
@@ -46,17 +46,17 @@ class PlayedCatalog:
 
 @pytest.fixture
 def fetch():
-    """Return a function that gives one order and returns all news of it."""
+    """Return a function that gives one command and returns all progress of it."""
 
-    def order(way, name="phi"):
-        news = queue.SimpleQueue()
-        Fetcher(PlayedCatalog(way), news.put).take(Order(5, name))
-        heard = [news.get(timeout=2)]
+    def run(way, name="phi"):
+        progress = queue.SimpleQueue()
+        DownloadWorker(PlayedCatalog(way), progress.put).handle(Command(5, name))
+        heard = [progress.get(timeout=2)]
         while not heard[-1].outcome:
-            heard.append(news.get(timeout=2))
+            heard.append(progress.get(timeout=2))
         return heard
 
-    return order
+    return run
 
 
 @pytest.mark.parametrize("name", ["phi", "phi-generic-cpu:1"])
@@ -69,14 +69,14 @@ def test_fetched(fetch, name):
 
     heard = fetch(way, name)
 
-    assert [round(news.fraction, 4) for news in heard] == [0.1, 0.102, 1.0, 1.0]
-    assert [news.outcome for news in heard] == ["", "", "", "cached"]
+    assert [round(progress.fraction, 4) for progress in heard] == [0.1, 0.102, 1.0, 1.0]
+    assert [progress.outcome for progress in heard] == ["", "", "", "cached"]
 
 
 def test_unknown(fetch):
     """A name that is neither comes back with all there are."""
     known = (("phi", "phi-generic-cpu:1"),)
-    assert fetch(lambda *_: None, "phy") == [News(5, outcome="unknown", known=known)]
+    assert fetch(lambda *_: None, "phy") == [Progress(5, outcome="unknown", known=known)]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_failure(fetch, raised, reason, code):
     def way(*_):
         raise raised
 
-    assert fetch(way) == [News(5, outcome="failed", reason=reason, code=code)]
+    assert fetch(way) == [Progress(5, outcome="failed", reason=reason, code=code)]
 
 
 def test_success_that_is_none(fetch):
@@ -99,19 +99,19 @@ def test_success_that_is_none(fetch):
 
 
 def test_stop():
-    """An order without a name stops the one of its number; one that has ended already is no matter."""
-    began, news = threading.Event(), queue.SimpleQueue()
+    """A command without a name stops the one of its number; one that has ended already is no matter."""
+    began, progress = threading.Event(), queue.SimpleQueue()
 
     def way(_, stop):
         began.set()
         assert stop.wait(2)
         raise InterruptedError("download cancelled")
 
-    fetcher = Fetcher(PlayedCatalog(way), news.put)
-    fetcher.take(Order(1, "phi"))
+    worker = DownloadWorker(PlayedCatalog(way), progress.put)
+    worker.handle(Command(1, "phi"))
     assert began.wait(2)
-    fetcher.take(Order(2))
-    fetcher.take(Order(1))
+    worker.handle(Command(2))
+    worker.handle(Command(1))
 
-    assert news.get(timeout=2).reason == "download cancelled"
-    fetcher.take(Order(1))
+    assert progress.get(timeout=2).reason == "download cancelled"
+    worker.handle(Command(1))

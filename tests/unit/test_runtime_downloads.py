@@ -11,8 +11,8 @@ import pytest
 
 from foundry_rest import clock, errors
 from foundry_rest.runtime.child_process import Child, Plan
-from foundry_rest.runtime.downloads import DownloadRequest, Downloads, Mailboxes, error_of, spelling_of
-from foundry_rest.runtime.protocol import News, Order, to_line
+from foundry_rest.runtime.downloads import DownloadRequest, Downloads, Mailboxes, catalog_spelling, error_for
+from foundry_rest.runtime.protocol import Command, Progress, to_line
 from foundry_rest.schema import ModelInfo
 from foundry_rest.transport.cancellation import CancelToken
 
@@ -20,22 +20,22 @@ KNOWN = (("phi", "phi-generic-cpu:1"), ("phi", "phi-cuda-gpu:2"))
 
 
 class PlayedChild:
-    """Answer each order with the lines that were given for it."""
+    """Answer each command with the lines that were given for it."""
 
     def __init__(self, *lines: bytes) -> None:
         self.lines = list(lines)
-        self.told: list[Order] = []
+        self.told: list[Command] = []
         self.end: errors.FoundryError | None = None
-        self.inboxes = Mailboxes()
-        self.downloads = Downloads(self.inboxes, self.send, self.check)
+        self.mailboxes = Mailboxes()
+        self.downloads = Downloads(self.mailboxes, self.send, self.check)
 
-    def send(self, order: Order) -> None:
-        """Take an order."""
+    def send(self, command: Command) -> None:
+        """Take a command."""
         self.check()
-        self.told.append(order)
-        if order.download:
+        self.told.append(command)
+        if command.download:
             for line in self.lines:
-                self.inboxes.deliver(line)
+                self.mailboxes.deliver(line)
 
     def check(self) -> None:
         """Say whether it lives."""
@@ -45,11 +45,11 @@ class PlayedChild:
 
 def said(number: int = 1, **facts: object) -> bytes:
     """Return the child's line."""
-    return to_line(News(number, **facts))
+    return to_line(Progress(number, **facts))
 
 
 def test_steps_and_end():
-    """News of this order becomes steps; lines that are none, and other orders' news, are dropped."""
+    """Progress of this download becomes steps; other lines, and other downloads' progress, are dropped."""
     steps = []
     played = PlayedChild(
         b"garbage\n", b"\xff\n", said(7, fraction=0.9), said(fraction=0.5), said(outcome="cached")
@@ -57,8 +57,8 @@ def test_steps_and_end():
     played.downloads.run("phi", DownloadRequest(steps.append))
 
     assert [(step.fraction, step.done) for step in steps] == [(0.5, False), (1.0, True)]
-    assert played.told == [Order(1, "phi")]
-    assert played.inboxes._open == {}
+    assert played.told == [Command(1, "phi")]
+    assert played.mailboxes._open == {}
 
 
 def test_nobody_listens():
@@ -71,7 +71,7 @@ def test_another_spelling():
     played = PlayedChild(said(1, outcome="unknown", known=KNOWN), said(2, outcome="cached"))
     played.downloads.run("PHI", DownloadRequest())
 
-    assert [order.download for order in played.told] == ["PHI", "phi"]
+    assert [command.download for command in played.told] == ["PHI", "phi"]
 
 
 @pytest.mark.parametrize(
@@ -80,33 +80,37 @@ def test_another_spelling():
 def test_spelling(name, spelling):
     """An alias stays one, so that Microsoft chooses the variant; another name becomes the id."""
     models = [ModelInfo(id=id_, alias=alias, name=id_.partition(":")[0]) for alias, id_ in KNOWN]
-    assert spelling_of(name, models) == spelling
+    assert catalog_spelling(name, models) == spelling
 
 
 @pytest.mark.parametrize(
-    ("news", "kind", "said"),
+    ("progress", "kind", "said"),
     [
-        (News(1, outcome="unknown", known=KNOWN), errors.ModelNotFound, "Did you mean phi"),
-        (News(1, outcome="unknown"), errors.ServiceUnreachable, "catalog is empty.*SSL_CERT_FILE"),
-        (News(1, outcome="failed", reason="HTTP 503", code=6), errors.ServiceUnreachable, "HTTP 503"),
-        (News(1, outcome="failed", reason="errno 28", code=2), errors.ServerError, "errno 28.*free space"),
+        (Progress(1, outcome="unknown", known=KNOWN), errors.ModelNotFound, "Did you mean phi"),
+        (Progress(1, outcome="unknown"), errors.ServiceUnreachable, "catalog is empty.*SSL_CERT_FILE"),
+        (Progress(1, outcome="failed", reason="HTTP 503", code=6), errors.ServiceUnreachable, "HTTP 503"),
+        (
+            Progress(1, outcome="failed", reason="errno 28", code=2),
+            errors.ServerError,
+            "28.*free space",
+        ),
     ],
 )
-def test_errors(news, kind, said):
+def test_errors(progress, kind, said):
     """Each end has its class; an empty catalog is one that was not reached, and calls no name unknown."""
     with pytest.raises(kind, match=said) as caught:
-        raise error_of(news, "ph")
+        raise error_for(progress, "ph")
 
     assert (caught.value.call, caught.value.model) == ("models.download", "ph")
 
 
-def begin(played: PlayedChild, wish: DownloadRequest) -> tuple[threading.Thread, list[BaseException]]:
+def begin(played: PlayedChild, request: DownloadRequest) -> tuple[threading.Thread, list[BaseException]]:
     """Download in another thread until it waits; return it and what it raises."""
     raised: list[BaseException] = []
 
     def run() -> None:
         try:
-            played.downloads.run("phi", wish)
+            played.downloads.run("phi", request)
         except errors.FoundryError as error:
             raised.append(error)
 
@@ -118,14 +122,14 @@ def begin(played: PlayedChild, wish: DownloadRequest) -> tuple[threading.Thread,
 
 
 def test_cancel():
-    """A token ends the wait at once, and the child is told to stop that order."""
+    """A token ends the wait at once, and the child is told to stop that download."""
     played, token = PlayedChild(), CancelToken()
     thread, raised = begin(played, DownloadRequest(cancel=token))
     token.cancel()
     thread.join(0.09)  # the wait looks by itself every 0.1 s
 
     assert isinstance(raised[0], errors.Cancelled)
-    assert played.told == [Order(1, "phi"), Order(1)]
+    assert played.told == [Command(1, "phi"), Command(1)]
 
 
 @pytest.mark.parametrize("is_woken", [True, False])
@@ -135,20 +139,20 @@ def test_end_of_the_child(is_woken):
     thread, raised = begin(played, DownloadRequest())
     played.end = errors.ServiceUnreachable("died")
     if is_woken:
-        played.inboxes.wake()
+        played.mailboxes.wake()
     thread.join(2)
 
     assert raised == [played.end]
 
 
 def test_deadline():
-    """A deadline ends the wait, and the order; one that has passed asks nothing."""
+    """A deadline ends the wait, and the download; one that has passed asks nothing."""
     played = PlayedChild()
     for left in (0.02, -1.0):
         with pytest.raises(errors.DeadlineExceeded, match="goes on from what has come"):
             played.downloads.run("phi", DownloadRequest(until=clock.monotonic() + left))
 
-    assert played.told == [Order(1, "phi"), Order(1)]
+    assert played.told == [Command(1, "phi"), Command(1)]
 
 
 def test_silence():
@@ -159,7 +163,7 @@ def test_silence():
         played.downloads.run("phi", DownloadRequest(steps.append, timeout=0.02))
 
     assert (caught.value.phase, len(steps)) == ("idle", 1)
-    assert played.told[-1] == Order(1)
+    assert played.told[-1] == Command(1)
 
 
 def test_token_that_was_cancelled():
@@ -173,15 +177,15 @@ def test_token_that_was_cancelled():
 
 
 def test_listener_that_raises():
-    """What the listener raises reaches the caller, and the child stops that order."""
+    """What the listener raises reaches the caller, and the child stops that download."""
     played = PlayedChild(said(fraction=0.5))
     with pytest.raises(ZeroDivisionError):
         played.downloads.run("phi", DownloadRequest(lambda step: 1 / 0))
 
-    assert played.told[-1] == Order(1)
+    assert played.told[-1] == Command(1)
 
 
-#: A child that says its address, then what it is told to say of every order.
+#: A child that says its address, then what it is told to say of every command.
 CODE = """
 import sys, time
 sys.stdin.readline()
@@ -194,7 +198,7 @@ for line in sys.stdin:
 
 @pytest.fixture
 def start():
-    """Return a function that starts a child which does something at every order."""
+    """Return a function that starts a child which does something at every command."""
     started = []
 
     def begin(code: str) -> Child:
@@ -210,9 +214,9 @@ def start():
 
 
 def test_over_the_pipes(start):
-    """Order and news are one line each."""
-    order, news = '{"number":1,"download":"phi"}\\n', '{"number": 1, "outcome": "cached"}'
-    code = f"print('{news}' if line == '{order}' else line, flush=True)"
+    """Command and progress are one line each."""
+    command, progress = '{"number":1,"download":"phi"}\\n', '{"number": 1, "outcome": "cached"}'
+    code = f"print('{progress}' if line == '{command}' else line, flush=True)"
     steps = []
     start(code).download("phi", DownloadRequest(steps.append))
 
@@ -220,7 +224,7 @@ def test_over_the_pipes(start):
 
 
 def test_child_that_dies(start):
-    """A child that dies at the order is unreachable, with its exit code and last words."""
+    """A child that dies at the command is unreachable, with its exit code and last words."""
     child = start("sys.stderr.write('out of memory'); sys.stderr.flush(); sys.exit(3)")
     for _ in range(2):
         with pytest.raises(errors.ServiceUnreachable, match=r"exit code 3(?s:.*)out of memory"):
@@ -228,7 +232,7 @@ def test_child_that_dies(start):
 
 
 def test_end_while_downloading(start):
-    """end() from another thread ends the wait with Cancelled; afterwards nothing can be ordered."""
+    """end() from another thread ends the wait with Cancelled; afterwards no command is taken."""
     child = start("pass")
     timer = threading.Timer(0.03, child.end)
     timer.start()
