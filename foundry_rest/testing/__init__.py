@@ -1,6 +1,6 @@
-"""Test code that calls a Foundry Local service, without one.
+"""Tools to test code that calls Foundry Local, without a service.
 
-``FaultServer`` is a loopback service that fails as told; ``FakeSender``, ``FakeOpenReply`` and
+``FaultServer`` is a loopback service that fails as scripted; ``FakeSender``, ``FakeOpenReply`` and
 ``FakeClock`` need no socket at all. A script for one request is made of steps::
 
     with FaultServer() as server:

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from foundry_rest.testing.framing import EVENT_STREAM, Fields, answer, event, sse
 from foundry_rest.testing.script import Script, cut
 
-#: The id that a server's own demo model has.
+#: Id of the fault server's demo model.
 DEMO_MODEL = "demo-generic-cpu:1"
 SERVER = ("Server", "oatpp/1.3.0")
 _KEEP = ("Connection", "keep-alive")
 _NO_CACHE = ("Cache-Control", "no-cache")
-#: 2.x sends three headers of a stream twice (the first Content-Type is the framing's): a client that
+#: 2.x sends three headers of a stream twice (``framing`` adds the first Content-Type): a client that
 #: compares with == fails on "text/event-stream, text/event-stream".
 _STREAM_HEADERS = (_NO_CACHE, _KEEP, SERVER, ("Content-Type", EVENT_STREAM), _NO_CACHE, _KEEP)
 _CHAT_ID = "chatcmpl-0123456789abcdef"
@@ -28,12 +28,12 @@ def json_answer(value: object, status: int = 200, headers: Fields = ()) -> Scrip
 
 
 def service_status(url: str, model_cache_path: str, pid: int) -> Script:
-    """Answer ``GET /status``: exactly the three fields by which 2.x is known."""
+    """Answer ``GET /status`` with exactly the three fields by which 2.x is recognised."""
     return json_answer({"endpoints": [url], "modelCachePath": model_cache_path, "pid": pid})
 
 
 def model_list(ids: Iterable[str]) -> Script:
-    """Answer ``GET /v1/models``: the whole catalog, loaded or not."""
+    """Answer ``GET /v1/models`` with the whole catalog, loaded or not."""
     return json_answer({"data": [_model_item(id) for id in ids], "object": "list"})
 
 
@@ -66,14 +66,14 @@ def chat_stream(
     done: bool = True,
     model: str = DEMO_MODEL,
 ) -> Script:
-    """Answer a chat request with a stream: steps are head, role, one per word, finish, usage, end.
+    """Answer a chat request with a stream; its steps are head, role, one for each word, finish, usage, end.
 
     So ``chat_stream(words)[:4] + cut()`` breaks off after the second word.
 
     Args:
-        words: Contents of the chunks, sent as they are; a text is taken apart before its spaces.
+        words: Contents of the chunks, sent as they are; a text is split before its spaces.
         finish: Reason in the last chunk; ``None`` for no such chunk.
-        usage: Send the usage chunk, with an empty ``choices``, as ``include_usage`` asks for.
+        usage: Send the usage chunk, with an empty ``choices``, as with ``include_usage``.
         done: Send ``data: [DONE]``.
         model: Id named in every chunk.
     """
@@ -88,7 +88,7 @@ def chat_events(
     usage: bool = True,
     model: str = DEMO_MODEL,
 ) -> tuple[bytes, ...]:
-    """Build the events of a chat stream without ``[DONE]``, to mix with others in ``sse``."""
+    """Build the events of a chat stream without ``[DONE]``, to combine with others in ``sse``."""
     pieces = _pieces(words)
     deltas: list[dict[str, object]] = [{"content": "", "role": "assistant"}]
     deltas += [{"content": piece} for piece in pieces]
@@ -106,7 +106,7 @@ def chat_event(delta: Mapping[str, object], finish: str | None = None, *, model:
 
 
 def error_event(message: str = "Inference failed", type: str = "server_error") -> bytes:
-    """Build the event by which 2.x reports a failure inside a stream with status 200; no [DONE] follows."""
+    """Build the event by which 2.x reports a failure in a stream with status 200; no [DONE] follows it."""
     return event(_json(_error(message, type)).decode())
 
 
@@ -128,26 +128,26 @@ def json_error(
     param: str | None = None,
     headers: Fields = (),
 ) -> Script:
-    """Answer with 2.x's error body; ``type`` follows from the status when it is not given.
+    """Answer with 2.x's error body; the default of ``type`` depends on the status.
 
-    Status 200 is allowed: an error body that looks like a success.
+    Status 200 is allowed, for an error body that looks like a success.
     """
     kind = type or ("server_error" if status >= 500 else "invalid_request_error")
     return json_answer(_error(message, kind, code, param), status, headers)
 
 
 def model_not_found(name: str) -> Script:
-    """Answer 404: neither an alias nor an id of the catalog."""
+    """Answer 404: the name is neither an alias nor an id of the catalog."""
     return json_error(404, f"Model not found: No model matching '{name}'")
 
 
 def model_not_loaded(id: str = DEMO_MODEL) -> Script:
-    """Answer 400: on disk, but not in memory."""
+    """Answer 400: the model is on disk, but not in memory."""
     return json_error(400, f"Model not loaded: Model '{id}' must be loaded before inference")
 
 
 def model_not_cached() -> Script:
-    """Answer 400: in the catalog, but not on disk."""
+    """Answer 400: the model is in the catalog, but not on disk."""
     return json_error(400, "Model not cached: Model must be downloaded before loading")
 
 
@@ -177,7 +177,7 @@ def unavailable(retry_after: float | str | None = None) -> Script:
 
 
 def unmapped(method: str, path: str) -> Script:
-    """Answer 404 as oatpp does for a route or verb it has not: lines of text, no type; then close."""
+    """Answer 404 as oatpp does for an unknown route or verb: plain text without a type; then close."""
     text = (
         "server=oatpp/1.3.0\ncode=404\ndescription=Not Found\n"
         f"message=No mapping for HTTP-method: '{method}', URL: '{path}'\n"

@@ -1,4 +1,4 @@
-"""Doubles without I/O: time that passes when told, senders and streams that follow a script."""
+"""Test doubles without I/O: a clock that the test moves, scripted senders and streams."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OpenT = TypeVar("OpenT")
 
 
 class FakeClock:
-    """A time that moves only by ``sleep`` and ``advance``. Thread-safe.
+    """A clock that moves only by ``sleep``, ``wait`` and ``advance``. Thread-safe.
 
     Args:
         start: First value of ``monotonic()``, in seconds.
@@ -33,7 +33,7 @@ class FakeClock:
         self._lock = threading.Lock()
 
     def monotonic(self) -> float:
-        """Return seconds on the clock that never steps back."""
+        """Return monotonic seconds."""
         return self._start + self._passed
 
     def now(self) -> float:
@@ -41,16 +41,16 @@ class FakeClock:
         return self._epoch + self._passed
 
     def sleep(self, seconds: float, /) -> None:
-        """Let so many seconds pass at once and record them in ``slept``.
+        """Move the clock by so many seconds at once and record them in ``slept``.
 
         Raises:
-            ValueError: ``seconds`` is negative, as for the real one.
+            ValueError: ``seconds`` is negative, as for the real ``sleep``.
         """
         self.advance(seconds)
         self.slept.append(seconds)
 
     def advance(self, seconds: float) -> None:
-        """Let so many seconds pass, unrecorded.
+        """Move the clock by so many seconds, without a record.
 
         Raises:
             ValueError: ``seconds`` is negative.
@@ -61,14 +61,14 @@ class FakeClock:
             self._passed += seconds
 
     def wait(self, event: threading.Event, seconds: float, /) -> bool:
-        """Let the whole wait pass at once, as ``sleep`` does, unless the event is set."""
+        """Move the clock by the whole wait at once, as ``sleep`` does, unless the event is set."""
         if not event.is_set():
             self.sleep(seconds)
         return event.is_set()
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[FakeClock]:
-        """Put this clock in the place of ``foundry_rest.clock`` for a block."""
+        """Replace ``foundry_rest.clock`` by this clock within a block."""
         names = ("monotonic", "sleep", "wait", "now")
         real = {name: getattr(clock, name) for name in names}
         try:
@@ -81,17 +81,17 @@ class FakeClock:
 
 
 class FakeSender(Generic[CallT, ReplyT, OpenT]):
-    """A sender, or a transport, that answers each call by the next item of a script. Thread-safe.
+    """A sender, or a transport, that answers each call with the next item of a script. Thread-safe.
 
-    An exception is raised, a function is called with the call (what it returns is treated alike), any
+    An exception is raised, a function is called with the call (its result is treated likewise), any
     other value is returned. The types are the caller's: ``FakeSender[Call, Reply, OpenReply](...)``.
 
     Args:
-        script: One item per call, for ``send`` and ``open`` alike.
+        script: One item for each call of ``send`` or ``open``.
 
     Attributes:
         calls: Every call so far, in order.
-        opened: Those of them that came by ``open``.
+        opened: The calls of ``open`` among them.
         closed: Whether ``close`` was called.
     """
 
@@ -104,7 +104,7 @@ class FakeSender(Generic[CallT, ReplyT, OpenT]):
 
     @property
     def remaining(self) -> int:
-        """Count the items that no call has taken yet."""
+        """Return how many items no call has taken yet."""
         return len(self._script)
 
     def enqueue(self, *items: object) -> None:
@@ -112,8 +112,8 @@ class FakeSender(Generic[CallT, ReplyT, OpenT]):
         with self._lock:
             self._script += items
 
-    def send(self, call: CallT, target: object = None, /) -> ReplyT:  # noqa: ARG002 (for a transport's place)
-        """Return or raise what the script says next.
+    def send(self, call: CallT, target: object = None, /) -> ReplyT:  # noqa: ARG002 (a transport gets a target)
+        """Return or raise the next item of the script.
 
         Raises:
             AssertionError: The script has run out.
@@ -121,7 +121,7 @@ class FakeSender(Generic[CallT, ReplyT, OpenT]):
         return cast("ReplyT", _result(self._next(call), call))
 
     def open(self, call: CallT, target: object = None, /) -> OpenT:  # noqa: ARG002 (as above)
-        """Return or raise what the script says next.
+        """Return or raise the next item of the script.
 
         Raises:
             AssertionError: The script has run out.
@@ -130,7 +130,7 @@ class FakeSender(Generic[CallT, ReplyT, OpenT]):
         return cast("OpenT", _result(self._next(call), call))
 
     def close(self) -> None:
-        """Note that it was closed."""
+        """Record that the sender was closed."""
         self.closed = True
 
     def _next(self, call: CallT) -> object:
@@ -145,8 +145,8 @@ class FakeOpenReply:
     """An open stream of scripted events.
 
     Args:
-        events: Data of one event each; an exception is raised at its place, a function is called there
-            and its result treated alike (``None`` makes no event).
+        events: Data of one event each; an exception is raised in its turn, a function is called and its
+            result treated likewise (``None`` makes no event).
         headers: The answer's headers.
         url: The address that answers.
 
@@ -154,9 +154,9 @@ class FakeOpenReply:
         idle: Every value given to ``set_idle``.
         finished: Whether ``finish`` was called.
         closed: Whether ``close`` was called.
-        failed: What ``fail`` was given, or ``None``.
-        call_id: Id of the call, as its sender gives one.
-        attempt: Number of the attempt, as its sender counts.
+        failed: The argument of ``fail``, or ``None``.
+        call_id: Id of the call, as a sender sets it.
+        attempt: Number of the attempt, as a sender sets it.
     """
 
     call_id = ""
@@ -193,24 +193,24 @@ class FakeOpenReply:
                 yield cast("bytes", data)
 
     def set_idle(self, seconds: float) -> None:
-        """Record the bound on silence."""
+        """Record the bound for all that may still come, in seconds."""
         self.idle.append(seconds)
 
     def fail(self, error: Exception, /) -> None:
-        """Record what ended the stream."""
+        """Record the error that ended the stream."""
         self.failed = error
 
     def finish(self) -> None:
-        """Note that the stream was read to its end."""
+        """Record that the stream was read to its end."""
         self.finished = True
 
     def close(self) -> None:
-        """Note that the stream was abandoned."""
+        """Record that the stream was abandoned."""
         self.closed = True
 
 
 def _result(item: object, *arguments: object) -> object:
-    # A class of exceptions is callable too; calling it would return an error where one is to be raised.
+    # Tested first: an exception class is callable too, and calling it would return the error.
     if isinstance(item, BaseException) or (isinstance(item, type) and issubclass(item, BaseException)):
         raise item
     if callable(item):

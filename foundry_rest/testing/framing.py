@@ -1,4 +1,4 @@
-"""Whole HTTP answers as scripts, sound and broken; step 0 is always the head, the rest is the body."""
+"""Whole HTTP answers as scripts, valid and broken; step 0 is always the head, the rest is the body."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ JSON = "application/json"
 EVENT_STREAM = "text/event-stream"
 #: UTF-8's byte order mark; put it before the first event.
 BOM = b"\xef\xbb\xbf"
-#: The event that ends a sound stream, and its spelling without the space.
+#: The event that ends a valid stream, and its spelling without the space.
 DONE = b"data: [DONE]\n\n"
 DONE_UNSPACED = b"data:[DONE]\n\n"
 #: An event whose JSON breaks off.
@@ -30,7 +30,7 @@ def answer(
     content_type: str | None = JSON,
     length: int | None = None,
 ) -> Script:
-    """Answer with a body of known length; ``length`` states another one than the true (a cut, a lie).
+    """Answer with a body of known length; ``length`` states a false one, for a cut or a wrong header.
 
     Args:
         status: HTTP status; the reason phrase follows from it.
@@ -48,9 +48,9 @@ def answer(
 def chunked(
     parts: Iterable[bytes], *, status: int = 200, headers: Fields = (), content_type: str | None = JSON
 ) -> Script:
-    """Answer in chunks: step 0 the head, then one step and one HTTP chunk per part, last the zero chunk.
+    """Answer in chunks: step 0 is the head, then one HTTP chunk for each part, last the zero chunk.
 
-    Leave the last step out (``[:-1]``) and add ``cut()`` for a body that breaks off.
+    Drop the last step (``[:-1]``) and add ``cut()`` for a body that breaks off.
     """
     head = _head("HTTP/1.1", status, content_type, (("Transfer-Encoding", "chunked"), *_pairs(headers)))
     return Script((head, *map(_chunk, parts), Send(b"0\r\n\r\n")))
@@ -59,7 +59,7 @@ def chunked(
 def bad_chunk_size(
     parts: Iterable[bytes] = (), *, headers: Fields = (), content_type: str | None = EVENT_STREAM
 ) -> Script:
-    """Answer in chunks of which the one after ``parts`` has a size that is no number; then close."""
+    """Answer in chunks, the one after ``parts`` with a size that is not a number; then close."""
     whole = chunked(parts, headers=headers, content_type=content_type)
     return whole[:-1] + Script((Send(b"zz\r\nnot a chunk\r\n"),)) + cut()
 
@@ -71,9 +71,9 @@ def close_delimited(
     headers: Fields = (),
     content_type: str | None = EVENT_STREAM,
 ) -> Script:
-    """Answer as HTTP/1.0 does: no length, no chunks, the end of the connection ends the body.
+    """Answer as HTTP/1.0 does: without length or chunks; the end of the connection ends the body.
 
-    A cut looks exactly like an end here: leave parts out to play one.
+    A cut looks exactly like an end here: leave parts out to simulate one.
     """
     head = _head("HTTP/1.0", status, content_type, _pairs(headers))
     return Script((head, *map(Send, parts))) + cut()
@@ -82,10 +82,10 @@ def close_delimited(
 def sse(
     events: Iterable[bytes], *, done: bool = True, status: int = 200, headers: Fields = (), bom: bool = False
 ) -> Script:
-    """Answer with an event stream: one step and one HTTP chunk per event.
+    """Answer with an event stream: one step and one HTTP chunk for each event.
 
     Args:
-        events: Whole blocks, as ``event`` and ``comment`` build them; any bytes will do.
+        events: Whole blocks, as ``event`` and ``comment`` build them; any bytes are accepted.
         done: Add ``data: [DONE]`` before the zero chunk.
         status: HTTP status.
         headers: Added to the answer's own.
@@ -98,7 +98,7 @@ def sse(
 
 
 def event(data: str | None = None, *, name: str | None = None, id: str | None = None) -> bytes:
-    r"""Build one block of an event stream; without ``data`` it is one that must be ignored.
+    r"""Build one block of an event stream; a client must ignore one without ``data``.
 
     >>> event("one", name="ping", id="7")
     b'event: ping\nid: 7\ndata: one\n\n'
@@ -109,7 +109,7 @@ def event(data: str | None = None, *, name: str | None = None, id: str | None = 
 
 
 def comment(text: str = "keep-alive") -> bytes:
-    """Build the comment block that 2.2 sends every 250 ms while it works on the prompt."""
+    """Build the comment block that 2.2 sends every 250 ms while it processes the prompt."""
     return f": {text}\n\n".encode()
 
 

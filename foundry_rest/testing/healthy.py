@@ -1,4 +1,4 @@
-"""The sound service behind the faults: what Foundry Local 2.2.1 answers on the routes every client needs."""
+"""The healthy service behind the faults: Foundry Local 2.2.1's answers on the routes every client needs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from foundry_rest.testing import answers
 from foundry_rest.testing.script import Script
 from foundry_rest.testing.wire import Request
 
-#: Alias -> id of the catalog that a server has when it is told nothing.
+#: The default catalog: alias -> id.
 DEMO = {"demo": answers.DEMO_MODEL}
 
 
 class HealthyService:
-    """Answer as 2.x does and remember which models are in memory. Thread-safe.
+    """A service that answers as 2.x does, with models in memory. Thread-safe.
 
     Loading and unloading take the alias, ``/v1`` takes the id; a path is never percent-decoded.
 

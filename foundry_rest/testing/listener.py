@@ -1,8 +1,8 @@
-"""One life of the fault server: a listening socket, its connections, one thread for each.
+"""The fault server's listener: a listening socket, its connections, and one thread for each.
 
-A life ends once and is not revived; ``FaultServer.start`` begins the next one on the same port. Ending is
-split in two, because a step may end the server from a connection's own thread: ``end`` closes every
-socket and never waits, ``join`` waits for the threads.
+A listener ends once and is not started again; ``FaultServer.start`` makes a new one on the same port. The
+end is split in two, because a step may end the server from a connection's own thread: ``end`` closes
+every socket and never waits, ``join`` waits for the threads.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from foundry_rest.testing.wire import Connection
 HOST = "127.0.0.1"
 
 
-class Life:
-    """Accept connections until ``end`` and hand each one to ``serve`` in a thread of its own.
+class Listener:
+    """A listening socket that passes each connection to ``serve``, in a thread of its own, until ``end``.
 
     Args:
         port: Port to listen on; 0 for any free one.
-        serve: Handles one connection, whole.
+        serve: Handles one connection to its end.
         connect: Makes the connection of an accepted socket.
         accept_delay: Seconds before each connection is accepted.
     """
@@ -43,49 +43,49 @@ class Life:
         self._lock = threading.Lock()
         self._open: set[Connection] = set()
         self._threads: list[threading.Thread] = []
-        self._listener = _listen(port)
+        self._socket = _listen(port)
         self._woken, self._waker = socket.socketpair()
-        self.port = int(self._listener.getsockname()[1])
+        self.port = int(self._socket.getsockname()[1])
         self._acceptor = _thread(self._accept_all, "accept")
 
     @property
     def connections(self) -> int:
-        """Count the connections that are open now."""
+        """Return how many connections are open now."""
         with self._lock:
             return len(self._open)
 
     def end(self) -> None:
-        """Refuse new connections, then end those that are open; waits for nothing."""
+        """Refuse new connections, then end the open ones; does not wait."""
         with self._lock:
             self._over.set()
             open_now = tuple(self._open)
-        # The listener first: who sees its connection end and comes back must be refused.
-        self._listener.close()
+        # The listening socket first: a client that loses its connection and comes back must be refused.
+        self._socket.close()
         self._waker.close()
         for connection in open_now:
             connection.end()
 
     def join(self) -> None:
-        """Wait until every thread is done, but for the one that asks."""
-        # The acceptor first: until it is done it may start one more.
+        """Wait until every other thread has ended."""
+        # The acceptor first: until it ends it may start one more.
         self._acceptor.join()
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join()
 
     def _accept_all(self) -> None:
-        # The listener is closed under the selector when the life ends.
+        # `end` closes the socket while the selector waits for it.
         with self._woken, contextlib.suppress(OSError, ValueError), selectors.DefaultSelector() as selector:
-            selector.register(self._listener, selectors.EVENT_READ)
+            selector.register(self._socket, selectors.EVENT_READ)
             selector.register(self._woken, selectors.EVENT_READ)
             while selector.select() and not self._over.wait(self._accept_delay):
                 self._accept()
 
     def _accept(self) -> None:
         try:
-            sock, _ = self._listener.accept()
+            sock, _ = self._socket.accept()
         except (BlockingIOError, ConnectionAbortedError):
-            return  # it left before it was accepted
+            return  # the client disconnected before it was accepted
         connection = self._connect(sock)
         if self._register(connection):
             self._threads.append(_thread(lambda: self._handle(connection), f"connection {connection.number}"))
@@ -109,7 +109,7 @@ class Life:
 
 @contextlib.contextmanager
 def dead_address() -> Iterator[str]:
-    """Lend a base URL at which connections are refused; no other program gets its port meanwhile."""
+    """Yield a base URL at which connections are refused; no other program gets its port meanwhile."""
     with socket.socket() as held:
         held.bind((HOST, 0))
         yield f"http://{HOST}:{held.getsockname()[1]}"
@@ -117,15 +117,15 @@ def dead_address() -> Iterator[str]:
 
 @contextlib.contextmanager
 def deaf_address() -> Iterator[str]:
-    """Lend a base URL at which connecting hangs, as at a stopped process whose queue is full.
+    """Yield a base URL at which connecting hangs, as with a stopped process whose queue is full.
 
-    Works where a full queue makes the kernel drop new connections (Linux, macOS), not on Windows.
+    It works where a full queue makes the kernel drop new connections (Linux, macOS), not on Windows.
     """
     with contextlib.ExitStack() as held:
         deaf = held.enter_context(socket.socket())
         deaf.bind((HOST, 0))
         deaf.listen(0)
-        for _ in range(4):  # Linux takes one more than it was told; two of these wait for ever
+        for _ in range(4):  # Linux queues one more than the backlog; two of these wait for ever
             filler = held.enter_context(socket.socket())
             filler.settimeout(0.0)
             filler.connect_ex(deaf.getsockname())
@@ -134,7 +134,7 @@ def deaf_address() -> Iterator[str]:
 
 def _listen(port: int) -> socket.socket:
     listener = socket.socket()
-    if os.name == "posix":  # elsewhere the option lets others take a port that is in use
+    if os.name == "posix":  # on Windows the option lets other programs take a port in use
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, port))

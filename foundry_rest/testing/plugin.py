@@ -1,7 +1,7 @@
-"""pytest fixtures: a service that fails as told, a client on it, and a clock that does not wait.
+"""pytest fixtures: a service that fails as scripted, a client of it, and a clock that does not wait.
 
-Installed with the package, so a test only asks for them by name. The client, and with it requests, is
-imported when one of them is used.
+They are installed with the package, so a test only names them. The client, and with it requests, is
+imported when a fixture that needs it is used.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def fault_server() -> Iterator[FaultServer]:
-    """Return a running ``FaultServer``: a healthy Foundry Local 2.x until it is told how to fail."""
+    """Return a running ``FaultServer``: a healthy Foundry Local 2.x until the test scripts a failure."""
     from foundry_rest.testing import FaultServer
 
     with FaultServer() as server:
@@ -27,9 +27,9 @@ def fault_server() -> Iterator[FaultServer]:
 
 @pytest.fixture
 def fake_clock() -> Iterator[FakeClock]:
-    """Put a ``FakeClock`` in the place of all time in foundry_rest: back-off and slot waits take none.
+    """Replace the clock of foundry_rest by a ``FakeClock``: back-off and waits for slots take no time.
 
-    Sockets keep real time. Ask for it before what it is to steer.
+    Sockets keep real time. Request it before the fixtures that are to use it.
     """
     from foundry_rest.testing import FakeClock
 
@@ -39,10 +39,10 @@ def fake_clock() -> Iterator[FakeClock]:
 
 @pytest.fixture
 def foundry_client(fault_server: FaultServer) -> Iterator[FoundryAPIClient]:
-    """Return a client on ``fault_server`` whose default model is the one served there."""
+    """Return a client of ``fault_server`` whose default model is the one served there."""
     from foundry_rest.client import FoundryAPIClient
     from foundry_rest.config import Config
 
-    # A configuration of its own: the environment of whoever runs the tests steers nothing.
+    # A configuration of its own, so that the environment of the test run changes nothing.
     with FoundryAPIClient(fault_server.url, model="demo", config=Config()) as client:
         yield client

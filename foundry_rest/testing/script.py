@@ -1,6 +1,6 @@
-"""What a server does with one request: a sequence of steps, as frozen values.
+"""Scripts: what a server does with one request, as a sequence of frozen steps.
 
-Every constructor returns a ``Script``; scripts are joined by ``+`` and cut by slices, and in all ready
+Every function here returns a ``Script``; scripts are joined by ``+`` and cut by slices, and in all ready
 answers step 0 is the head, so that ``answer(200, b"{}")[:1] + stall()`` sends the headers and goes silent.
 Nothing here touches a socket: the steps act on a ``Wire``.
 """
@@ -14,13 +14,13 @@ from typing import Protocol, TypeAlias
 
 
 class Wire(Protocol):
-    """Stand for one connection, as the steps see it."""
+    """One connection, as the steps see it."""
 
     def send(self, data: bytes) -> None:
-        """Put bytes on the wire at once, as a packet of their own."""
+        """Send bytes at once, as a packet of their own."""
 
     def wait(self, seconds: float | None, gate: threading.Event | None = None) -> None:
-        """Stay silent for so many seconds (``None``: without end) or until the gate opens."""
+        """Send nothing for so many seconds (``None``: for ever) or until the gate opens."""
 
     def cut(self) -> None:
         """Close the connection in the ordinary way (FIN)."""
@@ -33,51 +33,51 @@ class Wire(Protocol):
 
 
 class Step(Protocol):
-    """Stand for one thing a server does."""
+    """One action of a server."""
 
     def play(self, wire: Wire) -> None:
-        """Do it."""
+        """Perform the action."""
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send ``data``."""
+    """Bytes to send."""
 
     data: bytes
 
     def play(self, wire: Wire) -> None:
-        """Put the bytes on the wire."""
+        """Send the bytes."""
         wire.send(self.data)
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """Send nothing for ``seconds``, or without end, or until ``gate`` is set; whichever comes first."""
+    """Silence for ``seconds`` (``None``: for ever) or until ``gate`` is set, whichever comes first."""
 
     seconds: float | None = None
     gate: threading.Event | None = None
 
     def play(self, wire: Wire) -> None:
-        """Wait; the client's leaving and the server's end interrupt it."""
+        """Wait; a client that disconnects and the server's end interrupt it."""
         wire.wait(self.seconds, self.gate)
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """End the connection by ``how``: ``"cut"``, ``"reset"``, or ``"die"`` for the whole server."""
+    """The end of the connection (``"cut"`` or ``"reset"``), or of the whole server (``"die"``)."""
 
     how: str
 
     def play(self, wire: Wire) -> None:
-        """End it."""
+        """End the connection or the server."""
         {"cut": wire.cut, "reset": wire.reset, "die": wire.die}[self.how]()
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """Hold the steps that answer one request.
+    """The steps that answer one request.
 
-    ``+`` joins scripts (and tuples of them), a slice takes some of the steps. When the last step is done
+    ``+`` joins scripts (and tuples of them), a slice takes some of the steps. After the last step
     the connection stays open for the next request, unless a step ended it or the client asked to close.
     """
 
@@ -104,7 +104,7 @@ class Script:
         return b"".join(step.data for step in self.steps if isinstance(step, Send))
 
 
-#: What stands for a script wherever one is taken.
+#: What is accepted wherever a script is.
 Scripted: TypeAlias = Script | tuple[Script, ...]
 
 
@@ -112,7 +112,7 @@ def as_script(script: Scripted) -> Script:
     """Return a script, or a tuple of scripts, as one script.
 
     Raises:
-        TypeError: It is neither.
+        TypeError: The argument is neither.
     """
     if isinstance(script, Script):
         return script
@@ -127,12 +127,12 @@ def send(data: bytes) -> Script:
 
 
 def pause(seconds: float) -> Script:
-    """Send nothing for so many seconds; ends at once when the client leaves or the server stops."""
+    """Send nothing for so many seconds; ends at once when the client disconnects or the server stops."""
     return Script((Silence(seconds),))
 
 
 def stall() -> Script:
-    """Send nothing more until the client leaves or the server stops."""
+    """Send nothing more until the client disconnects or the server stops."""
     return Script((Silence(),))
 
 
@@ -142,25 +142,25 @@ def hold(gate: threading.Event, at_most: float | None = None) -> Script:
 
 
 def cut() -> Script:
-    """Close the connection here, whatever was promised (FIN, as a killed process does)."""
+    """Close the connection here, though the answer is not complete (FIN, as a killed process does)."""
     return Script((End("cut"),))
 
 
 def reset() -> Script:
-    """Reset the connection here (RST); what the client has not read yet may be lost to it."""
+    """Reset the connection here (RST); the client may lose bytes that it has not read yet."""
     return Script((End("reset"),))
 
 
 def die() -> Script:
-    """End the whole server here: the port refuses from now on, every connection is cut.
+    """End the whole server here: the port refuses connections from now on, every open one is cut.
 
-    Plays ``POST /shutdown`` and the request that kills the service; ``server.start()`` is its rebirth.
+    Simulates ``POST /shutdown`` and a request that kills the service; ``server.start()`` restarts it.
     """
     return Script((End("die"),))
 
 
 def dribble(data: bytes | Scripted, every: float = 0.05) -> Script:
-    """Send bytes one at a time, ``every`` seconds apart; of a script every sending step."""
+    """Send bytes one at a time, ``every`` seconds apart; a script's sending steps likewise."""
     steps: list[Step] = []
     for step in _script_of(data):
         if isinstance(step, Send):
@@ -173,8 +173,8 @@ def dribble(data: bytes | Scripted, every: float = 0.05) -> Script:
 def split(data: bytes | Scripted, at: int, gap: float = 0.005) -> Script:
     """Send all bytes in exactly two packets, cut before byte ``at`` (negative: from the end).
 
-    ``gap`` seconds lie between the two, so that the client's first read sees the first one alone. Other
-    steps of a script (a cut, a stall) come after the bytes.
+    ``gap`` seconds pass between the two, so that the client's first read gets the first one alone. Other
+    steps of a script (a cut, a stall) follow the bytes.
     """
     script = _script_of(data)
     rest = Script(tuple(step for step in script if not isinstance(step, Send)))
@@ -182,7 +182,7 @@ def split(data: bytes | Scripted, at: int, gap: float = 0.005) -> Script:
 
 
 def paced(script: Scripted, every: float = 0.05) -> Script:
-    """Pause ``every`` seconds after each sending step: of a stream after each event."""
+    """Pause ``every`` seconds after each sending step; in a stream that is after each event."""
     steps: list[Step] = []
     for step in as_script(script):
         steps += (step, Silence(every)) if isinstance(step, Send) else (step,)

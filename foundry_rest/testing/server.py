@@ -1,9 +1,9 @@
-"""A loopback HTTP server that fails exactly as it is told, request by request.
+"""A loopback HTTP server that fails exactly as scripted, request by request.
 
-Raw sockets and one thread per connection: every byte on the wire, and every silence between two bytes,
-is the script's. What no script names is answered by a sound 2.x service, so that a client finds, loads
-and asks as it does in life. Nothing is hidden from the test: requests, connections, and the clients that
-left early are on record.
+It uses raw sockets and one thread for each connection, so that scripts decide about every byte on the wire
+and every silence between two bytes. A healthy 2.x service answers the requests that no script is for, so
+that a client finds the service, loads models and sends prompts as usual. The test can inspect everything:
+requests, connections, and the clients that left early are recorded.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from types import TracebackType
 from typing import Protocol, TypeAlias
 
 from foundry_rest.testing.healthy import DEMO, HealthyService
-from foundry_rest.testing.listener import HOST, Life
+from foundry_rest.testing.listener import HOST, Listener
 from foundry_rest.testing.script import Script, Scripted, as_script
 from foundry_rest.testing.wire import Connection, GoneError, Request
 
 #: What answers a request: a script, or a function that returns one.
 Answer: TypeAlias = Scripted | Callable[[Request], Scripted]
-#: What 2.2.1 bears: 4,000 bytes of request headers passed, 5,000 were reset (measured).
+#: Bytes that 2.2.1 accepts: 4,000 bytes of request headers passed, 5,000 were reset (measured).
 HEADER_LIMIT = 4096
 
 
 class Service(Protocol):
-    """Stand for the sound service that answers what no script names."""
+    """A healthy service that answers the requests that no script is for."""
 
     @property
     def loaded(self) -> tuple[str, ...]:
@@ -46,7 +46,7 @@ class Service(Protocol):
 
 
 class _Route:
-    """Give the n-th matching request the n-th script, and the last one for ever."""
+    """The scripts for some requests: the n-th request gets the n-th script, all further ones the last."""
 
     def __init__(self, method: str, path: str, scripts: tuple[Answer, ...]) -> None:
         if not scripts:
@@ -62,7 +62,7 @@ class _Route:
 
 
 class FaultServer:
-    """Serve scripted answers on a loopback port; a context manager.
+    """A server of scripted answers on a loopback port; a context manager.
 
     Without a script it is a healthy Foundry Local 2.x. An exception inside a function that answers ends
     its connection and goes to ``threading.excepthook``, which pytest reports.
@@ -75,14 +75,14 @@ class FaultServer:
         model_cache_path: Directory that ``/status`` names; the default does not exist.
         pid: Process that ``/status`` names; default: this one.
         accept_delay: Seconds before each connection is accepted (connecting itself works at once).
-        close_after: Requests after which a connection is closed, unannounced; default: never.
+        close_after: Requests after which a connection is closed without notice; default: never.
         header_limit: Bytes of request headers above which a connection is reset; ``None`` for no limit.
-        service: Another service than 2.x, such as ``LegacyService()``; the arguments about models, the
-            reply, the directory and the process are for 2.x alone.
-        port: Port of the first life; 0 for any free one.
+        service: A service other than 2.x, such as ``LegacyService()``; the arguments about models, the
+            reply, the directory and the process apply to 2.x only.
+        port: Port of the first start; 0 for any free one.
 
     Raises:
-        ValueError: ``loaded`` or ``not_cached`` names what is not among ``models``.
+        ValueError: ``loaded`` or ``not_cached`` has a name that is not among ``models``.
     """
 
     def __init__(
@@ -118,8 +118,8 @@ class FaultServer:
         self._connections = 0
         self._left = 0
         self._port = port
-        self._life: Life | None = None
-        self._ended: list[Life] = []
+        self._listener: Listener | None = None
+        self._ended: list[Listener] = []
 
     def __enter__(self) -> FaultServer:
         self.start()
@@ -131,36 +131,36 @@ class FaultServer:
         self.close()
 
     def start(self) -> None:
-        """Listen; the first time on a free port, after ``stop`` or ``die`` on the same one again.
+        """Listen: the first time on a free port, after ``stop`` or ``die`` on the same one again.
 
         Raises:
-            RuntimeError: It runs already.
-            OSError: Somebody else took the port meanwhile.
+            RuntimeError: The server runs already.
+            OSError: Another program took the port meanwhile.
         """
-        if self._life is not None:
+        if self._listener is not None:
             raise RuntimeError("the fault server runs already")
-        self._life = Life(self._port, self._serve, self._connect, self._accept_delay)
-        self._port = self._life.port
+        self._listener = Listener(self._port, self._serve, self._connect, self._accept_delay)
+        self._port = self._listener.port
 
     def stop(self) -> None:
-        """Die as a killed process does: refuse connections, cut the open ones, end every thread.
+        """Refuse connections, cut the open ones, as a killed process does, and end every thread.
 
-        Scripts, records and loaded models stay for the next ``start``.
+        Scripts, records and loaded models are kept for the next ``start``.
         """
         self._end()
         while self._ended:
             self._ended.pop().join()
 
     def close(self) -> None:
-        """Stop; there is nothing else to give back."""
+        """Stop the server; it holds nothing else."""
         self.stop()
 
     @property
     def url(self) -> str:
-        """Return the base URL, the same through all lives.
+        """Return the base URL, the same through all restarts.
 
         Raises:
-            RuntimeError: It was never started.
+            RuntimeError: The server was never started.
         """
         if not self._port:
             raise RuntimeError("the fault server has no address before start()")
@@ -174,23 +174,23 @@ class FaultServer:
 
     @property
     def connections(self) -> int:
-        """Count the connections accepted so far."""
+        """Return how many connections were accepted so far."""
         return self._connections
 
     @property
     def open_connections(self) -> int:
-        """Count the connections that are open now."""
-        life = self._life
-        return life.connections if life else 0
+        """Return how many connections are open now."""
+        listener = self._listener
+        return listener.connections if listener else 0
 
     @property
     def left(self) -> int:
-        """Count the clients so far that closed their connection while the answer was under way."""
+        """Return how many clients so far closed their connection while the answer was under way."""
         return self._left
 
     @property
     def loaded(self) -> tuple[str, ...]:
-        """Return or set the models in memory: ids, in catalog order; aliases will do to set."""
+        """Return or set the models in memory: ids, in catalog order; the setter also takes aliases."""
         return self._service.loaded
 
     @loaded.setter
@@ -199,16 +199,16 @@ class FaultServer:
         self._service.loaded = names
 
     def on(self, method: str, path: str, *scripts: Answer) -> FaultServer:
-        """Answer the n-th matching request by the n-th script and all further ones by the last.
+        """Answer the n-th matching request with the n-th script and all further ones with the last.
 
         Args:
             method: Verb, or ``"*"``.
-            path: Path without query; ``*`` stands for any text, as in ``"/models/load/*"``.
+            path: Path without query; ``*`` matches any text, as in ``"/models/load/*"``.
             scripts: A script, a tuple of scripts, or a function of the request that returns one.
 
         Returns:
-            The server. Of several routes that match, the one given last counts; the same method and path
-            again begins anew.
+            The server. Of several routes that match, the one given last counts; it replaces one with the
+            same method and path.
         """
         route = _Route(method, path, scripts)
         with self._changed:
@@ -216,52 +216,52 @@ class FaultServer:
         return self
 
     def otherwise(self, *scripts: Answer) -> FaultServer:
-        """Answer what no ``on`` names by these scripts, in place of the healthy service."""
+        """Answer requests that no ``on`` matches with these scripts, in place of the healthy service."""
         route = _Route("*", "*", scripts)
         with self._changed:
             self._otherwise = route
         return self
 
     def healthy(self, request: Request) -> Scripted:
-        """Answer as the healthy service; give it as a script: ``on("POST", path, cut(), server.healthy)``."""
+        """Answer as the healthy service; usable as a script: ``on("POST", path, cut(), server.healthy)``."""
         return self._service.answer(request, self.url)
 
     def asked(self, path: str, method: str = "*") -> list[Request]:
-        """Return the requests so far for a path; ``*`` stands for any text."""
+        """Return the requests so far for a path; ``*`` matches any text."""
         route = _Route(method, path, (Script(),))
         return [request for request in self.requests if route.matches(request)]
 
     def wait_requests(self, count: int = 1, timeout: float = 2.0) -> bool:
-        """Wait until ``count`` requests came in all; False when ``timeout`` seconds passed first."""
+        """Wait until ``count`` requests came in total; return False when ``timeout`` seconds passed first."""
         return self._wait(lambda: len(self._requests) >= count, timeout)
 
     def wait_left(self, timeout: float = 2.0, count: int = 1) -> bool:
-        """Wait until ``count`` clients left in all; False when ``timeout`` seconds passed first.
+        """Wait until ``count`` clients left in total; return False when ``timeout`` seconds passed first.
 
-        A client leaves when it closes, half-closes or resets while its script still plays: the way to
-        assert that giving up closes the socket. Put a ``stall()`` where the client is to give up.
+        A client leaves when it closes, half-closes or resets while its script still plays. Use it to
+        assert that giving up closes the socket, with a ``stall()`` where the client is to give up.
         """
         return self._wait(lambda: self._left >= count, timeout)
 
     def wait_closed(self, timeout: float = 2.0) -> bool:
-        """Wait until no connection is open; False when ``timeout`` seconds passed first."""
+        """Wait until no connection is open; return False when ``timeout`` seconds passed first."""
         return self._wait(lambda: self.open_connections == 0, timeout)
 
     def _wait(self, is_so: Callable[[], bool], timeout: float) -> bool:
         until = time.monotonic() + timeout
         with self._changed:
-            # A connection is off the open list just after its last notice: hence the slices.
+            # In slices, because a connection leaves the open list just after its last notification.
             while not is_so() and (left := until - time.monotonic()) > 0:
                 self._changed.wait(min(left, 0.01))
             return is_so()
 
     def _end(self) -> None:
         with self._changed:
-            life, self._life = self._life, None
-            if life is not None:
-                self._ended.append(life)
-        if life is not None:
-            life.end()
+            listener, self._listener = self._listener, None
+            if listener is not None:
+                self._ended.append(listener)
+        if listener is not None:
+            listener.end()
 
     def _connect(self, sock: socket.socket) -> Connection:
         with self._changed:
@@ -287,5 +287,5 @@ class FaultServer:
             self._changed.notify_all()
             route = next((route for route in self._routes if route.matches(request)), self._otherwise)
             answer = route.next()
-        # Outside the lock: it may take its time, ask the server, or stop it.
+        # Outside the lock: the function may be slow, use the server, or stop it.
         return answer(request) if callable(answer) else answer

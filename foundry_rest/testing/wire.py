@@ -1,8 +1,8 @@
-"""One connection of the fault server: requests in, steps out.
+"""One connection of the fault server: it reads requests and plays the steps of their scripts.
 
-The bytes that arrive while a script plays (a pipelined request) are kept for the next read, so that the
+Bytes that arrive while a script plays (a pipelined request) are kept for the next read, so that the
 connection's end is noticed during every silence. A client that closes, half-closes or resets while its
-answer is under way has left: that is what tests of giving up ask for.
+answer is under way counts as having left: tests of abandoned calls check that.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ from typing import NoReturn
 
 from foundry_rest.testing.script import Scripted, as_script
 
-#: How often a silence looks at its gate, in seconds: an Event cannot be selected on.
+#: Seconds between two checks of a silence's gate: a selector cannot wait for an Event.
 _GATE_SLICE = 0.002
-#: SO_LINGER on, with no time: close() sends RST. The struct's fields are shorter on Windows.
+#: SO_LINGER on with zero seconds: close() sends RST. The struct's fields are shorter on Windows.
 _LINGER_NOTHING = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
 
 class GoneError(Exception):
-    """End the handling of a connection."""
+    """The end of a connection, for the thread that handles it."""
 
 
 class Headers(tuple[tuple[str, str], ...]):
-    """Hold header fields as pairs, in the order and case in which they came."""
+    """Header fields as pairs, in the order and case in which they came."""
 
     __slots__ = ()
 
     def get(self, name: str, default: str | None = None) -> str | None:
-        """Return the first value under this name, whatever its case."""
+        """Return the first value under this name, in any case."""
         return next(iter(self.get_all(name)), default)
 
     def get_all(self, name: str) -> list[str]:
-        """Return every value under this name, whatever its case."""
+        """Return every value under this name, in any case."""
         return [value for key, value in self if key.lower() == name.lower()]
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Describe one request as it came.
+    """One request as it came.
 
     Attributes:
         method: HTTP verb.
@@ -56,7 +56,7 @@ class Request:
         body: Whole body; chunks are joined.
         connection: Number of the connection, from 1.
         number: Number of the request on its connection, from 1; above 1 the connection was reused.
-        query: What follows ``?``, or ``""``.
+        query: The part after ``?``, or ``""``.
         version: ``HTTP/1.1`` or ``HTTP/1.0``.
     """
 
@@ -80,19 +80,19 @@ class Request:
 
     @property
     def wants_close(self) -> bool:
-        """Tell whether the client asked to close the connection after the answer."""
-        asked = (self.headers.get("Connection") or "").lower()
-        return "close" in asked or (self.version == "HTTP/1.0" and "keep-alive" not in asked)
+        """Return whether the client asked to close the connection after the answer."""
+        options = (self.headers.get("Connection") or "").lower()
+        return "close" in options or (self.version == "HTTP/1.0" and "keep-alive" not in options)
 
 
 class Connection:
-    """Read requests from one socket and play scripts on it; the ``Wire`` of the steps.
+    """One client's socket: requests are read from it and scripts played on it; the ``Wire`` of the steps.
 
     Args:
-        sock: Connected socket, owned from here on.
+        sock: Connected socket; the connection closes it.
         number: Number of the connection, from 1.
         die: Called by a step that ends the whole server.
-        header_limit: Most bytes of a request's head; one above it is reset. ``None`` for no limit.
+        header_limit: Most bytes of a request's head; a larger one is reset. ``None`` for no limit.
     """
 
     def __init__(
@@ -107,14 +107,14 @@ class Connection:
         self._playing = False
         self._buffer = bytearray()
         sock.settimeout(None)
-        with contextlib.suppress(OSError):  # the client may be gone already
+        with contextlib.suppress(OSError):  # the client may have disconnected already
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def read(self, number: int) -> Request:
-        """Wait for the next request and return it whole.
+        """Wait for the next request and return all of it.
 
         Raises:
-            GoneError: The connection ended, or what came is not HTTP.
+            GoneError: The connection ended, or the bytes are not HTTP.
         """
         try:
             return self._read(number)
@@ -122,7 +122,7 @@ class Connection:
             raise GoneError(f"not HTTP: {error}") from None
 
     def play(self, script: Scripted) -> None:
-        """Do every step.
+        """Play every step.
 
         Raises:
             GoneError: A step, the client or the server ended the connection.
@@ -133,14 +133,14 @@ class Connection:
         self._playing = False
 
     def send(self, data: bytes) -> None:
-        """Put bytes on the wire at once."""
+        """Send bytes at once."""
         try:
             self._sock.sendall(data)
         except OSError:
             self._lost()
 
     def wait(self, seconds: float | None, gate: threading.Event | None = None) -> None:
-        """Stay silent; return when the time is over or the gate is open."""
+        """Send nothing until the time is over or the gate is open."""
         until = None if seconds is None else time.monotonic() + seconds
         with selectors.DefaultSelector() as selector:
             selector.register(self._sock, selectors.EVENT_READ)
@@ -170,7 +170,7 @@ class Connection:
         raise GoneError("died")
 
     def end(self) -> None:
-        """End every wait on this connection, from any thread; the server stops."""
+        """End every wait on this connection because the server stops; from any thread."""
         self._ended = True
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
@@ -196,7 +196,7 @@ class Connection:
 
     def _head(self) -> bytes:
         head = self._until(b"\r\n\r\n", self._header_limit)
-        # An empty line before a request is to be ignored (RFC 9112, 2.2).
+        # An empty line before a request must be ignored (RFC 9112 section 2.2).
         return head.lstrip(b"\r\n") or self._head()
 
     def _body(self, headers: Headers) -> bytes:

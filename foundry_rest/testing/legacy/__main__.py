@@ -14,12 +14,12 @@ import psutil
 from foundry_rest.testing.legacy import LegacyService
 from foundry_rest.testing.server import FaultServer
 
-#: Seconds between two looks at whether the owner lives.
-_LOOK = 0.2
+#: Seconds between two checks whether the owner lives.
+_POLL = 0.2
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve until the owner is gone or a signal comes; the first line printed is the address."""
+    """Serve until the owner has ended or a signal comes; the first line printed is the address."""
     parser = argparse.ArgumentParser(prog="python -m foundry_rest.testing.legacy", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0 for any free one")
     parser.add_argument(
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.write(f"{server.url}\n")
         sys.stdout.flush()
         while psutil.pid_exists(given.owner):
-            time.sleep(_LOOK)
+            time.sleep(_POLL)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ SERVER = (("Server", "Kestrel"),)
 _JSON = "application/json; charset=utf-8"
 _TEXT = "text/plain; charset=utf-8"
 _CREATED = {"created": 1_763_800_000, "CreatedAt": "2025-11-22T08:26:40+00:00"}
-#: What ASP.NET's object carries beside OpenAI's members; "error": null stands in every success.
+#: The members of ASP.NET's object that OpenAI's has not; every success has "error": null.
 _EXTRA = {"Successful": True, "error": None, "HttpStatusCode": 0, "HeaderValues": None}
 
 
@@ -26,7 +26,7 @@ def json_body(value: object) -> Script:
 
 
 def nothing(status: int = 200) -> Script:
-    """Answer without a body: done, or refused before any handler was reached."""
+    """Answer without a body, as for success or when no handler takes the request."""
     return answer(status, headers=SERVER, content_type=None)
 
 
@@ -36,7 +36,7 @@ def text_error(status: int, text: str) -> Script:
 
 
 def no_provider(name: str) -> Script:
-    """Answer 400: unknown, an alias, not on disk, or not in memory; the text is the same for all."""
+    """Answer 400: the model is unknown, an alias, not on disk, or not in memory; one text for all."""
     return text_error(400, f"No OpenAIService provider found for modelName:{name}")
 
 
@@ -46,7 +46,7 @@ def load_failed(name: str) -> Script:
 
 
 def problem(title: str, detail: str) -> Script:
-    """Answer 500 with ProblemDetails (RFC 7807), as for what no handler caught."""
+    """Answer 500 with ProblemDetails (RFC 7807), as for an exception that no handler caught."""
     kind = "https://tools.ietf.org/html/rfc9110#section-15.6.1"
     body = json.dumps({"type": kind, "title": title, "status": 500, "detail": detail})
     return answer(500, body, headers=SERVER, content_type="application/problem+json")
@@ -72,13 +72,13 @@ def completion(model: str, text: str, prompt_tokens: int, *, finish: bool = True
 
 
 def stream(model: str, text: str, *, finish: bool = True, hang: bool = False) -> Script:
-    """Answer a chat request in chunks, one a word.
+    """Answer a chat request in chunks, one for each word.
 
     Args:
         model: Id named in every chunk.
         text: The whole answer.
-        finish: Say why the answer ended; 0.8.101 never did.
-        hang: Neither send ``[DONE]`` nor close after the last chunk, as 0.8.117.
+        finish: Give the finish reason; 0.8.101 never did.
+        hang: Neither send ``[DONE]`` nor close after the last chunk, as 0.8.117 did.
     """
     first, *rest = text.split(" ")
     words = [first, *(f" {word}" for word in rest)]
@@ -91,12 +91,12 @@ def stream(model: str, text: str, *, finish: bool = True, hang: bool = False) ->
 
 
 def embeddings(model: str, texts: Sequence[str], *, coded: bool = False) -> Script:
-    """Answer with one vector a text, the same for the same text.
+    """Answer with one vector for each text; equal texts get equal vectors.
 
     Args:
         model: Id named in the answer.
-        texts: What was given.
-        coded: Vectors as base64 of 32-bit floats, not as lists.
+        texts: The inputs.
+        coded: Send vectors as base64 of 32-bit floats, not as lists.
     """
     vectors = [_vector(text) for text in texts]
     shown = [
@@ -111,12 +111,12 @@ def embeddings(model: str, texts: Sequence[str], *, coded: bool = False) -> Scri
 def download(
     files: Sequence[str], outcome: object, *, pairs: bool = False, stop: int | None = None
 ) -> Script:
-    """Answer a download: lines of progress, one a chunk, then how it went.
+    """Answer a download: lines of progress, one in each chunk, then the outcome.
 
     Args:
         files: Names of the files that are fetched one after the other.
-        outcome: The last object; it lies over several lines.
-        pairs: Progress as the documents have it, ``("file", 0.5)``; else as 0.8, ``Total 50.0% ...``.
+        outcome: The last object; it takes several lines.
+        pairs: Spell progress as the documentation does, ``("file", 0.5)``, not as 0.8, ``Total 50.0% ...``.
         stop: Lines after which the connection is cut; ``None`` for none.
     """
     lines = _pairs(files) if pairs else _percents(files)

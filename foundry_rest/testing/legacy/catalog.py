@@ -1,4 +1,4 @@
-"""The catalog of the 0.x service for tests: entries of ``/foundry/list``, in its order."""
+"""The catalog of the 0.x service for tests: entries of ``/foundry/list``, in their order."""
 
 from __future__ import annotations
 
@@ -63,15 +63,15 @@ def legacy_model(
 
 
 def in_documents_case(value: Entry) -> Entry:
-    """Return an object with the names spelt as the documents do: in Pascal case, at every depth."""
+    """Return an object with its names spelt as in the documentation: in Pascal case, at every depth."""
     return {
         name[:1].upper() + name[1:]: in_documents_case(part) if isinstance(part, dict) else part
         for name, part in value.items()
     }
 
 
-#: What a service has that is told nothing: three variants of one alias, two versions of another, and one
-#: model that cannot chat.
+#: The default catalog: three variants of one alias, two versions of another, and one model that cannot
+#: chat.
 LEGACY_CATALOG: tuple[Entry, ...] = (
     legacy_model("phi-4-mini-instruct-qnn-npu:2", "phi-4-mini", "NPU", size_mb=2110),
     legacy_model("Phi-4-mini-instruct-generic-gpu:5", "phi-4-mini", "GPU", size_mb=3720),

@@ -1,4 +1,4 @@
-"""What a request to the 0.x service says, in whatever case: ASP.NET reads names in any."""
+"""Requests to the 0.x service, parsed; names are matched in any case, as ASP.NET does."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from foundry_rest.testing.wire import Request
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """Hold one request, read.
+class LegacyRequest:
+    """One request, parsed.
 
     Attributes:
         url: The service's own address.
@@ -45,35 +45,35 @@ class Asked:
         return words[word]
 
 
-def read(request: Request, url: str, name: str) -> Asked:
-    """Read a request.
+def parse_request(request: Request, url: str, name: str) -> LegacyRequest:
+    """Parse a request.
 
     Raises:
-        ValueError: The body is no JSON object.
+        ValueError: The body is not a JSON object.
     """
     query = parse_qsl(request.query, keep_blank_values=True)
-    body = fold(request.json()) if request.method == "POST" else {}
-    return Asked(url, name, {key.lower(): value for key, value in query}, body)
+    body = lower_names(request.json()) if request.method == "POST" else {}
+    return LegacyRequest(url, name, {key.lower(): value for key, value in query}, body)
 
 
-def fold(value: object) -> dict[str, object]:
+def lower_names(value: object) -> dict[str, object]:
     """Return an object with its names in lower case.
 
     Raises:
-        ValueError: It is no object.
+        ValueError: It is not an object.
     """
     if not isinstance(value, dict):
-        raise ValueError("not a JSON object")  # noqa: TRY004 (a body is bad input, whatever it is)
+        raise ValueError("not a JSON object")  # noqa: TRY004 (bad input from a client, not a wrong argument)
     return {key.lower(): part for key, part in value.items()}
 
 
-def texts_of(value: object) -> list[str]:
-    """Return a text, or every text of a list, as a list; else an empty one."""
+def string_list(value: object) -> list[str]:
+    """Return a text, or the texts of a list, as a list; an empty one for anything else."""
     items = value if isinstance(value, list) else [value]
     return [item for item in items if isinstance(item, str)]
 
 
-def tokens_in(messages: object) -> int:
+def count_words(messages: object) -> int:
     """Count the words of a conversation: the tokens of a service without a model."""
     items = messages if isinstance(messages, list) else []
     return sum(len(str(item.get("content", "")).split()) for item in items if isinstance(item, dict))

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class _Stay:
+class _LoadedModel:
     ttl: int | None
-    since: float
+    used_at: float
 
 
-class Memory:
-    """Keep models until their time to live is over; counted from their last use.
+class LoadedModels:
+    """The models in memory, each until its time to live is over, counted from its last use.
 
     Args:
         clock: Returns the time in seconds.
@@ -21,38 +21,41 @@ class Memory:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._stays: dict[str, _Stay] = {}
+        self._models: dict[str, _LoadedModel] = {}
 
     @property
     def ids(self) -> tuple[str, ...]:
         """Return the ids in memory now, in the order of their loading."""
         now = self._clock()
-        over = [id for id, stay in self._stays.items() if stay.ttl and now - stay.since >= stay.ttl]
-        for id in over:
-            del self._stays[id]
-        return tuple(self._stays)
+        expired = [id for id, model in self._models.items() if model.ttl and now - model.used_at >= model.ttl]
+        for id in expired:
+            del self._models[id]
+        return tuple(self._models)
 
     def load(self, id: str, ttl: int | None) -> None:
         """Load a model, or use it; ``ttl`` in seconds, ``None`` for ever."""
-        self._stays[id] = _Stay(ttl, self._clock())
+        self._models[id] = _LoadedModel(ttl, self._clock())
 
     def use(self, id: str, ttl: int = 0) -> bool:
-        """Tell whether a model is in memory; if so its time begins anew, with another length if given."""
+        """Return whether a model is in memory, and restart its time to live if it is.
+
+        ``ttl`` replaces the time to live when it is not 0; seconds.
+        """
         if id not in self.ids:
             return False
-        self.load(id, ttl or self._stays[id].ttl)
+        self.load(id, ttl or self._models[id].ttl)
         return True
 
     def unload(self, id: str, *, force: bool) -> None:
         """Drop a model; without ``force`` one with a time to live stays until that is over."""
-        stay = self._stays.get(id)
-        if stay is not None and (force or stay.ttl is None):
-            del self._stays[id]
+        model = self._models.get(id)
+        if model is not None and (force or model.ttl is None):
+            del self._models[id]
 
     def expire(self) -> None:
         """Drop every model that has a time to live."""
-        self._stays = {id: stay for id, stay in self._stays.items() if stay.ttl is None}
+        self._models = {id: model for id, model in self._models.items() if model.ttl is None}
 
     def clear(self) -> None:
         """Drop every model."""
-        self._stays.clear()
+        self._models.clear()
