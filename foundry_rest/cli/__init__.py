@@ -1,1 +1,1 @@
-"""The command ``foundry-rest``: arguments in, endpoints called, text out; no logic."""
+"""The command ``foundry-rest``: it reads arguments, calls endpoints and prints text; no logic."""

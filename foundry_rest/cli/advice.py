@@ -1,4 +1,4 @@
-"""The advice of errors for the command line: options where the library names arguments."""
+"""The advice of errors for the command line: it names options where the library names arguments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from foundry_rest.errors import (
     StreamInterrupted,
 )
 
-#: Error class -> what replaces the advice of the class.
+#: Error class -> the advice that replaces the class's own.
 _ADVICE: dict[type[FoundryError], str] = {
     ServiceNotFound: (
         "Start one with: foundry-rest serve --model-dir DIR; let the foundry command do it with --start; "
@@ -28,7 +28,7 @@ _ADVICE: dict[type[FoundryError], str] = {
     ModelNotFound: "List its names with: foundry-rest models; chat takes one by --model (FOUNDRY_MODEL).",
     ModelNotLoaded: "Load it with: foundry-rest load NAME.",
 }
-#: Phrase of the library in advice that an error wrote for itself -> phrase of the command.
+#: Phrase of the library in the advice of a single error -> phrase of the command.
 _PHRASES = {
     "port=0": "--port 0",
     "deadline=": "FOUNDRY_DEADLINE",
@@ -38,7 +38,7 @@ _PHRASES = {
 
 
 def reword_advice(error: FoundryError) -> FoundryError:
-    """Return ``error`` with advice that can be followed on the command line; suggested names stay in it."""
+    """Return ``error`` with advice for the command line; suggested names are kept."""
     replacement = _ADVICE.get(type(error))
     if replacement is not None:
         of_class = type(error).advice

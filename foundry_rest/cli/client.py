@@ -1,4 +1,4 @@
-"""The client for the arguments of a command."""
+"""The client that a command uses, made from its arguments."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from foundry_rest.client import FoundryAPIClient
 
 def client_for(arguments: Namespace) -> FoundryAPIClient:
     """Return a client for ``--url``, ``--timeout`` and ``--start``."""
-    # Not given is not the same as no: FOUNDRY_... may say otherwise.
+    # None, not False, when the option is not given: a FOUNDRY_ variable may set it.
     return FoundryAPIClient(arguments.url, timeout=arguments.timeout, auto_start=arguments.start or None)

@@ -1,4 +1,4 @@
-"""The table of commands, and the one place that turns errors into exit codes."""
+"""The table of commands, and the one place that translates errors into exit codes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from foundry_rest.stream import ChatStream
 
 
 def run(arguments: Namespace) -> int:
-    """Run the command that the arguments name and return its exit code."""
+    """Run the command named by the arguments and return its exit code."""
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         configure_logging()
@@ -70,7 +70,7 @@ def _chat(arguments: Namespace) -> None:
 
 def _health(arguments: Namespace) -> None:
     with client_for(arguments) as client:
-        # Health has a patience of its own, shorter than a chat's.
+        # Without the option, health has a time-out of its own, shorter than a chat's.
         given = {} if arguments.timeout is None else {"timeout": arguments.timeout}
         report = client.health.check(**given)
         if arguments.json:
@@ -107,14 +107,14 @@ def _read_prompt(given: str | None) -> str:
     except OSError as error:
         raise ConfigError(f"stdin cannot be read: {error.strerror}") from error
     try:
-        # The line's end belongs to the shell (``echo``), not to the prompt.
+        # The line end comes from the shell (``echo``) and is no part of the prompt.
         return content.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise ConfigError(f"the prompt on stdin is not UTF-8 (byte {error.start})") from None
 
 
 def _checked_text(given: str) -> str:
-    """Return the prompt, or raise ConfigError: Python keeps bytes that are no text as lone surrogates."""
+    """Return the prompt, or raise ConfigError: Python decodes undecodable bytes to lone surrogates."""
     try:
         given.encode()
     except UnicodeEncodeError as error:

@@ -1,6 +1,6 @@
-"""How a command ends: one table, from which ``--help`` and the exit code of an error both come.
+"""The exit codes of the command: one table for ``--help`` and for the exit code of an error.
 
-Errors stand in it by name: their classes bring requests, which ``--help`` must not wait for.
+It names the errors by text, because their classes import requests, which ``--help`` must not wait for.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 
 class ExitCode(NamedTuple):
-    """One way in which a command ends.
+    """One exit code of the command.
 
     Attributes:
         code: Exit status of the process.
-        meaning: What ``--help`` says of it.
-        errors: Names of the error classes that end in it; a subclass without a row follows its base.
+        meaning: Its description in ``--help``.
+        errors: Names of the error classes that have it; a subclass without a row follows its base.
     """
 
     code: int
@@ -37,11 +37,11 @@ EXIT_CODES = (
 
 
 def exit_code_of(error: BaseException, table: Sequence[ExitCode] = EXIT_CODES) -> int:
-    """Return the code of the error's class, else that of its nearest base with a row."""
+    """Return the code of the error's class, or of its nearest base with a row."""
     codes = {name: row.code for row in table for name in row.errors}
     return next(codes[cls.__name__] for cls in type(error).__mro__ if cls.__name__ in codes)
 
 
 def describe(table: Sequence[ExitCode] = EXIT_CODES) -> str:
-    """Return one indented line per code, as ``--help`` prints them."""
+    """Return one indented line for each code, as ``--help`` prints them."""
     return "\n".join(f"  {row.code:<5}{row.meaning}" for row in table)

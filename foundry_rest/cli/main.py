@@ -1,7 +1,7 @@
-"""The command ``foundry-rest``: arguments in, endpoints called, text out; no logic.
+"""The entry point of ``foundry-rest``: parse the arguments, run a command, return its exit code.
 
-stdout carries the answer alone, everything else goes to stderr. Only the parser is imported for
-``--help`` and ``--version``: requests and the rest come with the command that needs them.
+stdout gets the answer alone, everything else goes to stderr. Only the parser is imported for
+``--help`` and ``--version``: requests and the rest are imported with the command that needs them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(argv)
     except KeyboardInterrupt as interrupt:
         return exit_code_of(interrupt)
-    except BrokenPipeError as closed:  # The reader left (``| head``).
+    except BrokenPipeError as closed:  # The reader of the pipe has ended (``| head``).
         _discard_output()
         return exit_code_of(closed)
     except OSError as error:
@@ -41,19 +41,19 @@ def _run(argv: Sequence[str] | None) -> int:
         arguments = build_parser().parse_args(argv)
         code: int = import_module("foundry_rest.cli.commands").run(arguments)
     finally:
-        # Here and not at exit, where Python would complain in its own words; after ``--help`` too.
+        # Here and not at exit, where Python would print a message of its own; after ``--help`` too.
         sys.stdout.flush()
     return code
 
 
 def _replace_closed_streams() -> None:
-    """Open the null device in place of a closed stream (``>&-``): ``print(file=None)`` writes to stdout."""
+    """Replace a closed stream (``>&-``) by the null device: ``print(file=None)`` would write to stdout."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 (open to the end)
 
 
 def _discard_output() -> None:
-    """Redirect stdout to the null device: Python would try to write the rest once more at exit."""
+    """Redirect stdout to the null device: Python would try again to write the rest at exit."""
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -12,7 +12,7 @@ from foundry_rest.client import FoundryAPIClient
 from foundry_rest.endpoints.models import Models
 from foundry_rest.schema import ModelInfo
 
-#: Which models -> who lists them, and what is said when there are none.
+#: Which models -> the method that lists them, and the text when there are none.
 _LISTS: dict[str, tuple[Callable[[Models], list[ModelInfo]], str]] = {
     "known": (Models.catalog, "The service lists no models."),
     "cached": (Models.cached, "No model is on disk."),

@@ -29,7 +29,7 @@ def to_dict(value: msgspec.Struct, *, exclude: Collection[str]) -> dict[str, obj
 
 
 def print_models(models: Sequence[ModelInfo]) -> None:
-    """Print one line per model."""
+    """Print one line for each model."""
     rows = [("ALIAS", "ID", "DEVICE", "SIZE", "STATE")]
     rows += [
         (info.alias or "-", info.id, info.device or "-", _size(info.size), _state(info)) for info in models
@@ -38,7 +38,7 @@ def print_models(models: Sequence[ModelInfo]) -> None:
 
 
 def print_health(report: HealthReport, stream: TextIO) -> None:
-    """Print one ``name: value`` line per fact."""
+    """Print one ``name: value`` line for each fact."""
     memory = "unknown" if report.memory_usage is None else f"{report.memory_usage / _MIB:.0f} MiB"
     facts = {
         "status": report.status,
@@ -54,7 +54,7 @@ def print_health(report: HealthReport, stream: TextIO) -> None:
 
 
 def print_stats(stats: Stats, stream: TextIO) -> None:
-    """Print one line per kind of call."""
+    """Print one line for each kind of call."""
     rows = [("CALL", "CALLS", "ERRORS", "MEDIAN MS", "FIRST TOKEN MS", "TOKENS", "TOKENS/S")]
     rows += [
         (

@@ -37,7 +37,7 @@ def _percentage(name: str) -> Iterator[ProgressCallback]:
         nonlocal shown
         line = f"{step.file or name} {step.fraction:4.0%}"
         if line != shown:
-            # Blanks over what a longer name has left there.
+            # Padded with blanks, which overwrite the rest of a longer line.
             sys.stderr.write(f"\r{line:<{len(shown)}}")
             sys.stderr.flush()
             shown = line
@@ -54,7 +54,7 @@ def _rich_bar(name: str) -> Iterator[ProgressCallback]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    # A name is no markup.
+    # Brackets in a name are not rich's markup.
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
         task = progress.add_task(name, total=1.0)

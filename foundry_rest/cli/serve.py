@@ -25,7 +25,7 @@ def serve(model_dirs: Sequence[str], host: str, port: int) -> None:
         ConfigError: A folder holds no model.
         ServiceUnreachable: The runtime did not start, or died.
     """
-    # The signals come second: until the runtime is up, Ctrl-C interrupts its start.
+    # The handlers are installed second: until the runtime is up, Ctrl-C interrupts its start.
     with LocalRuntime(model_dirs, host=host, port=port) as runtime, _stop_on_signals():
         url = base_url(runtime.url)
         try:
@@ -64,7 +64,7 @@ def _announce(runtime: LocalRuntime, url: str, host: str) -> None:
             f"WARNING: the service has NO AUTHENTICATION. Whoever can reach {host} can use it, "
             "shut it down, and have it open audio files of this machine."
         )
-    # Last: a script that has read the address may rely on all the rest.
+    # Last: a script that has read the address may rely on everything before it.
     print(url, flush=True)
 
 
@@ -72,8 +72,8 @@ def _announce(runtime: LocalRuntime, url: str, host: str) -> None:
 def _stop_on_signals() -> Iterator[None]:
     """Raise KeyboardInterrupt at SIGTERM and at SIGINT, which a shell's background job would ignore.
 
-    The handler raises: one that set a ``threading.Event`` would wait for ever for the lock that the
-    interrupted ``wait`` holds.
+    The handler raises, because one that set a ``threading.Event`` would wait for ever for the lock that
+    the interrupted ``wait`` holds.
     """
     stops = (signal.SIGINT, signal.SIGTERM)
     previous = {number: signal.signal(number, signal.default_int_handler) for number in stops}

@@ -1,4 +1,4 @@
-"""The client: its settings, what its views share, and the methods that users call."""
+"""The client: its settings, the parts that its views share, and the methods that users call."""
 
 from foundry_rest.client.client import FoundryAPIClient
 

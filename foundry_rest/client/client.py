@@ -1,4 +1,4 @@
-"""FoundryAPIClient: puts the parts together once and owns their lifetime."""
+"""FoundryAPIClient: it assembles the parts once and owns their lifetime."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 
 class _Closable(Protocol):
+    """A part that the client has to close."""
+
     def close(self) -> None: ...
 
 
@@ -32,29 +34,29 @@ class FoundryAPIClient(Endpoints):
     """A client of Foundry Local; one serves many threads.
 
     ``chat``, ``models`` and ``health`` hold the operations; ``request(method, path, ...)`` sends any other.
-    Nothing is asked of the network before the first call: then the service is found, its generation
-    recognised, and the default model loaded if it is on disk but not in memory.
+    Nothing is sent before the first call: then the service is found, its generation recognised, and the
+    default model loaded if it is on disk but not in memory.
 
     Args:
         base_url: Address of the service; ``None`` to discover it.
         model: Default model, alias or id (``FOUNDRY_MODEL``, else ``phi-4-mini``).
         api_key: Sent as Bearer token, never logged (``FOUNDRY_API_KEY``).
-        timeout: Seconds of silence borne in one attempt (``FOUNDRY_TIMEOUT``, else 30), or a
+        timeout: Seconds of silence allowed in one attempt (``FOUNDRY_TIMEOUT``, else 30), or a
             ``Timeouts`` set.
         deadline: Seconds for a whole call, retries included (``FOUNDRY_DEADLINE``, else none).
         retries: Tries after the first (``FOUNDRY_RETRIES``, else 3), or a ``RetryPolicy``.
-        breaker: When the service is left alone after failures, or ``None`` for never.
-        breaker_state: Where the breaker's state lives: in this process, or shared by the processes of
+        breaker: The circuit breaker's policy, or ``None`` for no breaker.
+        breaker_state: Where the breaker's state is kept: in this process, or shared by the processes of
             this machine with ``SqliteBreakers(path)``, of several with ``RedisBreakers(client)``.
-        max_concurrency: Calls and open streams at a time, 64 by default; further ones wait their turn.
+        max_concurrency: Calls and open streams at a time, 64 by default; further ones wait for a slot.
         auto_load: Load a model that is not in memory, then repeat the call once.
-        auto_start: Have the ``foundry`` command start a service that is nowhere, once per process.
-        observers: Callables told of every ``foundry_rest.events`` fact.
+        auto_start: Have the ``foundry`` command start a service when none runs, once per process.
+        observers: Called with every event of ``foundry_rest.events``.
         headers: Added to every request.
         auth: Signs every request: a requests ``AuthBase``, a callable, or (user, password).
-        session: Your own ``requests.Session``, used as it is and not closed.
+        session: Your own ``requests.Session``, used unchanged and not closed.
         dialect: ``"auto"``, or the generation: ``"2.x"``, ``"1.x"``, ``"0.x"``, ``"openai"``.
-        config: All settings at once in place of the environment.
+        config: All settings in one value, in place of the environment.
 
     Raises:
         ConfigError: A setting cannot be used.
@@ -64,7 +66,7 @@ class FoundryAPIClient(Endpoints):
         self._begin(ClientSpec.of(base_url, arguments))
 
     def _begin(self, spec: ClientSpec, runtime: LocalRuntime | None = None, core: Core | None = None) -> None:
-        """Put the parts together; a view is given those of its client, and owns none."""
+        """Assemble the parts; a view uses its client's and owns none."""
         self._core, self._spec = core or Core(spec, runtime), spec
         parts = (self._core, runtime) if core is None else ()
         self._owned: tuple[_Closable, ...] = tuple(part for part in parts if part is not None)
@@ -81,17 +83,17 @@ class FoundryAPIClient(Endpoints):
 
         Raises:
             ConfigError: A folder holds no model, or the extra ``runtime`` is not installed.
-            ServiceUnreachable: The runtime did not start; the message holds its own words.
+            ServiceUnreachable: The runtime did not start; the message quotes its standard error.
         """
         from foundry_rest.runtime import LocalRuntime
 
-        ClientSpec.of(None, arguments)  # what cannot be used is said before a process is started
+        ClientSpec.of(None, arguments)  # to refuse wrong arguments before a process is started
         runtime = LocalRuntime(model_dirs).start()
         try:
             if runtime.models and not arguments.get("model"):
                 arguments["model"] = runtime.models[0].alias
             return cls._made(ClientSpec.of(runtime.url, arguments), runtime=runtime)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: a process without an owner would be left running
             runtime.close()
             raise
 
@@ -103,7 +105,7 @@ class FoundryAPIClient(Endpoints):
         retries: int | RetryPolicy | None = None,
         model: str | None = None,
     ) -> Self:
-        """Return a view with other settings that shares connections, figures and what was learnt.
+        """Return a view with other settings; it shares connections, statistics and knowledge of the service.
 
         Closing a view closes nothing.
         """
@@ -111,17 +113,17 @@ class FoundryAPIClient(Endpoints):
         return self._made(spec, self._additions(), core=self._core)
 
     def stats(self) -> Stats:
-        """Return counts, latencies, tokens and circuits since the client was made, its views included."""
+        """Return counts, latencies, tokens and circuits since the client was made, its views' included."""
         breakers = self._core.breakers
         circuits = breakers.current() if breakers is not None else {}
         return msgspec.structs.replace(self._core.stats.snapshot(), circuits=circuits)
 
     @property
     def breaker(self) -> Breaker | None:
-        """Return the circuit breaker of the service's address, to look at or to move by hand.
+        """Return the circuit breaker of the service's address, to inspect or to set by hand.
 
-        ``.current`` tells its state, ``.force_open()`` leaves the service alone, ``.close()`` believes it
-        again. ``None`` for a client without one.
+        ``.current`` is its state, ``.force_open()`` stops calls to the service, ``.close()`` allows them
+        again. ``None`` for a client without a breaker.
 
         Raises:
             ServiceNotFound: The service's address is not known and none was discovered.
@@ -131,7 +133,7 @@ class FoundryAPIClient(Endpoints):
     def close(self) -> None:
         """End every wait, close the connections, and the embedded runtime if this client started one.
 
-        Idempotent, and from any thread; calls under way raise Cancelled.
+        It is idempotent and may be called from any thread; calls under way raise Cancelled.
         """
         for part in self._owned:
             part.close()
@@ -145,7 +147,7 @@ class FoundryAPIClient(Endpoints):
         self.close()
 
     def __reduce__(self) -> tuple[Callable[..., FoundryAPIClient], tuple[object, ...]]:
-        """Pickle as the spec, with what a subclass added: connections, figures and a runtime stay behind."""
+        """Pickle the spec and a subclass's attributes, but no connections, statistics or runtime."""
         return self._made, (self._spec, self._additions())
 
     def __repr__(self) -> str:
@@ -161,7 +163,7 @@ class FoundryAPIClient(Endpoints):
         runtime: LocalRuntime | None = None,
         core: Core | None = None,
     ) -> Self:
-        """Return a client of this class without asking its ``__init__``, with what a subclass added."""
+        """Return a client of this class without a call of ``__init__``, with a subclass's attributes."""
         client = object.__new__(cls)
         vars(client).update(additions or {})
         client._begin(spec, runtime, core)
@@ -172,5 +174,5 @@ class FoundryAPIClient(Endpoints):
         return {name: value for name, value in vars(self).items() if name not in _OWN}
 
 
-#: The attributes that are put together anew for a view and after unpickling.
+#: The attributes that are assembled again for a view and after unpickling.
 _OWN = frozenset(("_core", "_spec", "_owned", *Endpoints.PARTS))

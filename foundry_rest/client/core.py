@@ -1,4 +1,4 @@
-"""Core: the parts that a client and its views share, put together once."""
+"""Core: the parts that a client and its views share, assembled once."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
 
 
 class Core:
-    """What a client and its views have in common; nothing is asked of the network to make it.
+    """The parts that a client and its views share; making them sends nothing.
 
     Args:
-        spec: What the client is made of.
+        spec: The client's settings.
         runtime: The embedded runtime that the client owns.
 
     Attributes:
-        breakers: The circuits of all addresses, or ``None``.
-        emit: Told of what happens.
-        stats: The figures.
-        targets: The services that may be asked.
+        breakers: The circuit breakers of all addresses, or ``None``.
+        emit: Called with every event.
+        stats: The statistics.
+        targets: The services that calls go to.
         transport: Makes one attempt.
     """
 
@@ -76,7 +76,7 @@ class Core:
         self.fetch: Fetch | None = None if runtime is None else partial(_fetch, runtime)
 
     def context(self, spec: ClientSpec) -> Context:
-        """Return what the endpoints of a client or view with these settings are given."""
+        """Return the context of the endpoints of a client or view with these settings."""
         recoveries = build_recoveries(
             lambda: loading, self.targets.has_moved, auto_load=spec.config.auto_load
         )
@@ -107,7 +107,7 @@ class Core:
 
 
 def _finder(closing: CancelToken, *, auto_start: bool) -> Find:
-    """Return what looks for the service; what it needs is imported when it looks."""
+    """Return a function that discovers the service, and imports discovery only when it is called."""
 
     def find(options: Options) -> tuple[str, Dialect]:
         from foundry_rest.services.discovery.search import look
@@ -118,12 +118,12 @@ def _finder(closing: CancelToken, *, auto_start: bool) -> Find:
 
 
 def _reviver(runtime: LocalRuntime) -> Find:
-    """Return what starts the embedded runtime again if it died."""
+    """Return a function that starts the embedded runtime again if it died."""
     return lambda options: (runtime.revive(), UNKNOWN)
 
 
 def _fetch(
     runtime: LocalRuntime, name: str, progress: Callable[[DownloadStep], object], options: Options
 ) -> None:
-    patience = options.timeouts.load
-    runtime.download(name, progress, timeout=patience, until=options.until, cancel=options.cancel)
+    silence = options.timeouts.load
+    runtime.download(name, progress, timeout=silence, until=options.until, cancel=options.cancel)

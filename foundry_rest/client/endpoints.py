@@ -1,4 +1,4 @@
-"""The endpoints of a client, and the calls that every script makes, on the client itself."""
+"""The endpoints of a client, and the most common calls as methods of the client itself."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ T = TypeVar("T")
 
 
 class Endpoints(Raw):
-    """The endpoints that a client holds.
+    """The endpoints of a client.
 
     Attributes:
-        chat: Answers, streams, answers of a type, runs with tools.
+        chat: Chat completions: whole, streamed, typed, or with tools.
         models: Catalog, loading, downloads.
-        health: How the service is.
+        health: State of the service.
     """
 
     #: The attributes that belong to one context.
@@ -60,7 +60,7 @@ class Endpoints(Raw):
 
     @cached_property
     def embeddings(self) -> Embeddings:
-        """Return the endpoint for vectors; imported with its first use, as the next two are."""
+        """Return the endpoint for vectors; imported at its first use, as the next two are."""
         from foundry_rest.endpoints.embeddings import Embeddings
 
         return Embeddings(self._context)
@@ -74,7 +74,7 @@ class Endpoints(Raw):
 
     @cached_property
     def responses(self) -> Responses:
-        """Return the endpoint for responses, which the service can remember."""
+        """Return the endpoint for responses, which the service can store."""
         from foundry_rest.endpoints.responses import Responses
 
         return Responses(self._context)
@@ -109,7 +109,7 @@ class Endpoints(Raw):
         response_model: type[T] | None = None,
         **given: Unpack[ChatArguments],
     ) -> ChatReply | T:
-        """Return the whole answer; short for ``client.chat.complete``, which tells of all arguments."""
+        """Return the whole answer; short for ``client.chat.complete``, which documents all arguments."""
         if response_model is None:
             return self.chat.complete(prompt, prompt=messages, model=model, **given)
         return self.chat.complete(
@@ -124,9 +124,9 @@ class Endpoints(Raw):
         model: str | None = None,
         **given: Unpack[ChatArguments],
     ) -> ChatStream:
-        """Return the answer in chunks; short for ``client.chat.stream``, which tells of all arguments."""
+        """Return the answer in chunks; short for ``client.chat.stream``, which documents all arguments."""
         return self.chat.stream(prompt, prompt=messages, model=model, **given)
 
     def health_check(self, **options: Unpack[CallOptions]) -> HealthReport:
-        """Return how the service is; short for ``client.health.check()``."""
+        """Return the state of the service; short for ``client.health.check()``."""
         return self.health.check(**options)

@@ -1,4 +1,4 @@
-"""ClientSpec: what a client is made of, as a value; and the arguments that make it."""
+"""ClientSpec: the settings of a client as one value, and the arguments that make it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     import requests
     from typing_extensions import Self
 
-#: Five failures in a row open the circuit for 30 s, longer each time that a probe fails.
+#: Five failures in a row open the circuit for 30 s, and for longer after each probe that fails.
 _DEFAULT_BREAKER = BreakerPolicy()
-#: Arguments that are settings under another name, or need reading.
+#: Arguments that are fields of ``Config``.
 _SETTINGS = ("model", "api_key", "deadline", "auto_load", "auto_start", "max_concurrency")
 
 
@@ -34,45 +34,45 @@ class ClientArguments(TypedDict, total=False):
     model: str | None
     #: Sent as Bearer token, never logged (``FOUNDRY_API_KEY``).
     api_key: str | None
-    #: Seconds of silence borne in one attempt (``FOUNDRY_TIMEOUT``, else 30), or a ``Timeouts`` set.
+    #: Seconds of silence allowed in one attempt (``FOUNDRY_TIMEOUT``, else 30), or a ``Timeouts`` set.
     timeout: float | Timeouts | None
     #: Seconds for a whole call, retries included (``FOUNDRY_DEADLINE``, else none).
     deadline: float | None
     #: Tries after the first (``FOUNDRY_RETRIES``, else 3), or a ``RetryPolicy``.
     retries: int | RetryPolicy | None
-    #: When the service is left alone after failures, or ``None`` for never.
+    #: The circuit breaker's policy, or ``None`` for no breaker.
     breaker: BreakerPolicy | None
-    #: Where the breaker's state lives: in this process by default, or ``SqliteBreakers``, ``RedisBreakers``.
+    #: Where the breaker's state is kept: this process by default, or ``SqliteBreakers``, ``RedisBreakers``.
     breaker_state: Callable[[str], BreakerState] | None
-    #: Calls and open streams at a time, 64 by default; further ones wait their turn.
+    #: Calls and open streams at a time, 64 by default; further ones wait for a slot.
     max_concurrency: int | None
     #: Load a model that is not in memory, then repeat the call once.
     auto_load: bool | None
-    #: Have the ``foundry`` command start a service that is nowhere, once per process.
+    #: Have the ``foundry`` command start a service when none runs, once per process.
     auto_start: bool | None
-    #: Callables told of every ``foundry_rest.events`` fact.
+    #: Called with every event of ``foundry_rest.events``.
     observers: Iterable[Callable[[Event], object]]
     #: Added to every request.
     headers: Mapping[str, str] | None
     #: Signs every request: a requests ``AuthBase``, a callable, or (user, password).
     auth: Auth | tuple[str, str] | None
-    #: Your own ``requests.Session``, used as it is and not closed.
+    #: Your own ``requests.Session``, used unchanged and not closed.
     session: requests.Session | None
     #: ``"auto"``, or the generation: ``"2.x"``, ``"1.x"``, ``"0.x"``, ``"openai"``.
     dialect: str | Dialect
-    #: All settings at once in place of the environment.
+    #: All settings in one value, in place of the environment.
     config: Config | None
 
 
 class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client is made of: its arguments, with the environment read; a client pickles as this.
+    """The settings of a client: its arguments and the environment's; a client pickles as this.
 
     Attributes:
         config: Every setting.
         policy: When a failed call is tried again.
-        breaker: When the service is left alone, or ``None`` for never.
-        breaker_state: Where the breaker's state lives; ``None`` for this process.
-        observers: Told of every event.
+        breaker: The circuit breaker's policy, or ``None`` for no breaker.
+        breaker_state: Where the breaker's state is kept; ``None`` for this process.
+        observers: Called with every event.
         headers: Added to every request.
         auth: Signs every request.
         session: The caller's own session.
@@ -91,7 +91,7 @@ class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, base_url: str | None, arguments: ClientArguments) -> Self:
-        """Return the spec for a client's arguments; what is not given comes from the environment.
+        """Return the spec for a client's arguments; settings not given come from the environment.
 
         Raises:
             ConfigError: A setting cannot be used.
@@ -127,7 +127,7 @@ class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, config=config, policy=policy)
 
     def __rich_repr__(self) -> list[tuple[str, object]]:
-        """Return what ``repr`` shows: what may hold a key is left out."""
+        """Return the fields that ``repr`` shows: those that cannot hold a key."""
         return [(name, getattr(self, name)) for name in ("config", "policy", "breaker", "observers")]
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Every error a caller can meet: ``tree`` draws them, ``parsing`` reads them from what a service says."""
+"""Every error that a caller can get: ``tree`` defines them, ``parsing`` builds them from error answers."""
 
 from foundry_rest.errors.attempt import Attempt
 from foundry_rest.errors.base import FoundryError

@@ -1,4 +1,4 @@
-"""One failed try of a call, as errors tell it."""
+"""The record of one failed try of a call, as errors carry it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """Record one failed try of a call.
+    """The record of one failed try of a call.
 
     Attributes:
         number: 1 for the first try.

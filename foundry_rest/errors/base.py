@@ -1,4 +1,4 @@
-"""What all errors share: facts as attributes, one sentence made of them, and a way through pickle."""
+"""The base of all errors: facts as attributes, one sentence made of them, and support for pickle."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def _rebuild(cls: type[E], message: str, facts: dict[str, object]) -> E:
 
 
 class FoundryError(Exception):
-    """Catch every error of this package.
+    """Any error of this package; the base class of all.
 
     Attributes:
         call: Label of the operation, such as ``"chat.complete"``.
         url: Address of the service, when one was known.
         model: Model name as the caller gave it.
-        attempts: What was tried, when, and how it failed.
+        attempts: The failed tries, in order.
         advice: What to do next.
     """
 
@@ -43,15 +43,15 @@ class FoundryError(Exception):
 
     @property
     def message(self) -> str:
-        """Return what happened, without the place and the advice."""
+        """Return what happened, without address and advice."""
         return str(self.args[0]) if self.args else ""
 
     def __str__(self) -> str:
-        place = self._place()
-        text = self.message + (f" ({place})" if place else "")
+        context = self._context()
+        text = self.message + (f" ({context})" if context else "")
         return f"{text.rstrip('.')}. {self.advice}" if self.advice else text
 
-    def _place(self) -> str:
+    def _context(self) -> str:
         where = f"{self.call} at {self.url}" if self.call and self.url else self.call or self.url
         model = f"model {self.model!r}" if self.model else ""
         tries = f"after {len(self.attempts)} attempts" if len(self.attempts) > 1 else ""

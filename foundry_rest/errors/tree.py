@@ -1,4 +1,4 @@
-"""Every error a caller can meet.
+"""Every error that a caller can get.
 
 ::
 
@@ -34,8 +34,8 @@
     ├── InvalidReply
     └── ToolLoopExceeded
 
-The classes are grouped by what a caller can do. The requests bases keep ``except
-requests.ConnectionError`` alive in code that was written before this package. Facts are attributes;
+The classes are grouped by what a caller can do. The bases from requests keep ``except
+requests.ConnectionError`` working in code that was written before this package. Facts are attributes;
 ``str(error)`` puts them into one sentence: what happened, in which call, where, with which model,
 after how many attempts, and what to do next. Prompts, answers and keys are never part of it.
 """
@@ -48,24 +48,24 @@ from foundry_rest.errors.base import FoundryError
 
 
 class ConfigError(FoundryError, ValueError):
-    """Report the caller's mistake, found before anything was sent."""
+    """A mistake of the caller, found before anything was sent."""
 
 
 class UnsupportedByService(FoundryError):
-    """Report that this generation of the service has no such feature."""
+    """A feature that this generation of the service does not have."""
 
     feature: str = ""
     generation: str = ""
 
 
 class CircuitOpen(FoundryError):
-    """Report that the service failed too often lately and is left alone for ``retry_in`` seconds."""
+    """A call refused by the circuit breaker, which lets none pass for ``retry_in`` more seconds."""
 
     retry_in: float = 0.0
 
 
 class _Partial(FoundryError):
-    """Carry what had arrived when a stream ended early.
+    """An early end, with the part of a stream that had arrived.
 
     Attributes:
         text: The answer so far.
@@ -79,34 +79,34 @@ class _Partial(FoundryError):
 
 
 class DeadlineExceeded(_Partial, TimeoutError):
-    """Report that the time for the whole call ran out; ``limit`` names the one that did."""
+    """The end of the time for a whole call; ``limit`` names which bound was reached."""
 
     limit: str = "deadline"
     advice = "Give a larger deadline= (FOUNDRY_DEADLINE), a smaller max_tokens, or a smaller model."
 
 
 class Cancelled(_Partial):
-    """Report that the call was ended from elsewhere: ``close()`` or a cancel token."""
+    """The end of a call by ``close()`` or a cancel token."""
 
 
 class TransportError(FoundryError, _requests.RequestException):
-    """Report that no whole answer came; ``sent`` is False when the request cannot have begun."""
+    """A call without a whole answer; ``sent`` is False when the service cannot have begun the request."""
 
     sent: bool = True
 
 
 class ServiceNotFound(TransportError):
-    """Report that no service was discovered: what was looked at and what to run."""
+    """A failed discovery; the message names the places searched, and what to run."""
 
     sent = False
 
 
 class ServiceUnreachable(TransportError, _requests.ConnectionError):
-    """Report that the connection was refused, reset or lost before an answer came.
+    """A connection that was refused, reset or lost before the whole answer came.
 
     Attributes:
-        stale: It was a kept connection that died before one byte came: the service may be well.
-        begun: It broke within the answer: its status had come.
+        stale: A kept-alive connection was closed before the first byte came: the service may be healthy.
+        begun: The connection broke within the answer, after its status.
     """
 
     stale: bool = False
@@ -115,25 +115,25 @@ class ServiceUnreachable(TransportError, _requests.ConnectionError):
 
 
 class ServiceTimeout(TransportError, _requests.Timeout):
-    """Report a long silence in a ``phase``: ``"connect"``, ``"headers"``, ``"first_token"``, ``"idle"``."""
+    """Too long a silence in one ``phase``: ``"connect"``, ``"headers"``, ``"first_token"``, ``"idle"``."""
 
     phase: str = "headers"
     advice = "If the service is only slow, give a larger timeout= (FOUNDRY_TIMEOUT)."
 
 
 class StreamInterrupted(_Partial, TransportError):
-    """Report a stream that broke before its end; the text so far is kept."""
+    """A stream that broke before its end; the text so far is kept."""
 
     advice = "The text so far is in error.text; ask again for a whole answer."
 
 
 class ServiceError(FoundryError, _requests.HTTPError):
-    """Report that the service said no.
+    """An error answer of the service.
 
     Attributes:
-        status: HTTP status; for an error inside a stream the one its type stands for.
+        status: HTTP status; for an error inside a stream the one that its type corresponds to.
         code: The service's own code, mostly ``None``.
-        retry_after: Seconds the service asked to wait, or ``None``.
+        retry_after: Seconds that the service asks to wait, or ``None``.
         body: The error body as it came (bytes).
     """
 
@@ -144,74 +144,74 @@ class ServiceError(FoundryError, _requests.HTTPError):
 
 
 class BadRequest(ServiceError):
-    """Report a 4xx answer: the request itself is at fault; the same request fails again."""
+    """A 4xx answer: the request itself is wrong, and fails again when repeated."""
 
 
 class AudioFileNotFound(BadRequest):
-    """An audio file that the service does not see on its machine."""
+    """An audio file that does not exist on the service's machine."""
 
 
 class ContextLengthExceeded(BadRequest):
-    """Report that prompt and ``max_tokens`` together exceed the model's context."""
+    """A prompt that exceeds the model's context together with ``max_tokens``."""
 
     advice = "Lower max_tokens (max_output_tokens) or shorten the messages."
 
 
 class ModelNotLoaded(BadRequest):
-    """Report a model that is on disk but not in memory."""
+    """A model that is on disk but not in memory."""
 
     advice = "Load it with client.models.load(name), or leave auto_load on."
 
 
 class ModelNotCached(BadRequest):
-    """Report a model that is in the catalog but not on this machine."""
+    """A model that is in the catalog but not on disk."""
 
     advice = "Download it first: client.models.download(name), or foundry model download NAME."
 
 
 class UnsupportedParameter(BadRequest):
-    """Report a parameter that this service refuses."""
+    """A parameter that this service refuses."""
 
     advice = "Leave the named parameter out."
 
 
 class AuthenticationError(ServiceError):
-    """Report a 401 or 403: a gateway in front of the service wants another key."""
+    """A 401 or 403 answer: a gateway in front of the service requires another key."""
 
     advice = "Give api_key= (FOUNDRY_API_KEY) or auth=."
 
 
 class NotFound(ServiceError):
-    """Report a 404: the service has no such route or object."""
+    """A 404 answer: the service has no such route or object."""
 
     advice = "Check the path and the service's generation (foundry-rest health)."
 
 
 class ModelNotFound(NotFound):
-    """Report a model name that the service does not know; ``suggestions`` are near misses."""
+    """A model name that the service does not know; ``suggestions`` are similar names."""
 
     suggestions: tuple[str, ...] = ()
     advice = "List the names it knows with client.models.list() or foundry-rest models."
 
 
 class ResponseNotFound(NotFound):
-    """A stored response that the service does not keep, or no longer."""
+    """A stored response that the service does not have, or no longer has."""
 
 
 class TooManyRequests(ServiceError):
-    """Report a 429 from a gateway in front of the service."""
+    """A 429 answer of a gateway in front of the service."""
 
     advice = "Wait error.retry_after seconds or lower the number of parallel calls."
 
 
 class ServerError(ServiceError):
-    """Report a 5xx answer."""
+    """A 5xx answer."""
 
     advice = "The service's own log tells more; foundry-rest health shows whether it still answers."
 
 
 class CatalogUnavailable(ServerError):
-    """A service that cannot list its models: Microsoft's catalog is out of its network's reach."""
+    """A service that cannot list its models because it cannot reach Microsoft's catalog."""
 
     advice = (
         "The service cannot reach Microsoft's catalog: check network, proxy and SSL_CERT_FILE where it runs."
@@ -219,30 +219,30 @@ class CatalogUnavailable(ServerError):
 
 
 class InferenceFailed(ServerError):
-    """Report that generation itself failed inside the service."""
+    """A failure of the generation itself inside the service."""
 
 
 class ToolCallFailed(InferenceFailed):
-    """A tool call that the model got wrong: not the service's doing, and another try may be sound."""
+    """An invalid tool call by the model: the service is healthy, and another try may succeed."""
 
 
 class LoadFailed(ServerError):
-    """Report that a model could not be loaded or unloaded."""
+    """A model that could not be loaded or unloaded."""
 
     advice = "Check free memory and the model's files; a running answer keeps its model loaded."
 
 
 class ModelInUse(LoadFailed):
-    """A model that cannot be unloaded: an answer runs on it, or a stored response holds it."""
+    """A model that cannot be unloaded because an answer or a stored response uses it."""
 
 
 class InvalidReply(FoundryError):
-    """Report an answer that cannot be read.
+    """An answer that cannot be parsed.
 
     Attributes:
-        where: Path in the body, such as ``$.choices[0]``; in ``text`` where that is what does not fit.
-        body: The start of what came, at most 2,048 bytes.
-        text: What the model wrote, whole, when that does not fit the type asked for.
+        where: Path in the body, such as ``$.choices[0]``, or in ``text`` if that does not fit the type.
+        body: The start of the body, at most 2,048 bytes.
+        text: All that the model wrote, when that does not fit the type asked for.
     """
 
     where: str = ""
@@ -252,9 +252,9 @@ class InvalidReply(FoundryError):
 
 
 class ToolLoopExceeded(FoundryError):
-    """Report that the model still asked for tools after ``turns`` answers, its bound.
+    """A model that still asks for tools after ``turns`` answers, the bound.
 
-    ``messages`` is the conversation up to the last results: ``run_tools(error.messages, ...)`` goes on.
+    ``messages`` is the conversation up to the last results: ``run_tools(error.messages, ...)`` continues it.
     """
 
     turns: int = 0

@@ -1,1 +1,1 @@
-"""Who listens to events: log and stats."""
+"""The package's own observers of events: log and statistics."""

@@ -1,4 +1,4 @@
-"""Events into the standard log: logger ``foundry_rest``; no prompt, answer or key."""
+"""Events in the standard log: logger ``foundry_rest``; never a prompt, an answer or a key."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def configure_logging(level: str | None = None) -> None:
 
 
 def log_event(event: Event) -> None:
-    """Log what is tried again as warnings, and at debug level what was cured, given up, or went well.
+    """Log a retry as a warning; log a recovery, a call given up and a success at debug level.
 
-    What is given up is raised, and whoever catches it says so in its place.
+    A call given up raises its error, so reporting that is left to the code that catches it.
     """
     if isinstance(event, AttemptFailed):
         logger.log(
@@ -55,14 +55,14 @@ def log_event(event: Event) -> None:
 
 
 def fan_out(observers: Iterable[Callable[[Event], object]]) -> Callable[[Event], None]:
-    """Return one observer that tells all; one that raises is logged, never felt."""
-    told = tuple(observers)
+    """Return one observer that calls all of them; an error in one is logged and harms no call."""
+    targets = tuple(observers)
 
     def emit(event: Event) -> None:
-        for observer in told:
+        for observer in targets:
             try:
                 observer(event)
-            except Exception:
+            except Exception:  # the user's code, which may raise anything
                 logger.exception("observer %r failed on %s", observer, type(event).__name__)
 
     return emit

@@ -1,4 +1,4 @@
-"""Events into figures: counts, latencies, tokens."""
+"""Statistics from events: counts, latencies, tokens."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ _KEPT = 1024
 
 
 class _Tally(msgspec.Struct):
+    """The running totals of one operation."""
+
     calls: int = 0
     errors: int = 0
     abandoned: int = 0
@@ -45,7 +47,7 @@ class _Tally(msgspec.Struct):
 
 
 class StatsObserver:
-    """The counts of what happens, by operation; one lock, held for microseconds."""
+    """The statistics of a client by operation; its one lock is held for microseconds."""
 
     def __init__(self) -> None:
         self.renew()
@@ -53,7 +55,7 @@ class StatsObserver:
         self._tallies: dict[str, _Tally] = {}
 
     def __call__(self, event: Event) -> None:
-        """Take one event into account."""
+        """Count one event."""
         if not isinstance(event, CallEvent):
             return
         with self._lock:
@@ -66,8 +68,9 @@ class StatsObserver:
                 tally.failed_attempts += 1
 
     def renew(self) -> None:
-        """Make the lock anew: the parent's may have been held."""
-        # Reentrant: a stream that is dropped unread tells so from wherever the garbage collector runs.
+        """Replace the lock in a forked child: another thread of the parent may have held it."""
+        # Reentrant: the garbage collector may run in this thread while it holds the lock, and a stream
+        # dropped unread then sends its event.
         self._lock = threading.RLock()
 
     def snapshot(self) -> Stats:
@@ -98,7 +101,7 @@ def _figures(tallies: list[_Tally]) -> CallStats:
 
 
 def _percentile(values: Iterable[float], percent: int) -> float | None:
-    from statistics import median, quantiles  # 11 ms of import, for those who ask for figures
+    from statistics import median, quantiles  # its import takes 11 ms, which only stats() should cost
 
     ordered = list(values)
     if len(ordered) < 2:

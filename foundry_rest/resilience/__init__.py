@@ -1,1 +1,1 @@
-"""Decide what a failure means and whether to try again."""
+"""Retries, circuit breaker, concurrency and locks: what happens around the attempts of a call."""

@@ -1,4 +1,4 @@
-"""The path under which shared breaker state was first published; it goes on working."""
+"""The former path of shared breaker state, kept for programs that import it."""
 
 from foundry_rest.resilience.breaker.storage import RedisBreakers, RedisState, SqliteBreakers, SqliteState
 

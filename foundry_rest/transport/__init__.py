@@ -1,1 +1,1 @@
-"""Carry one call to the service and its answer back."""
+"""The values that travel between client and service, and what sends and receives them."""
