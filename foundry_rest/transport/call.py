@@ -1,4 +1,4 @@
-"""The values that travel: a request down, a reply or an open reply up. No I/O."""
+"""The values that travel between client and service: requests and replies, and who sends them. No I/O."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NATIVE_HEADER_LIMIT = 4000
 
 
 class OtherCallOptions(TypedDict, total=False):
-    """The options of one call but for ``timeout``."""
+    """The options of one call, except ``timeout``."""
 
     #: Seconds for the whole call, retries and waits included; infinity for no bound.
     deadline: float | None
@@ -39,20 +39,20 @@ class OtherCallOptions(TypedDict, total=False):
 class CallOptions(OtherCallOptions, total=False):
     """The options of one call, the same for every method that sends a request.
 
-    This is their one declaration: a further option is a further line here or above, and the place that reads
+    This is their one declaration: a further option needs one more line here or above, and the code that reads
     it from ``call.options``.
     """
 
-    #: Seconds of silence borne in one attempt, or a whole set of bounds; the client's when not given.
+    #: Seconds of silence allowed in one attempt, or a whole set of bounds; the client's when not given.
     timeout: float | Timeouts | None
 
 
 class Replay(enum.Enum):
-    """When a call may be sent again."""
+    """The condition under which a call may be sent again."""
 
-    #: Asking twice is harmless.
+    #: Always: repeating it is harmless.
     ALWAYS = "always"
-    #: Only when the request cannot have begun.
+    #: Only when the service cannot have begun the request.
     IF_UNSENT = "if_unsent"
 
 
@@ -65,7 +65,7 @@ class Options(msgspec.Struct, frozen=True):
         headers: Added to the client's own; these win.
         cancel: Ends the call from another thread.
         retries: Tries after the first, in place of the client's number.
-        more: Options that ``CallOptions`` declares and that have no field of their own here, by name.
+        more: Options of ``CallOptions`` without a field of their own here, by name.
     """
 
     timeouts: Timeouts = msgspec.field(default_factory=Timeouts)
@@ -76,7 +76,7 @@ class Options(msgspec.Struct, frozen=True):
     more: Mapping[str, object] = msgspec.field(default_factory=dict)
 
     def loading(self, timeout: float | Timeouts | None) -> Options:
-        """Return options whose ``timeout=`` bounds the silence of a load, too, when it is a number."""
+        """Return options in which a numeric ``timeout`` also bounds the silence of a load."""
         if timeout is None or isinstance(timeout, Timeouts):
             return self
         return msgspec.structs.replace(
@@ -84,7 +84,7 @@ class Options(msgspec.Struct, frozen=True):
         )
 
     def patient(self) -> Options:
-        """Return options that bear the silence of a slow disk or a large file (``Timeouts.load``)."""
+        """Return options that allow the silence of a slow disk or a large file (``Timeouts.load``)."""
         load = self.timeouts.load
         return msgspec.structs.replace(
             self, timeouts=msgspec.structs.replace(self.timeouts, first_token=load, idle=load)
@@ -100,21 +100,21 @@ class Target(Protocol):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One HTTP request, whole, before any I/O.
+    """One whole HTTP request, before any I/O.
 
     Attributes:
         method: HTTP verb in capitals.
-        path: Path below the base URL, with its query; sent as it is.
+        path: Path below the base URL, with its query; sent unchanged.
         body: JSON bytes, or ``None``.
         replay: When it may be sent again.
-        options: What the caller set for it: time-outs, deadline, headers, cancel token, retries.
+        options: The caller's options: time-outs, deadline, headers, cancel token, retries.
         label: Operation's name in logs, metrics and errors.
         model: Model name as the caller gave it, for errors and recoveries.
-        header_limit: Most bytes of request headers that the service bears.
-        cacheable: The same bytes always mean the same answer.
-        plain: Body that asks the same without a stream; sent once to learn the cause when a stream breaks
-            before its first event. ``None`` where the stream itself tells it.
-        lines: The answer's stream is lines of text, one an event, not server-sent events.
+        header_limit: Most bytes of request headers that the service accepts.
+        cacheable: The same bytes always get the same answer.
+        plain: Body of the same request without a stream; sent once to learn the cause when a stream breaks
+            before its first event. ``None`` where the stream itself reports it.
+        lines: The answer's stream has lines of text as its events, not server-sent events.
     """
 
     method: str
@@ -131,21 +131,21 @@ class Call(msgspec.Struct, frozen=True):
 
     @property
     def runs_on(self) -> str:
-        """Return the model that the call makes work; ``""`` for a call that only asks or manages."""
+        """Return the model that the call runs; ``""`` for a call without inference."""
         return self.model if self.body is not None else ""
 
     @property
     def asked_as(self) -> str:
-        """Return the name by which the model was asked for."""
+        """Return the name by which the call asks for the model."""
         return self.model
 
-    def call_for(self, target: Any) -> Call:  # noqa: ANN401, ARG002 (any target will do)
-        """Return itself: a finished call is the same for every target."""
+    def call_for(self, target: Any) -> Call:  # noqa: ANN401, ARG002 (the same for any target)
+        """Return the call itself, which is the same for every target."""
         return self
 
 
 class Request(Protocol):
-    """What a sender is asked to send: a finished call, or one that is built for each attempt's target."""
+    """A finished call, or one that is built for the target of each attempt."""
 
     @property
     def options(self) -> Options:
@@ -153,13 +153,13 @@ class Request(Protocol):
 
     @property
     def runs_on(self) -> str:
-        """Return the model that the request makes work, as the caller named it; ``""`` for none."""
+        """Return the model that the request runs, as the caller named it; ``""`` for none."""
 
     @property
     def asked_as(self) -> str:
-        """Return the id by which the model was asked for last; its name while no id was known."""
+        """Return the id by which the model was asked for last, or its name before an id was known."""
 
-    def call_for(self, target: Any) -> Call:  # noqa: ANN401 (the target's class is the sender's affair)
+    def call_for(self, target: Any) -> Call:  # noqa: ANN401 (only the sender knows the target's class)
         """Return the call for one target."""
 
 
@@ -190,10 +190,10 @@ class Reply(msgspec.Struct, frozen=True):
         return self.decode(object) if self.body else None
 
     def decode(self, kind: type[T]) -> T:
-        """Read the JSON body as ``kind``; unknown fields are ignored, a wrong type names its path.
+        """Decode the JSON body as ``kind``; ignore unknown fields.
 
         Raises:
-            InvalidReply: The body is not JSON, or not of that shape.
+            InvalidReply: The body is not JSON, or not of that shape; the error names the path.
         """
         return decode_json(self.body, kind, url=self.url)
 
@@ -211,7 +211,7 @@ class OpenReply(Protocol):
 
     @property
     def call_id(self) -> str:
-        """Return the id of the call in events; ``""`` where nobody gave one."""
+        """Return the id of the call in events; ``""`` below the sender that gives it."""
 
     @property
     def attempt(self) -> int:
@@ -221,10 +221,10 @@ class OpenReply(Protocol):
         """Yield each event's data; raise a TransportError where the connection breaks."""
 
     def set_idle(self, seconds: float) -> None:
-        """Bound the time for all that may still come, in seconds."""
+        """Bound the time for the rest of the stream, in seconds."""
 
     def fail(self, error: FoundryError) -> None:
-        """Note what ended the stream early, on the wire or in what was read; an end follows."""
+        """Record the error that ended the stream early, on the wire or in its content."""
 
     def finish(self) -> None:
         """Release the connection for reuse after the last event."""
@@ -234,26 +234,26 @@ class OpenReply(Protocol):
 
 
 class Sender(Protocol):
-    """The one seam that resilient, caching and fake senders share."""
+    """The interface that resilient, caching and fake senders share."""
 
     def send(self, request: Request, /) -> Reply:
         """Return the whole answer, or raise one of our errors."""
 
     def open(self, request: Request, /) -> OpenReply:
-        """Return an open stream whose first event has come, or raise one of our errors."""
+        """Return an open stream whose first event has arrived, or raise one of our errors."""
 
     def close(self) -> None:
-        """Give back every connection and end every wait."""
+        """Close every connection and end every wait."""
 
 
 class Transport(Protocol):
-    """One attempt of one call at one target."""
+    """The means to make one attempt of one call at one target."""
 
     def send(self, call: Call, target: Target, /) -> Reply:
         """Return the whole answer of one attempt."""
 
     def open(self, call: Call, target: Target, /) -> OpenReply:
-        """Return the open stream of one attempt; its first event has come."""
+        """Return the open stream of one attempt; its first event has arrived."""
 
     def close(self) -> None:
-        """Give back every connection and end every wait."""
+        """Close every connection and end every wait."""

@@ -1,4 +1,4 @@
-"""CancelToken, and the one wait: every pause of this package ends by an event, a token, or its time."""
+"""CancelToken, and the one wait of this package, which ends by an event, a token, or its time-out."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from foundry_rest.errors import Cancelled, DeadlineExceeded
 
 
 class CancelToken:
-    """End calls from another thread.
+    """A token that ends calls from another thread.
 
-    Give it as ``cancel=`` to any number of calls: ``cancel()`` ends every wait of theirs at once, and
-    ``Cancelled`` is raised there. A cancelled token stays cancelled.
+    Give it as ``cancel=`` to any number of calls: ``cancel()`` ends all their waits at once, and they raise
+    ``Cancelled``. A cancelled token stays cancelled.
     """
 
     def __init__(self) -> None:
-        # No lock: each step on this dict is one piece. A lock would hang a signal handler that cancels,
+        # No lock: each operation on this dict is atomic. A lock would hang a signal handler that cancels,
         # the garbage collector that ends a dropped stream, and a child forked while it was held.
         self._watchers: dict[object, Callable[[], object]] = {}
         self._cancelled = False
 
     @property
     def cancelled(self) -> bool:
-        """Tell whether ``cancel()`` was called."""
+        """Return whether ``cancel()`` was called."""
         return self._cancelled
 
     def cancel(self) -> None:
-        """End every call that holds this token; idempotent, from any thread."""
+        """End every call that was given this token; idempotent, from any thread."""
         self._cancelled = True
         while True:
             try:
@@ -40,7 +40,7 @@ class CancelToken:
 
     @contextmanager
     def watched(self, wake: Callable[[], object]) -> Iterator[None]:
-        """Call ``wake`` when cancelled within the block; at once when it was cancelled before."""
+        """Call ``wake`` when the token is cancelled within the block, or at once if it was before."""
         key = self.watch(wake)
         try:
             yield
@@ -48,7 +48,7 @@ class CancelToken:
             self.unwatch(key)
 
     def watch(self, wake: Callable[[], object]) -> object:
-        """Call ``wake`` when cancelled, now if that has happened; return what ``unwatch`` takes."""
+        """Call ``wake`` when the token is cancelled, or at once if it was; return a key for ``unwatch``."""
         key = object()
         self._watchers[key] = wake
         if self._cancelled and self._watchers.pop(key, None) is not None:
@@ -61,7 +61,10 @@ class CancelToken:
 
 
 def wait_watched(event: threading.Event, seconds: float, tokens: Iterable[CancelToken]) -> bool:
-    """Wait for an event of the waiter's own, which any token sets, too; tell whether it was set."""
+    """Wait for an event, which any token sets, too; return whether it was set.
+
+    Nothing else may wait for the same event, because a token that ends this wait sets it.
+    """
     with ExitStack() as watching:
         for token in tokens:
             watching.enter_context(token.watched(event.set))
@@ -69,13 +72,13 @@ def wait_watched(event: threading.Event, seconds: float, tokens: Iterable[Cancel
 
 
 def wait_for(event: threading.Event, until: float, tokens: Iterable[CancelToken], what: str) -> None:
-    """Wait until an event of the waiter's own is set.
+    """Wait until an event is set.
 
     Args:
-        event: Set by whoever is waited for; a token sets it too.
+        event: Set by the code that is waited for, and by a token; nothing else may wait for it.
         until: Monotonic instant at which waiting ends.
         tokens: Any of these ends the wait.
-        what: What is waited for, for the error.
+        what: The subject of the wait, for the error's message.
 
     Raises:
         Cancelled: A token was cancelled.
@@ -90,10 +93,10 @@ def wait_for(event: threading.Event, until: float, tokens: Iterable[CancelToken]
 
 
 def sleep(seconds: float, tokens: Iterable[CancelToken], what: str) -> None:
-    """Let so many seconds pass.
+    """Wait for so many seconds.
 
     Raises:
-        Cancelled: A token was cancelled; ``what`` tells what the time was for.
+        Cancelled: A token was cancelled; ``what`` is the purpose of the wait, for the message.
     """
     if wait_watched(threading.Event(), seconds, tokens):
         raise Cancelled(f"the call was ended from elsewhere while it waited {what}")

@@ -1,4 +1,4 @@
-"""JSON bytes out and in; what cannot be written or read is one of our errors, which never quotes the body."""
+"""JSON encoding and decoding; a failure is one of our errors, which never quotes the body."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def encode_json(value: object) -> bytes:
     """Return ``value`` as JSON bytes.
 
     Raises:
-        ConfigError: It holds a lone surrogate or is not JSON.
+        ConfigError: The value holds a lone surrogate, or cannot be JSON.
     """
     try:
         return _ENCODER.encode(value)
@@ -27,7 +27,7 @@ def encode_json(value: object) -> bytes:
 
 
 def decode_json(body: bytes, kind: type[T], url: str = "") -> T:
-    """Read JSON bytes as ``kind``.
+    """Decode JSON bytes as ``kind``.
 
     Raises:
         InvalidReply: The bytes are not JSON, or not of that shape; ``where`` is the path.
@@ -48,10 +48,10 @@ def unreadable(error: Exception, body: bytes, url: str = "") -> InvalidReply:
 
 
 def _plain(value: object) -> object:
-    """Return what msgspec can write for a mapping, text or number of another class."""
+    """Return a value that msgspec can encode for a mapping, text or number of another class."""
     if isinstance(value, Mapping):
         return dict(value)
-    for kind in (str, int, float):  # their subclasses, such as numpy.float64
+    for kind in (str, int, float):  # for their subclasses, such as numpy.float64
         if isinstance(value, kind):
             return kind(value)
     raise TypeError(type(value).__name__)

@@ -1,10 +1,9 @@
-"""Bytes in, lines out: what 0.x answers to a download, with no I/O.
+"""The decoder of 0.x's answer to a download: bytes in, lines out, no I/O.
 
-The answer is progress in lines of text and then one JSON object, which says whether it worked and may
-itself lie over several lines (docs/service.md, section 13). Each line is one unit, and so is the
-object: it is handed out as soon as it is whole, for a service may leave the connection open behind it.
-What breaks off, an object without its end or a line without its line end, is dropped: that the answer
-was cut shows in the missing object, which is the reader's to judge.
+The answer is lines of text with the progress, then one JSON object with the outcome, which may itself take
+several lines (docs/service.md, section 13). Each line is one unit, and so is the object; it is returned as
+soon as it is complete, because a service may leave the connection open after it. An incomplete unit at the
+end, an object or a line, is dropped: the reader recognises a cut answer by the missing object.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ from foundry_rest.errors import InvalidReply
 from foundry_rest.transport.sse import is_whole_object
 
 #: Most bytes of one unit: a line is a file name and a number, the object a message. The bound is low
-#: because the object is tried anew with every piece that may have ended it.
+#: because the object is parsed again with every piece that may complete it.
 MAX_UNIT = 64 * 1024
 _OBJECT = re.compile(rb"^[ \t]*\{", re.MULTILINE)
 
 
 class LineDecoder:
-    """Turn the pieces of an answer into its lines, without the blanks around them, and its one object.
+    """A decoder of the pieces of an answer into its lines, stripped of blanks, and its one object.
 
     Args:
         max_unit: Most bytes of one line, or of the object.
@@ -35,14 +34,14 @@ class LineDecoder:
         self._over = False
 
     def feed(self, piece: bytes) -> list[bytes]:
-        """Return every unit that ``piece`` completes; what follows the object is ignored.
+        """Return every unit that ``piece`` completes; ignore bytes after the object.
 
         Raises:
             InvalidReply: One unit is larger than ``max_unit``.
         """
         if self._over:
             return []
-        # A progress display may go back to the start of its line: a lone CR ends a line too.
+        # A lone CR ends a line too: a progress display uses it to write over the last line.
         text = self._rest + piece.replace(b"\r", b"\n")
         found = _OBJECT.search(text)
         cut = found.start() if found else text.rfind(b"\n") + 1
@@ -56,7 +55,7 @@ class LineDecoder:
         return units
 
     def end(self) -> list[bytes]:
-        """Return nothing: what is whole was handed out before."""
+        """Return nothing: complete units were returned before."""
         return []
 
     def _is_whole(self) -> bool:

@@ -1,4 +1,4 @@
-"""One thread does what many want at once; the others wait for it and share the result."""
+"""Single flight: of threads that need the same work one does it, and the others share its result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class _Flight(Generic[T]):
-    """One piece of work and who waits for it."""
+    """One piece of work and the threads that wait for it."""
 
     def __init__(self) -> None:
         self.results: list[T] = []
@@ -31,7 +31,7 @@ class _Flight(Generic[T]):
         woken.set()
 
     def land(self) -> None:
-        """Wake all who wait."""
+        """Wake every waiting thread."""
         with self._lock:
             self._has_landed = True
         for woken in self._waiting:
@@ -41,11 +41,11 @@ class _Flight(Generic[T]):
 class SingleFlight:
     """The work under way, by key.
 
-    No lock is held while anybody works. When the one who works fails, one of those who wait tries for
-    itself: an error belongs to the call that met it.
+    No lock is held during the work. When the working thread fails, one of the waiting threads does the work
+    itself, because an error belongs to the call that got it.
 
     Args:
-        closing: Ends every wait, besides each call's own token.
+        closing: Ends every wait, in addition to each call's own token.
     """
 
     def __init__(self, closing: CancelToken | None = None) -> None:
@@ -54,7 +54,7 @@ class SingleFlight:
         renew_after_fork(self)
 
     def run(self, key: str, options: Options, work: Callable[[], T], doing: str = "loads the model") -> T:
-        """Return what ``work`` returns, here or in the thread that is at it already.
+        """Return the result of ``work``, done here or by the thread that does it already.
 
         Raises:
             DeadlineExceeded: The other thread took longer than this call may.
@@ -81,5 +81,5 @@ class SingleFlight:
         return mine.results[0]
 
     def renew(self) -> None:
-        """Forget the parent's work in a forked child: its threads do not land there."""
+        """Forget the parent's work in a forked child, where its threads never finish."""
         self._under_way: dict[str, _Flight[object]] = {}

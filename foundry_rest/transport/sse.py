@@ -1,15 +1,15 @@
-"""Bytes in, events out: the event-stream format, with no I/O.
+"""The decoder of the event-stream format: bytes in, events out, no I/O.
 
-Goals: the same events however the bytes are cut; linear time on a long line; bounded memory. The rules
+Goals: the same events wherever the bytes are cut; linear time on a long line; bounded memory. The rules
 are the WHATWG's (https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream)
 with three departures, each because a real server needs it:
 
-* the byte order mark is dropped wherever the first three bytes come from;
-* at the end of the stream an event that lacks its blank line counts when its data is ``[DONE]`` or
-  a whole JSON object (some servers stop right after it), anything else there is a cut;
+* the byte order mark is dropped even when its three bytes arrive in several pieces;
+* at the end of the stream an event without its blank line counts if its data is ``[DONE]`` or
+  a whole JSON object (some servers stop right after it); anything else there is a cut;
 * blocks without data (``id:``, ``event: ping``, ``retry:``, comments) make no event.
 
-Lines end in LF, CRLF or CR. A CR at the end of one piece may be half of a CRLF, so the LF that opens
+Lines end in LF, CRLF or CR. A CR at the end of one piece may be half of a CRLF, so an LF at the start of
 the next piece is then dropped. What is *not* done: reconnecting, last event ids, names of events (every
 Foundry Local answer repeats the name inside its data).
 """
@@ -21,15 +21,15 @@ import msgspec
 from foundry_rest.errors import InvalidReply
 from foundry_rest.errors.parsing import UNDECODABLE
 
-#: The largest event taken. Whole tool calls and images as data URLs come in one event; 32 MiB is far
-#: above both and far below what hurts.
+#: Most bytes of one event. Whole tool calls and images as data URLs come in one event; 32 MiB is far
+#: above both and far below a program's memory.
 MAX_EVENT = 32 * 1024 * 1024
 DONE = b"[DONE]"
 _BOM = b"\xef\xbb\xbf"
 
 
 class SSEDecoder:
-    """Turn the pieces of an event stream into the data of its events.
+    """A decoder of the pieces of an event stream into the data of its events.
 
     Args:
         max_event: Most bytes of one event, comments and unfinished lines included.
@@ -67,8 +67,8 @@ class SSEDecoder:
     def end(self) -> list[bytes]:
         """Return the last event when only its blank line is missing.
 
-        What is neither ``[DONE]`` nor a whole JSON object is dropped here; that the stream was cut
-        shows in the missing end, which is the reader's to judge.
+        Data that is neither ``[DONE]`` nor a whole JSON object is dropped; the reader recognises a cut
+        stream by its missing end.
         """
         events: list[bytes] = []
         self._take(self._finish_line(b""), events)
@@ -118,7 +118,7 @@ class SSEDecoder:
 
 
 def is_whole_object(data: bytes) -> bool:
-    """Tell whether these bytes are one JSON object and nothing else."""
+    """Return whether these bytes are one JSON object and nothing else."""
     try:
         return isinstance(msgspec.json.decode(data), dict)
     except UNDECODABLE:

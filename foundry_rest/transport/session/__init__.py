@@ -1,1 +1,1 @@
-"""One attempt over ``requests.Session``; the only importer of requests."""
+"""One attempt over a ``requests.Session``; the only folder that imports requests."""

@@ -1,4 +1,4 @@
-"""Read one answer piece by piece, every read bounded."""
+"""The body of one answer, read piece by piece, with a bound on every read."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from foundry_rest.transport.call import Call
 
-#: Bytes asked for at once; a larger piece saves nothing on events of a few hundred bytes.
+#: Most bytes of one read; a larger piece saves nothing on events of a few hundred bytes.
 PIECE = 65536
-#: Seconds granted for the end of a body that is already complete, so that the connection can be kept.
+#: Seconds allowed for the end of a body that is already complete, so that the connection can be kept.
 DRAIN = 0.25
-#: Pieces read for that at most: a body that goes on is not at its end.
+#: Most pieces read for that: a body with more of them is not at its end.
 _DRAIN_PIECES = 4
 #: Statuses whose answers have no body.
 _BODILESS = (204, 304)
@@ -40,7 +40,7 @@ class Body:
     Attributes:
         status: HTTP status.
         headers: Case-insensitive mapping.
-        site: Which call, where.
+        site: The call and its address.
     """
 
     def __init__(self, response: requests.Response, site: CallSite, call: Call, handle: SocketHandle) -> None:
@@ -52,14 +52,14 @@ class Body:
         self._handle = handle
         self._until = call.options.until
         self._rest = float("inf")
-        self._coded = "content-encoding" in response.headers
+        self._is_compressed = "content-encoding" in response.headers
         self._silence, self._phase = call.options.timeouts.first_token, "first_token"
         is_known = handle.begin_reading(self._silence) or self._find_socket()
         framed = "content-length" in response.headers or "transfer-encoding" in response.headers
-        self._end_is_told = framed or not is_known or self.status in _BODILESS
+        self._is_framed = framed or not is_known or self.status in _BODILESS
 
     def _find_socket(self) -> bool:
-        """Show the handle the socket of a connection that is not ours; False when there is none."""
+        """Give the handle the socket of a connection that is not ours; return False when there is none."""
         found = _socket_of(self._raw)
         if found is not None:
             self._handle.take(found)
@@ -70,16 +70,16 @@ class Body:
         """Return the next bytes as soon as there are any; ``b""`` at the end.
 
         Raises:
-            TransportError: The connection broke or fell silent.
-            DeadlineExceeded: The call's time ran out.
+            TransportError: The connection broke or was silent for too long.
+            DeadlineExceeded: The call's deadline passed.
             Cancelled: ``close()`` was called, here or in another thread.
         """
         if self._rest != float("inf"):
             self._spend_rest()
         try:
-            piece: bytes = self._raw.read1(PIECE, decode_content=self._coded)
+            piece: bytes = self._raw.read1(PIECE, decode_content=self._is_compressed)
         except (*FOREIGN, AttributeError) as error:
-            raise self._failed(error) from error
+            raise self._error_for(error) from error
         ended = self._handle.failure if self._handle.ended is not None else None
         if ended is not None:
             self.close()
@@ -89,7 +89,7 @@ class Body:
         return piece
 
     def _release(self) -> None:
-        """Give the connection back now: whoever keeps the response, as errors do, would keep it open."""
+        """Return the connection to its pool now; a response that is kept, as in an error, would hold it."""
         self._handle.release()
         release = getattr(self._raw, "release_conn", None)
         if release is not None:
@@ -99,12 +99,12 @@ class Body:
         """Return the whole body.
 
         Raises:
-            InvalidReply: It is larger than ``limit`` bytes.
-            ServiceUnreachable: There is none, and nobody said that there would be none.
+            InvalidReply: The body is larger than ``limit`` bytes.
+            ServiceUnreachable: The connection ended without a body, though the head did not announce that.
         """
         try:
             return self._joined(limit)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: an unread body would hold its connection
             self.close()
             raise
 
@@ -116,13 +116,13 @@ class Body:
             size += len(piece)
             if size > limit:
                 raise self.site.mark(InvalidReply(f"the answer is larger than {limit:,} bytes"))
-        if not pieces and not self._end_is_told:
-            # http.client takes a head that was cut for a whole one.
+        if not pieces and not self._is_framed:
+            # http.client treats a head that was cut as a whole one.
             raise self.site.mark(ServiceUnreachable("the connection closed before the body", sent=True))
         return b"".join(pieces)
 
     def read_some(self, limit: int) -> bytes:
-        """Return what comes of a body that explains a failure; never raises one."""
+        """Return as much as arrives of an error's body, at most ``limit`` bytes; raise no failure."""
         content = b""
         self.bound_rest(self._silence)
         with suppress(FoundryError):
@@ -136,11 +136,11 @@ class Body:
         self._handle.set_timeout(seconds)
 
     def bound_rest(self, seconds: float) -> None:
-        """Bound the time for all that may still come, whether silent or not."""
+        """Bound the time for the rest of the body, silent or not."""
         self._rest = clock.monotonic() + seconds
 
     def finish(self) -> None:
-        """Take the few bytes that end the body, so that the connection is kept; else close it."""
+        """Read the few bytes that end the body, so that the connection is kept; close it otherwise."""
         self.bound_rest(DRAIN)
         with suppress(FoundryError):
             for _ in range(_DRAIN_PIECES):
@@ -149,13 +149,13 @@ class Body:
         self.close()
 
     def close(self) -> None:
-        """Abandon the body; from any thread, and a reader in another thread wakes at once."""
+        """Abandon the body; from any thread, and a read in another thread ends at once."""
         self._handle.end(Cancelled)
         self._response.close()
         self._handle.release()
 
     def attach_to(self, error: ServiceError, content: bytes) -> None:
-        """Give an error the response that code written for requests expects."""
+        """Set the response of an error, which code written for requests expects."""
         vars(self._response).update(_content=content, _content_consumed=True)
         error.response = self._response
 
@@ -166,21 +166,21 @@ class Body:
             raise self.site.mark(ServiceTimeout("the end of the answer did not come", phase=self._phase))
         self._handle.set_timeout(min(self._silence, left))
 
-    def _failed(self, error: Exception) -> FoundryError:
-        ours = self._handle.failure
-        if ours is None:
+    def _error_for(self, error: Exception) -> FoundryError:
+        failure = self._handle.failure
+        if failure is None:
             late = clock.monotonic() >= self._until
-            ours = translate(error, self.site, self._phase, late=late)
-        if isinstance(ours, ServiceUnreachable):
-            ours.begun = True
+            failure = translate(error, self.site, self._phase, late=late)
+        if isinstance(failure, ServiceUnreachable):
+            failure.begun = True
         self.close()
-        return self.site.mark(ours)
+        return self.site.mark(failure)
 
 
 def _socket_of(raw: object) -> socket.socket | None:
-    """Return the socket under an answer; ``None`` for answers that never had one (test doubles)."""
+    """Return the socket of an answer; ``None`` for an answer that never had one (a test double)."""
     connection = getattr(raw, "_connection", None)
     found = getattr(connection, "sock", None)
-    if found is None:  # "Connection: close": http.client gave the socket away to the body
+    if found is None:  # "Connection: close": http.client moved the socket to the body
         found = getattr(getattr(getattr(getattr(raw, "_fp", None), "fp", None), "raw", None), "_sock", None)
     return found if isinstance(found, socket.socket) else None

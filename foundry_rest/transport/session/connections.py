@@ -1,8 +1,8 @@
-"""The session that is made here when the caller gives none.
+"""The session that is used when the caller gives none.
 
-requests parses the URL of every request six times, looks twice for a proxy, and reads the answer's cookies
-twice, to drop them in the end: a third of what a small call costs. What depends on the address alone is
-looked up once here, and what is never used is left out. Everything else is requests' own.
+requests parses the URL of every request six times, looks for a proxy twice, and reads the answer's cookies
+twice, to drop them in the end: a third of the cost of a small call. Here everything that depends on the
+address alone is looked up once, and everything unused is left out. The rest is requests' own.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 
 class _Connection(HTTPConnection):
-    """A connection that tells its socket before it is connected."""
+    """A connection that reports its socket before it is connected."""
 
     def _new_conn(self) -> socket.socket:
         try:
-            return _dial(self)
+            return _connect(self)
         except socket.gaierror as error:
             raise NameResolutionError(self.host, self, error) from error
         except TimeoutError as error:
@@ -42,7 +42,7 @@ class _Connection(HTTPConnection):
 
 
 class _SecureConnection(_Connection, HTTPSConnection):
-    """The same under TLS; what fails before TLS stands is a failure to connect."""
+    """The same with TLS; a failure of the TLS handshake counts as a failure to connect."""
 
     def connect(self) -> None:
         try:
@@ -53,10 +53,10 @@ class _SecureConnection(_Connection, HTTPSConnection):
             raise NewConnectionError(self, f"no secure connection: {error}") from error
 
 
-def _dial(connection: HTTPConnection) -> socket.socket:
+def _connect(connection: HTTPConnection) -> socket.socket:
     """Return a connected socket of the first address that answers.
 
-    urllib3's own function shows the socket only once it is connected; a wait that nobody can end.
+    urllib3's own function returns the socket only when it is connected, so nothing could end that wait.
     """
     host = connection._dns_host.strip("[]")  # noqa: SLF001
     refusal: OSError = OSError("the name has no address")
@@ -71,7 +71,7 @@ def _dial(connection: HTTPConnection) -> socket.socket:
             handle = current_handle() or SocketHandle()
             handle.take(sock)
             sock.connect(address)
-            handle.take(sock)  # again: what was ended before it was connected could not be shut down
+            handle.take(sock)  # again: a socket could not be shut down before it was connected
         except OSError as error:
             sock.close()
             refusal = error
@@ -81,7 +81,7 @@ def _dial(connection: HTTPConnection) -> socket.socket:
 
 
 class _Pool(HTTPConnectionPool):
-    """A pool that tells the socket of a connection that is reused."""
+    """A pool that reports the socket of a connection that is reused."""
 
     ConnectionCls = _Connection
 
@@ -96,24 +96,24 @@ class _Pool(HTTPConnectionPool):
 
 
 class _SecurePool(_Pool, HTTPSConnectionPool):
-    """A pool that tells the socket once TLS stands: it is another one then."""
+    """A pool that reports the socket again after the TLS handshake, which replaces it."""
 
     ConnectionCls = _SecureConnection
 
 
-def tell_sockets(adapter: HTTPAdapter) -> None:
-    """Make a new adapter's connections tell their sockets to the handle of the thread that uses them."""
+def report_sockets(adapter: HTTPAdapter) -> None:
+    """Make a new adapter's connections report their sockets to the current handle of their thread."""
     adapter.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
 
 
 class Adapter(HTTPAdapter):
-    """An adapter whose pools are kept by address; through a proxy or TLS it does as requests does."""
+    """An adapter that keeps its pools by address; through a proxy or TLS it acts as requests does."""
 
     def __init__(self, pool_size: int) -> None:
         self._pools: dict[str, Any] = {}
         super().__init__(pool_connections=8, pool_maxsize=pool_size)
-        tell_sockets(self)
-        # urllib3 2 leaves this to the garbage collector, and an error that somebody keeps holds its pool.
+        report_sockets(self)
+        # urllib3 2 leaves this to the garbage collector, but an error that is kept refers to its pool.
         self.poolmanager.pools.dispose_func = lambda pool: pool.close()
 
     def get_connection_with_tls_context(
@@ -123,7 +123,7 @@ class Adapter(HTTPAdapter):
         proxies: Mapping[str, str] | None = None,
         cert: Any = None,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
-        """Return the pool of an address; one that was closed meanwhile is made anew."""
+        """Return the pool of an address; make a new one if it was closed."""
         url = str(request.url)
         if proxies or not url.startswith("http://"):
             return super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
@@ -135,11 +135,11 @@ class Adapter(HTTPAdapter):
         return pool
 
     def request_url(self, request: requests.PreparedRequest, proxies: Mapping[str, str] | None) -> str:
-        """Return the path; a proxy wants the whole URL."""
+        """Return the path, or the whole URL for a proxy."""
         return super().request_url(request, proxies) if proxies else request.path_url
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:  # noqa: ANN401
-        """Return the response without cookies: none is taken here."""
+        """Return the response without cookies, which this session does not keep."""
         response = requests.Response()
         response.status_code = resp.status
         response.headers = CaseInsensitiveDict(resp.headers)
@@ -151,7 +151,7 @@ class Adapter(HTTPAdapter):
 
 
 class Session(requests.Session):
-    """A session that sends and nothing else: no cookies, no redirects, which requests would read whole."""
+    """A session that only sends: no cookies, and no redirects, whose bodies requests would read whole."""
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # noqa: ANN401
         """Return the answer of the adapter."""
@@ -161,7 +161,7 @@ class Session(requests.Session):
 
 
 def build_session(pool_size: int) -> requests.Session:
-    """Return a session that keeps ``pool_size`` connections, takes no cookies and retries nothing."""
+    """Return a session that keeps ``pool_size`` connections, stores no cookies and retries nothing."""
     session = Session()
     session.headers.clear()
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))

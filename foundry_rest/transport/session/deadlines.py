@@ -1,7 +1,7 @@
-"""Deadlines: every attempt under way, ended by its deadline or, all at once, by close().
+"""Deadlines: they end each attempt under way at its deadline, and all of them on close().
 
-One thread serves all deadlines of a transport. It is started by the first of them, sleeps until the next
-one, and is gone a little after the last: a thread for each call would cost as much as the call itself.
+One thread serves all deadlines of a transport. The first deadline starts it; it sleeps until the next
+one, and ends a little after the last: a thread for each call would cost as much as the call itself.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from foundry_rest import clock
 from foundry_rest.errors import Cancelled, DeadlineExceeded
 from foundry_rest.transport.session.socket_handle import SocketHandle
 
-#: Seconds for which the thread stays without a deadline, so that calls in a row share one.
+#: Seconds for which the thread waits without a deadline, so that consecutive calls share one thread.
 LINGER = 2.0
 
 
 class Deadlines:
-    """The attempts under way, held weakly so that an answer that is dropped unread is forgotten."""
+    """The attempts under way, referred to weakly so that an answer that is dropped unread is forgotten."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -27,7 +27,7 @@ class Deadlines:
         self._runs = self._closed = False
 
     def new_handle(self, left: float) -> SocketHandle:
-        """Return the handle of a new attempt, which ends after ``left`` seconds, or at once when closed."""
+        """Return the handle of a new attempt, to be ended after ``left`` seconds; ended if closed."""
         handle = SocketHandle(clock.monotonic() + left)
         with self._changed:
             self._handles.add(handle)
@@ -39,7 +39,7 @@ class Deadlines:
         return handle
 
     def close(self) -> None:
-        """End every attempt, also those that begin from now on."""
+        """End every attempt, and every later one as soon as it begins."""
         with self._changed:
             self._closed = True
             handles = list(self._handles)
@@ -48,12 +48,12 @@ class Deadlines:
             handle.end(Cancelled)
 
     def forget(self) -> None:
-        """Forget every attempt, in a forked child: what is shut down there ends the parent's answer."""
+        """Forget every attempt in a forked child: shutting down its socket would end the parent's answer."""
         for handle in list(self._handles):
             handle.release()
 
     def _schedule(self, due: float) -> None:
-        """Make sure that the thread wakes in time; the lock is held."""
+        """Make sure that the thread wakes in time; the caller holds the lock."""
         if not self._runs:
             self._runs, self._next = True, due
             threading.Thread(target=self._run, name="foundry_rest deadlines", daemon=True).start()

@@ -12,24 +12,24 @@ from foundry_rest.transport.session.body import Body
 
 
 class Decoder(Protocol):
-    """The way from the pieces of a body to events; InvalidReply for one without end."""
+    """A decoder of the pieces of a body into events."""
 
     def feed(self, piece: bytes) -> list[bytes]:
-        """Return every event that ``piece`` completes."""
+        """Return every event that ``piece`` completes; raise InvalidReply for one that is too large."""
 
     def end(self) -> list[bytes]:
-        """Return what the end of the body completes."""
+        """Return every event that the end of the body completes."""
 
 
 class EventStream:
     """One open event stream: the data of each event, as it arrives.
 
-    Iterating again goes on where the last iteration stopped.
+    A second iteration continues where the first one stopped.
 
     Args:
         body: The unread answer.
-        idle: Seconds of silence borne after the first event.
-        decoder: Takes the body apart.
+        idle: Seconds of silence allowed after the first event.
+        decoder: Splits the body into events.
     """
 
     def __init__(self, body: Body, idle: float, decoder: Decoder) -> None:
@@ -39,7 +39,7 @@ class EventStream:
         self._waiting: deque[bytes] = deque()
         self._at_end = False
 
-    #: Nobody gave the call an id, or counts attempts, at this level.
+    #: Call ids and attempt numbers are given by the sender above.
     call_id = ""
     attempt = 1
 
@@ -54,7 +54,7 @@ class EventStream:
         return self._body.site.url
 
     def await_first(self) -> None:
-        """Wait for the first event: with it the attempt has succeeded.
+        """Wait for the first event, with which the attempt has succeeded.
 
         Raises:
             ServiceError: The first event is an error.
@@ -81,11 +81,11 @@ class EventStream:
             self._read()
 
     def set_idle(self, seconds: float) -> None:
-        """Bound the time for all that may still come; comments do not lengthen it."""
+        """Bound the time for the rest of the stream, in seconds; comments do not extend it."""
         self._body.bound_rest(seconds)
 
     def fail(self, error: FoundryError) -> None:
-        """Note a failure: nobody judges the service at this level."""
+        """Ignore the failure: the sender above reports it to the breaker."""
 
     def finish(self) -> None:
         """Release the connection for reuse after the last event."""

@@ -1,7 +1,7 @@
-"""Every failure of requests and urllib3 becomes one of ours, with ``sent`` known.
+"""The translation of every failure of requests and urllib3 into one of our errors, with ``sent`` known.
 
-The classes of requests do not say what happened (a stall inside a body is a ConnectionError, a cut is
-not): the cause at the bottom does. Rows are tried in order, the first class that fits wins.
+The classes of requests do not show what happened (a stall inside a body is a ConnectionError, a cut is
+not), but the cause at the bottom does. Rows are tried in order, and the first class that fits wins.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from foundry_rest.errors import (
 E = TypeVar("E", bound=FoundryError)
 
 _UNANSWERED = (RemoteDisconnected, ConnectionResetError, BrokenPipeError)
-#: What an attempt may raise that is not ours.
-#: ValueError: http.client's word for a header or verb it will not send, and for reading what was closed.
+#: The foreign errors of an attempt. ValueError is http.client's for a header or verb that it refuses to
+#: send, and for reading a closed answer.
 FOREIGN = (requests_errors.RequestException, urllib3_errors.HTTPError, OSError, ValueError)
 
 
 class CallSite(msgspec.Struct, frozen=True):
-    """Which call, to which address, with which model."""
+    """The address, the label and the model of one call, for its errors."""
 
     url: str
     call: str
@@ -53,9 +53,9 @@ def translate(error: BaseException, site: CallSite, phase: str, *, late: bool = 
 
     Args:
         error: What requests or urllib3 raised.
-        site: Where it happened.
-        phase: What was being waited for: ``"headers"``, ``"first_token"`` or ``"idle"``.
-        late: The deadline of the whole call has passed, so a time-out is the deadline's doing.
+        site: The call and its address.
+        phase: The part of the answer that was waited for: ``"headers"``, ``"first_token"`` or ``"idle"``.
+        late: The deadline of the whole call has passed, so that a time-out is the deadline's.
     """
     chain = list(_chain(error))
     for classes, build in _ROWS:
@@ -71,12 +71,12 @@ def translate(error: BaseException, site: CallSite, phase: str, *, late: bool = 
 
 
 def died_unanswered(error: BaseException) -> bool:
-    """Tell whether a connection ended without one byte of an answer."""
+    """Return whether a connection ended without one byte of an answer."""
     return any(isinstance(link, _UNANSWERED) for link in _chain(error))
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield the error and what it was made of, outermost first."""
+    """Yield the error and its causes, outermost first."""
     seen: set[int] = set()
     waiting = [error]
     while waiting:
@@ -129,7 +129,7 @@ _Row = tuple[tuple[type[BaseException], ...], Callable[[BaseException, str], Fou
 _ROWS: tuple[_Row, ...] = (
     (
         (requests_errors.InvalidHeader, urllib3_errors.InvalidHeader, urllib3_errors.HeaderParsingError),
-        # Ours were checked before: these are the answer's, two lengths that differ for one.
+        # Request headers were checked before, so these are the answer's, such as two different lengths.
         _unreadable("the answer's headers cannot be read", "headers"),
     ),
     ((requests_errors.JSONDecodeError,), _unreadable("the answer is not JSON", "$")),
@@ -178,10 +178,11 @@ _ROWS: tuple[_Row, ...] = (
         _unreadable("the answer is not HTTP that can be read", "status line"),
     ),
     (
-        # requests' own are all OSErrors.
+        # The errors of requests are all OSErrors.
         (OSError, urllib3_errors.HTTPError),
         _unreachable("the connection broke in the middle of the answer", sent=True),
     ),
-    # Last, for a bad chunk size has one beneath: http.client refuses a verb, a header, a character.
+    # Last, because a bad chunk size has a ValueError as its cause. Here http.client refuses a verb, a
+    # header or a character.
     ((ValueError,), _refused),
 )

@@ -1,4 +1,4 @@
-"""Build requests: everything said aloud, nothing taken from the environment."""
+"""The builder of requests: every setting is explicit, nothing is taken from the environment."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from foundry_rest.transport.call import Auth, Call
 
 #: Prepared URLs kept; a program uses a handful of paths.
 _URLS_KEPT = 256
-#: RFC 9110 section 5.6.2; requests takes spaces too.
+#: RFC 9110 section 5.6.2; requests allows spaces too.
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-#: Control characters, and what HTTP/1.1 has no byte for.
+#: Control characters, and characters beyond Latin-1, which HTTP/1.1 cannot carry.
 _NOT_IN_HEADER = re.compile(r"[^\t -~\x80-\xff]")
 
 
 class BearerAuth(AuthBase):
-    """A key that is sent as Bearer token."""
+    """An authentication that sends a key as Bearer token."""
 
     def __init__(self, key: str) -> None:
         self._key = key
@@ -38,11 +38,11 @@ class BearerAuth(AuthBase):
 
 
 class RequestBuilder:
-    """The way from calls to prepared requests; what is the same for all of them is made once.
+    """A builder of prepared requests from calls; the parts that all requests share are made once.
 
     Args:
-        session: The session that will send. Of one that the caller made, headers, auth and hooks are
-            looked up at each call: a program may change them meanwhile.
+        session: The session that will send. If the caller made it, its headers, auth and hooks are read at
+            each call, because a program may change them.
         headers: Added to the session's own.
         auth: Signs every request.
         api_key: Sent as Bearer token when ``auth`` is not given.
@@ -99,10 +99,10 @@ class RequestBuilder:
     def _merged(self) -> CaseInsensitiveDict[str]:
         """Return the headers of every request: ours, below the session's, below the client's."""
         merged: dict[str, str | bytes] = {"User-Agent": self._agent}
-        # requests takes None for "not this one".
+        # In requests a header with the value None is not sent.
         merged |= {name: value for name, value in self._session.headers.items() if value is not None}
         ready = _checked({**merged, **self._more}, "headers")
-        # Compression saves nothing on one machine and holds events back until a block is full.
+        # Compression saves nothing on one machine and delays events until a block is full.
         ready["Accept-Encoding"] = "identity"
         return ready
 
@@ -140,9 +140,9 @@ def _checked(headers: Mapping[str, str | bytes], name: str) -> CaseInsensitiveDi
     try:
         request.prepare_headers(headers)
         if any(not _HEADER_NAME.fullmatch(name) or _is_unsendable(value) for name, value in headers.items()):
-            raise ValueError  # noqa: TRY301 (one way out for all that cannot be sent)
+            raise ValueError  # noqa: TRY301 (all refusals end in the same error)
     except (RequestException, AttributeError, TypeError, ValueError) as error:
-        # The text of InvalidHeader quotes the value, which may be a key.
+        # The message of InvalidHeader quotes the value, which may be a key.
         raise ConfigError(
             f"{name}= holds a name or value that cannot be sent ({type(error).__name__})"
         ) from None

@@ -1,12 +1,12 @@
 """SocketHandle: the socket that one attempt uses, so that any thread can end the attempt.
 
-http.client shows its socket only when the head of an answer has come, and a socket's time-out bounds the
-silence between two packets, not the whole. So the connections made here tell the attempt that runs in
-their thread which socket they use, from the first packet on. To end the attempt, by ``close()`` or by its
-deadline, the socket is shut down: that wakes whoever waits on it, which closing it would not.
+http.client gives access to its socket only after the head of an answer, and a socket's time-out bounds the
+silence between two packets, not the whole. So the connections made here pass their socket to the handle of
+the attempt that runs in their thread, before the first packet. To end the attempt, by ``close()`` or by its
+deadline, the socket is shut down: that wakes a thread that waits on it, which closing it would not.
 
-A session that the caller made, and a proxy, have connections of their own: there the socket is known from
-the head of the answer on, and until then the time-outs of the attempt are the only bound.
+A session that the caller made, and a proxy, have connections of their own: their socket is known only after
+the head of the answer, and until then the time-outs of the attempt are the only bound.
 """
 
 from __future__ import annotations
@@ -21,26 +21,27 @@ from foundry_rest.errors import Cancelled, DeadlineExceeded, FoundryError
 from foundry_rest.transport.cancellation import CancelToken
 
 #: Linux: acknowledge at once. Without it the service's first event waits 40 ms for our delayed ACK
-#: on a reused connection (Nagle; docs/service.md, section 8). Not lasting: once per answer.
+#: on a reused connection (Nagle; docs/service.md, section 8). The kernel resets it: set for each answer.
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
-_WORDS: dict[type[FoundryError], str] = {
+_MESSAGES: dict[type[FoundryError], str] = {
     Cancelled: "the call was ended from elsewhere, by close() or its cancel token",
     DeadlineExceeded: "the deadline passed while waiting for the answer",
 }
-#: Seconds, above 0: none would mean another mode of the socket.
-_NO_TIME = 0.001
-_here = threading.local()
+#: Seconds; above 0, because 0 would make the socket non-blocking.
+_SHORTEST_TIMEOUT = 0.001
+_thread_state = threading.local()
 
 
 class SocketHandle:
-    """The socket of one attempt; as a context manager, of what this thread sends meanwhile.
+    """The socket of one attempt.
 
-    The socket is held weakly: an answer that is dropped unread gives its connection back by itself.
+    Within a ``with`` block it is the current handle of the thread, and gets the socket of the request sent
+    there. It refers to the socket weakly, so that an answer that is dropped unread releases its connection.
 
     Attributes:
         is_reused: The connection served another request before.
-        ended: Why the attempt was ended from outside, as an error class; ``None`` while it was not.
-        due: Monotonic instant of the attempt's deadline; infinity for none, and once it is over.
+        ended: Why the attempt was ended from outside, as an error class; ``None`` if it was not.
+        due: Monotonic instant of the attempt's deadline; infinity for none, and after the attempt.
     """
 
     __slots__ = (
@@ -64,37 +65,40 @@ class SocketHandle:
         self.is_reused = False
 
     def __enter__(self) -> None:
-        self._before, _here.handle = getattr(_here, "handle", None), self
+        self._before, _thread_state.handle = getattr(_thread_state, "handle", None), self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _here.handle = self._before
+        _thread_state.handle = self._before
 
     @property
     def held(self) -> socket.socket | None:
-        """Return the socket, while it is known and lives."""
+        """Return the socket while it is known and exists."""
         return None if self._socket is None else self._socket()
 
     @property
     def failure(self) -> FoundryError | None:
-        """Return why the attempt was ended from outside, as an error; ``None`` when it was not."""
-        return None if self.ended is None else self.ended(_WORDS[self.ended])
+        """Return the error of an attempt that was ended from outside; ``None`` if it was not."""
+        return None if self.ended is None else self.ended(_MESSAGES[self.ended])
 
     def take(self, sock: socket.socket) -> None:
-        """Note the socket in use; one that was ended before is shut down now."""
+        """Record the socket in use; shut it down if the attempt was ended before."""
         self._socket = weakref.ref(sock)
         if self.ended is not None:
             self._cut()
 
     def end(self, why: type[FoundryError]) -> None:
-        """End the attempt, from any thread; the first reason stays."""
+        """End the attempt, from any thread; the first reason counts."""
         self.ended = self.ended or why
         self.due = float("inf")
         self._cut()
 
     def watch(self, token: CancelToken) -> None:
-        """End with the token; it holds this handle weakly, for one token may serve a thousand calls."""
+        """End the attempt when the token is cancelled.
+
+        The token refers to this handle weakly, because one token may serve a thousand calls.
+        """
         this = weakref.ref(self)
 
         def end() -> None:
@@ -105,7 +109,7 @@ class SocketHandle:
         self._token, self._watching = token, token.watch(end)
 
     def release(self) -> None:
-        """Forget the socket: the attempt is over, and the connection may serve another one."""
+        """Forget the socket after the attempt, because the connection may serve another one."""
         if self._token is not None:
             self._token.unwatch(self._watching)
             self._token = None
@@ -120,7 +124,7 @@ class SocketHandle:
                 sock.settimeout(seconds)
 
     def begin_reading(self, seconds: float) -> bool:
-        """Ask the kernel to acknowledge at once, and bound the silence; False where no socket is known."""
+        """Make the kernel acknowledge at once, and bound the silence; return False without a known socket."""
         sock = None if self._socket is None else self._socket()
         if sock is None:
             return False
@@ -128,7 +132,7 @@ class SocketHandle:
             if _QUICKACK is not None:
                 sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
             sock.settimeout(seconds)
-        except OSError:  # it is closed already, which the reader finds out
+        except OSError:  # it is closed already, which the next read reports
             pass
         return True
 
@@ -136,13 +140,13 @@ class SocketHandle:
         sock = self.held
         if sock is not None:
             with contextlib.suppress(OSError):
-                # First the time-out: a socket that is about to be connected cannot be shut down yet.
-                sock.settimeout(_NO_TIME)
-                # Not the method: under TLS it would take the protocol away from the reader.
+                # The time-out first: a socket that is not connected yet cannot be shut down.
+                sock.settimeout(_SHORTEST_TIMEOUT)
+                # Not ``sock.shutdown``: a TLS socket would drop its TLS object, which a read still uses.
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 def current_handle() -> SocketHandle | None:
-    """Return the handle of the attempt that this thread makes."""
-    handle: SocketHandle | None = getattr(_here, "handle", None)
+    """Return the handle of the attempt that this thread makes, or ``None``."""
+    handle: SocketHandle | None = getattr(_thread_state, "handle", None)
     return handle

@@ -1,9 +1,9 @@
-"""One attempt over ``requests.Session``; the only importer of requests.
+"""One attempt over a ``requests.Session``.
 
-What requests does by itself and must not do here: ask the environment for proxies (loopback would go
+By default requests does what must not happen here: take proxies from the environment (loopback would go
 through them), read ``.netrc`` (it replaces the key), keep cookies, follow redirects (a POST becomes a
-GET), decode text by guessing, bound a body by the silence between two packets of any size. Requests are
-therefore prepared here, sent with everything said aloud, and read piece by piece.
+GET), guess the encoding of text, and bound a body only by the silence between two packets. Requests are
+therefore prepared here, sent with every setting explicit, and read piece by piece.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from foundry_rest.transport.session.request_builder import RequestBuilder
 from foundry_rest.transport.session.socket_handle import SocketHandle
 from foundry_rest.transport.sse import SSEDecoder
 
-#: Most bytes of a plain answer: 64 MiB is far above any answer and embeddings of 2,048 inputs.
+#: Most bytes of a whole answer: 64 MiB is far above any chat answer and the embeddings of 2,048 inputs.
 MAX_BODY = 64 * 1024 * 1024
-#: Most bytes read of an answer that is an error or of the wrong kind.
+#: Most bytes read of an answer that is an error or of the wrong content type.
 MAX_ERROR_BODY = 64 * 1024
 
 
 class SessionTransport:
-    """The transport over pooled connections: one call, sent once.
+    """A transport over pooled connections, which sends each call once.
 
     Args:
         headers: Added to every request.
-        auth: Signs every request; wins over ``api_key``.
+        auth: Signs every request; takes precedence over ``api_key``.
         api_key: Sent as Bearer token.
         session: The caller's own session; its headers, auth, TLS settings, adapters and hooks are
             kept, it is not closed, and proxies are used for other machines only.
@@ -71,7 +71,7 @@ class SessionTransport:
 
         Raises:
             TransportError: No whole answer came.
-            ServiceError: The service said no, by status or inside a 200.
+            ServiceError: The service answered with an error, by its status or in the body of a 200.
             DeadlineExceeded: ``call.options.until`` passed.
             Cancelled: ``close()`` was called meanwhile.
         """
@@ -86,12 +86,12 @@ class SessionTransport:
         return Reply(body.status, body.headers, content, body.site.url, clock.monotonic() - started)
 
     def open(self, call: Call, target: Target) -> EventStream:
-        """Return the open stream of one attempt; its first event has come and is no error.
+        """Return the open stream of one attempt; its first event has arrived and is not an error.
 
         Raises:
             TransportError: No event came.
-            ServiceError: The service said no, by status or as the first event.
-            InvalidReply: The answer is no stream of the kind that the call asks for.
+            ServiceError: The service answered with an error, by its status or as the first event.
+            InvalidReply: The answer is not a stream of the kind that the call asks for.
             DeadlineExceeded: ``call.options.until`` passed.
             Cancelled: ``close()`` was called meanwhile.
         """
@@ -100,14 +100,14 @@ class SessionTransport:
             raise _refusal(body, call)
         try:
             return _opened(body, call)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: an unread stream would hold its connection
             body.close()
             raise
 
     def close(self) -> None:
         """End every wait and close every connection made here; idempotent.
 
-        Calls under way and later ones raise Cancelled. A session that was given stays open.
+        Calls under way and later ones raise Cancelled. A session of the caller stays open.
         """
         self._closed = True
         self._deadlines.close()
@@ -141,14 +141,14 @@ class SessionTransport:
             ours = handle.failure or translate(error, site, "headers", late=late)
             if isinstance(ours, ServiceUnreachable):
                 ours.stale = handle.is_reused and died_unanswered(error)
-            # The text of what was refused on this side may quote a header's value, which may be a key.
+            # The message of a request refused before it was sent may quote a header's value, maybe a key.
             raise site.mark(ours) from (None if isinstance(ours, ConfigError) else error)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: the cancel token would keep the handle
             handle.release()
             raise
 
     def _settings(self, url: str) -> dict[str, Any]:
-        """Return proxies and TLS settings: none from the environment for this machine."""
+        """Return proxies and TLS settings, for a loopback address none from the environment."""
         if is_loopback(url):
             return {"proxies": {}}
         settings = self._session.merge_environment_settings(
@@ -157,7 +157,7 @@ class SessionTransport:
         return {name: settings[name] for name in ("proxies", "verify", "cert")}
 
     def renew(self) -> None:
-        """Leave the parent's sockets alone in a forked child: sharing them swaps answers."""
+        """Replace all connections in a forked child: a shared socket would mix up answers."""
         self._abandoned += [self._session, self._deadlines]
         self._deadlines.forget()
         self._deadlines = Deadlines()
@@ -170,7 +170,7 @@ class SessionTransport:
         for adapter in set(session.adapters.values()):
             if isinstance(adapter, HTTPAdapter):
                 self._abandoned.append(adapter.poolmanager)
-                # What unpickling an adapter does: the same settings, new pools.
+                # As unpickling an adapter does: the same settings, new pools.
                 adapter.__setstate__(adapter.__getstate__())  # type: ignore[attr-defined]
 
 
@@ -194,7 +194,7 @@ def _opened(body: Body, call: Call) -> EventStream:
 
 
 def _is_stream(kind: str, *, lines: bool) -> bool:
-    # 0.x calls its lines what it likes; only a page is surely none of its answers.
+    # 0.x sends its lines under several content types; only an HTML page is certainly something else.
     return "text/html" not in kind if lines else not kind or "text/event-stream" in kind
 
 
