@@ -1,8 +1,8 @@
-"""Slots: how many calls of a client are under way at once.
+"""Slots: the bound on the calls of a client that are under way at once.
 
-No generation of the service ever answers 429 or 503: it takes every request, and all of them advance at
+No generation of the service ever answers 429 or 503: it accepts every request, and all of them advance at
 the speed of one core (32 parallel calls take 30 times as long; docs/service.md, section 10).
-The client has to bound itself. Waiting for a slot ends with the call's deadline or its cancellation; the
+So the client has to bound itself. Waiting for a slot ends with the call's deadline or its cancellation; the
 time-outs of an attempt begin when it has its slot.
 """
 
@@ -24,13 +24,13 @@ _MORE_SLOTS = "a larger max_concurrency= if the service can bear it"
 
 
 class Slots:
-    """A fair bound: at most ``size`` holders, in the order in which they came.
+    """A fair semaphore: at most ``size`` holders, in the order in which they asked.
 
     Args:
         size: Holders at a time.
 
     Raises:
-        ConfigError: ``size`` is no whole number above 0.
+        ConfigError: ``size`` is not a whole number above 0.
     """
 
     def __init__(self, size: int) -> None:
@@ -40,7 +40,7 @@ class Slots:
 
     @property
     def waiting(self) -> int:
-        """Return how many wait for a slot."""
+        """Return how many calls wait for a slot."""
         return len(self._queue)
 
     @property
@@ -49,7 +49,7 @@ class Slots:
         return self._free
 
     def acquire(self, until: float = float("inf"), cancels: Iterable[CancelToken] = ()) -> Slot:
-        """Return a slot, waiting for it if need be, 600 s at most.
+        """Return a slot; wait for it if necessary, for 600 s at most.
 
         Args:
             until: Monotonic instant at which the call is over.
@@ -71,7 +71,7 @@ class Slots:
         return Slot(self, self._queue)
 
     def give_back(self, queue: object) -> None:
-        """Hand one slot on, to the one who waits longest; one of before a fork is nobody's."""
+        """Give one slot to the call that has waited longest; ignore a slot from before a fork."""
         with self._lock:
             if queue is not self._queue:
                 return
@@ -84,7 +84,7 @@ class Slots:
         last = clock.monotonic() + SLOT_TIMEOUT
         try:
             wait_watched(turn, min(until, last) - clock.monotonic(), cancels)
-        except BaseException:  # Ctrl-C: nobody is there any more to take the slot
+        except BaseException:  # Ctrl-C: the slot would be lost
             if self._leave(turn):
                 self.give_back(self._queue)
             raise
@@ -99,7 +99,7 @@ class Slots:
         raise _none_free(until <= last)
 
     def _leave(self, turn: threading.Event) -> bool:
-        """Leave the queue; tell whether the slot had been given already."""
+        """Leave the queue; return whether the slot had been given already."""
         with self._lock:
             if turn not in self._queue:
                 return True
@@ -107,30 +107,31 @@ class Slots:
             return False
 
     def renew(self) -> None:
-        """Begin anew in a forked child: the parent's holders are not ours."""
-        # Reentrant: a stream that is dropped unread gives its slot back from within the garbage collector.
+        """Free all slots in a forked child: the parent's calls hold none there."""
+        # Reentrant: the garbage collector may run in this thread while it holds the lock, and a stream
+        # dropped unread then releases its slot.
         self._lock = threading.RLock()
         self._free = self._size
         self._queue: deque[threading.Event] = deque()
 
 
 class Slot:
-    """One slot of a client; ``release`` gives it back, once, whoever calls it how often."""
+    """One slot of a client; of several calls of ``release`` the first one counts."""
 
     __slots__ = ("_held",)
 
     def __init__(self, slots: Slots, queue: object) -> None:
-        self._held = [(slots, queue)]  # a list: of two threads that release at once, one pops it
+        self._held = [(slots, queue)]  # a list: of two threads that release at once, one gets the item
 
     def release(self) -> None:
-        """Give the slot back; the first call counts."""
+        """Release the slot; the first call counts."""
         with suppress(IndexError):
             slots, queue = self._held.pop()
             slots.give_back(queue)
 
 
-def _none_free(deadline_passed: bool) -> DeadlineExceeded:  # noqa: FBT001 (the one question)
-    """Return the error for a wait without a slot: it ended with the call's deadline, or with its own."""
+def _none_free(deadline_passed: bool) -> DeadlineExceeded:  # noqa: FBT001 (the only argument)
+    """Return the error for a wait that ended without a slot, by the call's deadline or by its own bound."""
     if deadline_passed:
         what, advice = "the deadline passed while waiting", f"Give a larger deadline=, or {_MORE_SLOTS}."
     else:

@@ -1,4 +1,4 @@
-"""What an answer holds until it is over: its slot, its share in a model, and its ticket of the breaker."""
+"""Leases: the slot, the model's lock and the breaker's ticket that an answer holds until its end."""
 
 from __future__ import annotations
 
@@ -13,49 +13,49 @@ from foundry_rest.transport.call import OpenReply
 
 
 class Lease:
-    """What one attempt holds: a slot, a share in a model, and the breaker's ticket once it is admitted.
+    """The slot and the model's lock of one attempt, and the breaker's ticket once it is admitted.
 
     Attributes:
         breaker: The circuit that admitted it, or ``None``.
         ticket: The circuit's ticket.
     """
 
-    __slots__ = ("_has_told", "_lock", "_slot", "breaker", "ticket")
+    __slots__ = ("_has_reported", "_lock", "_slot", "breaker", "ticket")
 
     def __init__(self, slot: Slot | None, lock: SharedLock | None) -> None:
         self._slot, self._lock = slot, lock
         self.breaker: Breaker | None = None
         self.ticket: Ticket | None = None
-        self._has_told = False
+        self._has_reported = False
 
     def admit(self, breaker: Breaker) -> None:
         """Take the breaker's ticket.
 
         Raises:
-            CircuitOpen: The service is left alone.
+            CircuitOpen: The breaker refuses the attempt.
         """
         self.ticket = breaker.admit()
         self.breaker = breaker
 
     def report(self, outcome: Outcome, error: FoundryError | None = None) -> None:
-        """Tell the breaker how the attempt or its answer ended."""
+        """Report to the breaker how the attempt or its answer ended."""
         if self.breaker is not None and self.ticket is not None:
             self.breaker.report(self.ticket, outcome, error)
 
     def begin(self) -> None:
-        """Tell the breaker that an answer has begun, if this was a probe: the circuit must not wait."""
+        """Report success when a probe's answer has begun: the circuit must not wait for its end."""
         if self.ticket is not None and self.ticket.probe:
-            self._has_told = True
+            self._has_reported = True
             self.report(Outcome.SUCCESS)
 
     def succeed(self) -> None:
-        """Tell the breaker that the answer came whole, unless ``begin`` did; give slot and share back."""
-        if self.breaker is not None and self.ticket is not None and not self._has_told:
+        """Report success at the end of the answer, unless ``begin`` did, and release the lease."""
+        if self.breaker is not None and self.ticket is not None and not self._has_reported:
             self.breaker.report(self.ticket, Outcome.SUCCESS)
         self.release()
 
     def release(self) -> None:
-        """Give slot and share back; the first call counts."""
+        """Release slot and lock; the first call counts."""
         if self._slot is not None:
             self._slot.release()
         if self._lock is not None:
@@ -65,9 +65,9 @@ class Lease:
 class LeasedReply:
     """An open stream with its lease, which it keeps until it ends.
 
-    Success is told at the end, so that a service that breaks every stream in the middle is found out; only
-    a probe has told it at the first event, for the circuit must not wait for the last. A stream that its
-    reader leaves tells nothing.
+    Success is reported at the end, so that the breaker notices a service that breaks every stream in the
+    middle; only a probe reports it at the first event, because the circuit must not wait for the last. An
+    abandoned stream reports nothing.
 
     Attributes:
         call_id: Id of the call in events.
@@ -93,11 +93,11 @@ class LeasedReply:
         return iter(self._opened)
 
     def set_idle(self, seconds: float) -> None:
-        """Bound the time for all that may still come, in seconds."""
+        """Bound the time for the rest of the stream, in seconds."""
         self._opened.set_idle(seconds)
 
     def fail(self, error: FoundryError) -> None:
-        """Tell the breaker what ended the stream, on the wire or in what was read."""
+        """Report to the breaker the error that ended the stream, on the wire or in its content."""
         self._has_failed = True
         self._lease.report(outcome_of(error), error)
 

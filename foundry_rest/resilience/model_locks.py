@@ -1,9 +1,9 @@
-"""Which models the requests under way run on, so that none is dropped from under them.
+"""Locks by model, so that no model is unloaded while a request runs on it.
 
-Unloading a model under a running answer ends 1.x's whole process (docs/service.md, section 11). Requests on
-the model are therefore let end first, and new ones wait until it is dropped: requests share a model's lock,
-an unload takes it alone. This knows the requests of one client and its views; those of other clients and
-processes it cannot know.
+Unloading a model during an answer ends 1.x's whole process (docs/service.md, section 11). So an unload
+waits until the requests on the model have ended, and new ones wait for the unload: requests share a model's
+lock, an unload has it exclusively. The locks cover the requests of one client and its views, not those of
+other clients and processes.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from foundry_rest.transport.fork import renew_after_fork
 
 
 class SharedLock:
-    """One request's share in a model; ``release`` ends it, once, whoever calls it how often."""
+    """One request's shared lock on a model; of several calls of ``release`` the first one counts."""
 
     __slots__ = ("_held", "model")
 
     def __init__(self, locks: ModelLocks, model: str) -> None:
         self.model = model
-        self._held = [locks]  # a list: of two threads that release at once, one pops it
+        self._held = [locks]  # a list: of two threads that release at once, one gets the item
 
     def release(self) -> None:
-        """End the share."""
+        """Release the lock; the first call counts."""
         with suppress(IndexError):
             self._held.pop().end(self)
 
 
 class _ExclusiveLock:
-    """One model's way out of memory: which names mean it, and who waits for what."""
+    """One unload: the names that mean its model, and the threads that wait."""
 
     def __init__(self, covers: Callable[[str], bool]) -> None:
         self.covers = covers
-        self.free = threading.Event()  # no request runs on it any more
-        self.waiting: list[threading.Event] = []  # requests that begin when it is over
+        self.free = threading.Event()  # set when no request runs on the model any more
+        self.waiting: list[threading.Event] = []  # set for requests that wait for the unload
 
 
 class ModelLocks:
@@ -51,10 +51,10 @@ class ModelLocks:
     def shared(
         self, model: str, until: float = float("inf"), cancels: Iterable[CancelToken] = ()
     ) -> SharedLock:
-        """Return a share in a model; waits while the model is being dropped.
+        """Return a shared lock on a model; wait while the model is being unloaded.
 
         Raises:
-            DeadlineExceeded: It was still being dropped at ``until``.
+            DeadlineExceeded: The model was still being unloaded at ``until``.
             Cancelled: A token was cancelled.
         """
         lock = SharedLock(self, model)
@@ -65,11 +65,11 @@ class ModelLocks:
             wait_for(turn, until, cancels, "a model that is being unloaded")
 
     def end(self, lock: SharedLock) -> None:
-        """Forget a share; in a forked child the parent's are unknown already."""
+        """Remove a shared lock; in a forked child ignore the parent's."""
         with self._lock:
             self._shared.discard(lock)
             for exclusive in self._exclusive:
-                self._look(exclusive)
+                self._check_free(exclusive)
 
     @contextmanager
     def exclusive(
@@ -78,7 +78,7 @@ class ModelLocks:
         """Wait until no request runs on a model, and let none begin within the block.
 
         Args:
-            covers: Tells whether a name means the model.
+            covers: Returns whether a name means the model.
             until: Monotonic instant at which waiting ends.
             cancels: Any of these ends the wait.
 
@@ -89,7 +89,7 @@ class ModelLocks:
         lock = _ExclusiveLock(covers)
         with self._lock:
             self._exclusive.append(lock)
-            self._look(lock)
+            self._check_free(lock)
         try:
             self._wait(lock, until, cancels)
             yield
@@ -108,7 +108,7 @@ class ModelLocks:
             raise
 
     def _enter(self, lock: SharedLock) -> threading.Event | None:
-        """Count a share; or return what is set when the model has been dropped."""
+        """Add a shared lock; or return the event that is set after the model's unload."""
         with self._lock:
             exclusive = next((each for each in self._exclusive if each.covers(lock.model)), None)
             if exclusive is None:
@@ -118,13 +118,14 @@ class ModelLocks:
             exclusive.waiting.append(turn)
             return turn
 
-    def _look(self, lock: _ExclusiveLock) -> None:
+    def _check_free(self, lock: _ExclusiveLock) -> None:
         if not any(lock.covers(each.model) for each in self._shared):
             lock.free.set()
 
     def renew(self) -> None:
-        """Begin anew in a forked child: the parent's requests are not ours."""
-        # Reentrant: a stream that is dropped unread ends its share from within the garbage collector.
+        """Remove all locks in a forked child: the parent's requests do not run there."""
+        # Reentrant: the garbage collector may run in this thread while it holds the lock, and a stream
+        # dropped unread then releases its lock.
         self._lock = threading.RLock()
         self._shared: set[SharedLock] = set()
         self._exclusive: list[_ExclusiveLock] = []

@@ -1,8 +1,8 @@
-"""Decide how long to wait before the next try, or to give up. No I/O, no clock, no sleep.
+"""The retry policy: how long to wait before the next try, or to give up. No I/O, no clock, no sleep.
 
-The delays are ``backoff``'s generators and jitter; its decorators are not used, because they bind a
-limit late by one call, jitter Retry-After away and cannot be stopped. Only what backoff 2.2.1 and the
-fork python-backoff 3 share is used.
+The delays come from ``backoff``'s generators and jitter. Its decorators are not used, because they notice
+a limit one call too late, apply jitter to Retry-After and cannot be stopped. Only the parts that backoff
+2.2.1 and the fork python-backoff 3 share are used.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from foundry_rest.transport.call import Replay
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
-    """Hold how often and how soon a failed call is tried again.
+    """The rules for how often and how soon a failed call is tried again.
 
     Attributes:
         retries: Tries after the first; 0 for none.
         base: Seconds of the first delay's upper bound; each further one doubles it.
         longest: Upper bound of a delay in seconds.
-        floor: Lower bound in seconds: full jitter alone may return nothing at all.
+        floor: Lower bound of a delay in seconds, because full jitter may return 0.
         longest_retry_after: A Retry-After above this many seconds ends the call instead.
 
     Raises:
@@ -46,7 +46,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, value: int | RetryPolicy) -> RetryPolicy:
-        """Return ``value`` as a policy: a number of retries, or a policy as it is."""
+        """Return a policy for a number of retries; return a policy unchanged."""
         return value if isinstance(value, RetryPolicy) else cls(retries=value)
 
     def wait_before_next(
@@ -55,7 +55,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
         """Return the seconds to wait before the next try, or ``None`` to give up.
 
         Args:
-            error: How the last try failed.
+            error: The error of the last try.
             replay: When the call may be sent again.
             failed: Tries that failed so far, the last included.
             left: Seconds until the call's deadline.

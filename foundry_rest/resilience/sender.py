@@ -1,14 +1,14 @@
-"""ResilientSender: the one loop and the one sleep.
+"""ResilientSender: the one retry loop and its one sleep.
 
-One logical call is some attempts. Each attempt takes a target and a slot, asks the target's breaker, has the
-call built for the target, and only then begins its own time-outs. After each failure, in this order: a
-recovery from exactly this failure, once per call and free of charge; else the retry policy, which grants a
-wait or gives up, and the budget, which all calls of a client share. The error that leaves tells every
-attempt.
+One logical call consists of attempts. Each attempt takes a target and a slot, is admitted by the target's
+breaker, has the call built for the target, and only then do its own time-outs begin. After a failure two
+things are tried, in this order. First the recovery for exactly this error class, once per call; it does not
+count as a retry. Then the retry policy, which gives a wait or gives up, and the budget, which all calls of a
+client share. The final error carries every attempt.
 
-Nothing is repeated after a stream has opened: from there on the caller has seen tokens, and the break is
-the stream's to report. The stream keeps its slot until it ends. A request whose connection died twice
-without an answer is given up whatever else would allow it: it may be the one that kills the service.
+Nothing is repeated after a stream has opened: the caller may have seen tokens, so the stream itself reports
+a break. The stream keeps its slot until it ends. A request whose connection broke twice without an answer is
+given up, whatever the policy allows: it may be the one that kills the service.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from foundry_rest.transport.cancellation import sleep
 
 R = TypeVar("R")
 
-#: Connections of one call that may die without an answer.
+#: Connections of one call that may break without an answer until it is given up.
 _DEATHS = 2
-#: The recovery that needs nothing but a new connection.
+#: The name of the recovery that only needs a new connection.
 _RECONNECT = "reconnect"
 
 
@@ -42,7 +42,7 @@ class ResilientSender:
 
     Args:
         inner: Makes one attempt.
-        terms: When and how it tries again.
+        terms: The rules for further attempts.
     """
 
     def __init__(self, inner: Transport, terms: Terms) -> None:
@@ -50,7 +50,7 @@ class ResilientSender:
         self.terms = terms
 
     def send(self, request: Request) -> Reply:
-        """Return the whole answer, or raise the last error with all attempts in it."""
+        """Return the whole answer, or raise the last error, which carries all attempts."""
         execution = Execution(self.terms, request)
         reply, lease = execution.run(self._inner.send)
         lease.succeed()
@@ -58,7 +58,7 @@ class ResilientSender:
         return reply
 
     def open(self, request: Request) -> OpenReply:
-        """Return an open stream whose first event has come, or raise as ``send`` does."""
+        """Return an open stream whose first event has arrived, or raise as ``send`` does."""
         execution = Execution(self.terms, request)
         opened, lease = execution.run(self._inner.open)
         lease.begin()
@@ -74,7 +74,7 @@ _NOTHING = Lease(None, None)
 
 
 class Execution:
-    """One logical call: what was tried so far and what comes next.
+    """The execution of one logical call: its attempts so far, and the decision what comes next.
 
     Attributes:
         call_id: The call's id in events.
@@ -102,7 +102,7 @@ class Execution:
         return len(self._failures) + 1
 
     def run(self, attempt: Callable[[Call, Target], R]) -> tuple[R, Lease]:
-        """Return the first answer that ``attempt`` gives, with what it holds."""
+        """Return the first answer of ``attempt``, with its lease."""
         terms, options = self._terms, self._options
         if not terms.bounds.budget.full:
             terms.bounds.budget.earn()
@@ -117,18 +117,18 @@ class Execution:
                 return attempt(call, target), lease
             except FoundryError as error:
                 final = self._after(error, began, lease, target)
-            except BaseException:  # Ctrl-C tells nothing, but gives a probe back
+            except BaseException:  # Ctrl-C says nothing about the service, but must return a probe
                 lease.report(Outcome.NEUTRAL)
                 lease.release()
                 raise
             if final is not None:
                 try:
                     raise final
-                finally:  # an error that its own frame holds would keep its socket open
+                finally:  # a frame that refers to its own error would keep the error's socket open
                     final = None
 
     def finish(self, url: str, error: FoundryError | None = None) -> None:
-        """Tell that the call ended."""
+        """Emit the event of the call's end."""
         call, tried = self._call, len(self._failures) + (error is None)
         label, model = (call.label, call.model) if call is not None else self._names(error)
         elapsed = clock.monotonic() - self._started
@@ -138,18 +138,18 @@ class Execution:
     # ---------------------------------------------------------------- one attempt
 
     def _acquire(self, target: GuardedTarget) -> Lease:
-        """Wait for the model first, then for a slot: one who unloads the model needs a slot for it."""
+        """Wait for the model first, then for a slot, because unloading the model needs a slot."""
         bounds, until = self._terms.bounds, self._options.until
         model = "" if target.guards_unload else self._request.runs_on
         lock = bounds.locks.shared(model, until, self._tokens) if model else None
         try:
             return Lease(None if bounds.slots is None else bounds.slots.acquire(until, self._tokens), lock)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: an unload would wait for ever
             Lease(None, lock).release()
             raise
 
-    def _explained(self, error: FoundryError, target: GuardedTarget | None) -> FoundryError:
-        """Return the cause of a failure, which a stream that 1.x cut does not tell by itself."""
+    def _diagnosed(self, error: FoundryError, target: GuardedTarget | None) -> FoundryError:
+        """Return the cause of a failure; a stream that 1.x cut does not report its own."""
         if self._call is None or self._call.plain is None or target is None:
             return error
         try:
@@ -157,8 +157,8 @@ class Execution:
         except FoundryError as ended:
             return ended
 
-    def _judge(self, error: FoundryError) -> Outcome:
-        """Return what a failure tells; answers with a status count once per call, however often asked."""
+    def _breaker_outcome(self, error: FoundryError) -> Outcome:
+        """Return how a failure counts; of all error answers to one call only the first counts."""
         outcome = outcome_of(error)
         if outcome is Outcome.FAILURE and is_answer(error):
             if self._has_counted:
@@ -171,10 +171,10 @@ class Execution:
     def _after(
         self, error: FoundryError, began: float, lease: Lease, target: GuardedTarget | None
     ) -> FoundryError | None:
-        """Recover or wait, whichever fits the failure; return the final error when neither does."""
-        error = self._explained(error, target)
+        """Recover from a failure or wait; return the final error when neither helps."""
+        error = self._diagnosed(error, target)
         if lease.breaker is not None and lease.ticket is not None:
-            lease.breaker.report(lease.ticket, self._judge(error), error)
+            lease.breaker.report(lease.ticket, self._breaker_outcome(error), error)
         lease.release()
         failed = 1 + sum(not earlier.cure for earlier in self._failures)
         at, elapsed = began - self._started, clock.monotonic() - began
@@ -184,7 +184,7 @@ class Execution:
         cure = self._recover(error) if self._deaths < _DEATHS else ""
         wait = 0.0 if cure else self._wait(error, failed)
         self._failures[-1] = replace(tried, cure=cure, wait=wait or 0.0)
-        self._tell(error, wait)
+        self._emit_failure(error, wait)
         if wait is None:
             return self._final(error)
         if wait:
@@ -202,16 +202,16 @@ class Execution:
         name, recovery = self._terms.recoveries.get(type(error), ("", None))
         if recovery is None or name in self._recovered or not self._apply(name, recovery, error):
             return ""
-        self._recovered.add(name)  # one that was no help may be later: a killed process takes a moment to die
+        self._recovered.add(name)  # not one that failed: a killed process may take a moment to die
         return name
 
     @property
     def _replay(self) -> Replay:
-        """Return when the call may be sent again; one that was never built was never sent."""
+        """Return when the call may be sent again: always before it was built, and so never sent."""
         return Replay.ALWAYS if self._call is None else self._call.replay
 
     def _may_repeat(self, error: FoundryError) -> bool:
-        """Tell whether repeating is harmless: nothing can have begun, or asking twice is."""
+        """Return whether a repetition is harmless: the request cannot have begun, or may be replayed."""
         may_have_begun = isinstance(error, TransportError) and error.sent
         return self._replay is Replay.ALWAYS or not may_have_begun
 
@@ -221,9 +221,9 @@ class Execution:
         self._terms.emit(event)
         try:
             return recovery(self._request, error)
-        except FoundryError as why_not:
-            self._tell(error, None)
-            raise self._final(why_not) from error
+        except FoundryError as failure:
+            self._emit_failure(error, None)
+            raise self._final(failure) from error
 
     def _wait(self, error: FoundryError, failed: int) -> float | None:
         if self._deaths >= _DEATHS:
@@ -239,7 +239,7 @@ class Execution:
         except Cancelled as error:
             raise self._final(error) from None
 
-    def _tell(self, error: FoundryError, wait: float | None) -> None:
+    def _emit_failure(self, error: FoundryError, wait: float | None) -> None:
         label, model = self._names(error)
         tried = self._failures[-1]
         self._terms.emit(
@@ -249,7 +249,7 @@ class Execution:
         )
 
     def _final(self, error: FoundryError) -> FoundryError:
-        """Return ``error`` with everything that was tried in it."""
+        """Return ``error`` with all attempts in it, and emit the event of the call's end."""
         error.attempts = tuple(self._failures)
         label, model = self._names(error)
         error.call, error.model = label, error.model or model
@@ -257,7 +257,7 @@ class Execution:
         return error
 
     def _names(self, error: FoundryError | None) -> tuple[str, str]:
-        """Return label and model of the call; before it was built, what failed has a name of its own."""
+        """Return label and model of the call; before it was built, the label is the error's."""
         if self._call is None:
             return (error.call if error is not None else ""), self._request.runs_on
         return self._call.label, self._call.model

@@ -1,4 +1,4 @@
-"""SingleAttempt: a request sent once, past retries, slots and breaker, as a health check must be."""
+"""SingleAttempt: a request is sent once, without retries, slots or breaker, as a health check needs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class SingleAttempt:
     """A sender that makes one attempt.
 
     Args:
-        inner: Makes it.
-        take: Returns the target to ask, within the call's bounds.
+        inner: Makes the attempt.
+        take: Returns the target of the attempt, within the call's bounds.
     """
 
     def __init__(self, inner: Transport, take: Callable[[Options], Target]) -> None:
@@ -24,7 +24,7 @@ class SingleAttempt:
         return self._inner.send(request.call_for(target), target)
 
     def open(self, request: Request) -> OpenReply:
-        """Return an open stream whose first event has come, or raise one of our errors."""
+        """Return an open stream whose first event has arrived, or raise one of our errors."""
         target = self._take(request.options)
         return self._inner.open(request.call_for(target), target)
 

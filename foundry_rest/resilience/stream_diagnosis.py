@@ -1,12 +1,12 @@
-"""Why a stream broke that does not say it.
+"""The diagnosis of a stream that broke without reporting a cause.
 
-1.x checks a streamed request after it has sent the headers: whatever is wrong with it (model not loaded,
-context exceeded) cuts the connection, and the cause is told to nobody (docs/service.md, section 8).
-The same request without streaming is refused with the cause in words, before any work is done.
+1.x checks a streamed request after it has sent the headers: any fault in it (model not loaded, context
+exceeded) cuts the connection, and the cause is not reported (docs/service.md, section 8).
+The same request without streaming is refused with a message, before any work is done.
 
-The cause is then cured and judged as any other refusal. It asks only
-after an answer had begun: a connection that died before may be that of a service which this very request
-killed, and asking again would kill the next one, too.
+The cause is then handled like any other refusal. The plain request is sent only if the answer had begun: a
+connection that broke earlier may belong to a service that this very request killed, and sending it again
+would kill the next one, too.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from foundry_rest.errors import (
 )
 from foundry_rest.transport.call import Call, Target, Transport
 
-#: Seconds of silence borne for the cause. 1.2.4 refuses within 10 ms; a service that works for longer has
-#: nothing to refuse, and stops when the connection is closed.
+#: Seconds of silence allowed while asking for the cause. 1.2.4 refuses within 10 ms; a service that works
+#: for longer has nothing to refuse, and stops when the connection is closed.
 PATIENCE = 5.0
 
 
 def diagnose(inner: Transport) -> Callable[[Call, Target, FoundryError], FoundryError]:
-    """Return what tells why a stream broke before its first event.
+    """Return a function that finds out why a stream broke before its first event.
 
     Args:
         inner: Makes one attempt.
     """
 
     def explain(call: Call, target: Target, error: FoundryError) -> FoundryError:
-        """Return what the service says about the plain request, if it refuses that; else the break itself."""
+        """Return the service's refusal of the plain request, or the given error if it does not refuse."""
         if call.plain is None or not _had_begun(error):
             return error
         try:
-            inner.send(_plainly(call), target)
-        except ServiceError as why:
-            why.__cause__ = error
-            return why.with_traceback(None)  # which would lead by its frames back to the error: a cycle
+            inner.send(_without_stream(call), target)
+        except ServiceError as refusal:
+            refusal.__cause__ = error
+            return refusal.with_traceback(None)  # its frames refer to the error, which would be a cycle
         except (TransportError, InvalidReply, DeadlineExceeded):
             pass
         return error
@@ -54,11 +54,11 @@ def diagnose(inner: Transport) -> Callable[[Call, Target, FoundryError], Foundry
     return explain
 
 
-def _plainly(call: Call) -> Call:
-    """Return the same call without a stream, with less patience."""
-    given = call.options.timeouts
-    brief = replace(given, first_token=min(PATIENCE, given.first_token))
-    return replace(call, body=call.plain, plain=None, options=replace(call.options, timeouts=brief))
+def _without_stream(call: Call) -> Call:
+    """Return the same call without a stream, with a shorter time-out."""
+    timeouts = call.options.timeouts
+    short = replace(timeouts, first_token=min(PATIENCE, timeouts.first_token))
+    return replace(call, body=call.plain, plain=None, options=replace(call.options, timeouts=short))
 
 
 def _had_begun(error: FoundryError) -> bool:

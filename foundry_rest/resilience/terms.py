@@ -1,4 +1,4 @@
-"""Terms: what the attempts of a call go by, and what all calls of a client share."""
+"""Terms: the rules for the attempts of a call, and the bounds that all calls of a client share."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ from foundry_rest.resilience.retry_budget import RetryBudget
 from foundry_rest.transport.call import Call, Options, Request, Target
 from foundry_rest.transport.cancellation import CancelToken
 
-#: Removes the cause of one failure within the request's bounds; tells whether it may succeed now.
+#: Removes the cause of one failure within the request's bounds; returns whether a repetition may succeed.
 Recovery = Callable[[Request, FoundryError], bool]
 
 
-#: Returns the error that tells why an attempt failed: the given one, or what its target says when asked.
+#: Returns the cause of a failed attempt: the given error, or the one that its target gives when asked.
 Explain = Callable[[Call, Target, FoundryError], FoundryError]
 
 
 class GuardedTarget(Target, Protocol):
-    """One address with what guards it."""
+    """One address with its circuit breaker."""
 
     @property
     def breaker(self) -> Breaker | None:
-        """Return the circuit of the address; ``None`` for none."""
+        """Return the breaker of the address, or ``None``."""
 
     @property
     def guards_unload(self) -> bool:
-        """Tell whether the service itself keeps a model in memory on which an answer runs."""
+        """Return whether the service itself keeps a model in memory while an answer runs on it."""
 
 
 class Targets(Protocol):
-    """The targets that may be asked."""
+    """The targets that calls may go to."""
 
     @property
     def current(self) -> GuardedTarget | None:
-        """Return the target to ask where there is no choice; ``None`` when one must be taken."""
+        """Return the target if there is no choice; ``None`` when ``take`` must choose one."""
 
     def take(self, options: Options, /) -> GuardedTarget:
         """Return the target of the next attempt, within the call's bounds."""
 
 
 class AnyTarget(msgspec.Struct, frozen=True):
-    """An address, alone."""
+    """An address without a breaker."""
 
     url: str = ""
     breaker: Breaker | None = None
@@ -57,23 +57,23 @@ class AnyTarget(msgspec.Struct, frozen=True):
 
 
 class OneTarget(msgspec.Struct, frozen=True):
-    """Targets of which there is one, for ever."""
+    """A single target that never changes."""
 
     current: AnyTarget = msgspec.field(default_factory=AnyTarget)
 
     def take(self, options: Options) -> AnyTarget:  # noqa: ARG002 (no choice)
-        """Return it."""
+        """Return the only target."""
         return self.current
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """What all calls of a client, and of its views, share.
+    """The bounds that all calls of a client and of its views share.
 
     Attributes:
-        budget: What retries may add to the load.
+        budget: Bound on the load that retries add.
         closing: Cancelled when the client closes.
-        slots: Calls at a time; ``None`` for no bound.
-        locks: Models that requests run on.
+        slots: Bound on concurrent calls; ``None`` for none.
+        locks: Locks on the models that requests run on.
     """
 
     budget: RetryBudget = msgspec.field(default_factory=RetryBudget)
@@ -83,15 +83,15 @@ class Bounds(msgspec.Struct, frozen=True):
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """What an execution goes by.
+    """The rules for the execution of a call.
 
     Attributes:
         policy: When to try again.
-        targets: What may be asked.
-        bounds: What calls share.
-        recoveries: What to do once about an error of exactly this class, with its name for events.
-        emit: Told of every failed attempt and of the call's end.
-        explain: Returns the cause of a failure that does not tell it.
+        targets: The targets that calls may go to.
+        bounds: The bounds that calls share.
+        recoveries: Error class, exactly -> the recovery to try once, with its name for events.
+        emit: Called with an event for every failed attempt and for the end of the call.
+        explain: Returns the cause of a failure that does not show it.
         jitter: Returns a random number between 0 and its argument.
     """
 

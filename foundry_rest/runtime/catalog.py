@@ -113,12 +113,16 @@ class CatalogServer:
 
 
 class _Server(socketserver.ThreadingTCPServer):
+    """A TCP server with one thread for each connection."""
+
     # Not http.server.HTTPServer: it looks up the host's name in the DNS before it listens.
     daemon_threads = True
     request_queue_size = 32
 
 
 class _Handler(BaseHTTPRequestHandler):
+    """One connection from the native runtime."""
+
     body = b""
     # HTTP/1.0 closes each connection: when an idle one was closed under the native client, it waited
     # 30 s before it asked again.

@@ -33,7 +33,7 @@ from foundry_rest.transport.cancellation import CancelToken
 
 #: Label of the operation in errors.
 LABEL = "models.download"
-#: Seconds between two checks that the child lives: a forked process may keep the pipe of a dead one open.
+#: Seconds between two checks that the child runs: a forked process may keep the pipe of an ended one open.
 _POLL = 0.1
 #: Microsoft's ``FOUNDRY_LOCAL_ERROR_NETWORK``.
 _NETWORK = 6

@@ -1,25 +1,25 @@
-"""Admission around pybreaker: admit, refuse, report.
+"""The circuit breaker: admission of calls around pybreaker's state machine.
 
-pybreaker's ``call()`` holds a lock while the guarded function runs, so calls queue up one behind the
-other, and only that lock makes its half-open state admit a single probe; ``calling()`` gives up both.
-Here pybreaker moves the circuit from state to state, and admission is ours:
+pybreaker's ``call()`` holds a lock while the guarded function runs, so that calls run one after the other,
+and only that lock makes its half-open state admit a single probe; ``calling()`` does neither.
+Here pybreaker moves the circuit from state to state, and admission is our own:
 
-* ``admit()`` decides in microseconds and returns a ticket; through a closed circuit it takes no lock;
+* ``admit()`` decides in microseconds and returns a ticket; for a closed circuit it takes no lock;
 * the request then runs without any lock;
-* ``report()`` replays a failure, or what a probe found, into pybreaker, again in microseconds.
+* ``report()`` replays a failure, or a probe's result, into pybreaker, again in microseconds.
 
-A ticket carries the epoch in which it was given. Each change of state begins a new epoch, and what an
-older ticket reports moves nothing: a storm of late time-outs neither opens a circuit again nor keeps it
-open. In half-open one ticket is out at a time; one that is never reported (Ctrl-C, kill -9) counts as
-lost after the wait of a first trip. A neutral outcome (a caller's mistake, a cancelled call, a curable
-error) never reaches pybreaker, which takes excluded errors for successes.
+A ticket carries the epoch in which it was given. Each change of state begins a new epoch, and reports for
+tickets of an older epoch are ignored: a storm of late time-outs neither opens a circuit again nor keeps it
+open. While half-open, one ticket is out at a time; one that is never reported (Ctrl-C, kill -9) counts as
+lost after the wait of a first trip. A neutral outcome (a caller's mistake, a cancelled call, an error that a
+recovery removes) never reaches pybreaker, which counts excluded errors as successes.
 
-Where the record lives is the state's affair (``state``, ``storage``); epochs live there too, so that all
-this holds between processes as it does between threads. A state that cannot be read or written is a
-closed circuit.
+The state object decides where the record is stored (``record``, ``storage``). Epochs are part of the record,
+so that all this holds between processes as it does between threads. A state that cannot be read or written
+counts as a closed circuit.
 
-What is *not* done: no request is ever made here, nothing is retried, and nothing is known of requests
-that are slow but succeed.
+What is *not* done: no request is ever sent here, nothing is retried, and slow requests that succeed count as
+successes.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Breaker", "BreakerPolicy", "Outcome", "Ticket"]
 
-#: Seconds a caller is told to wait while another one's probe is out; most answer or fail by then.
+#: ``retry_in``, in seconds, while another call's probe is out; most probes answer or fail within it.
 _PROBE_WAIT = 0.1
-#: Least seconds until a probe that was never reported counts as lost.
+#: Seconds, at least, until a probe that was never reported counts as lost.
 _SHORTEST_CLAIM = 1.0
-#: Seconds by which a wall clock may differ from what was written before it counts as stepped back.
+#: Seconds by which a wall clock may lag behind the recorded time before it counts as stepped back.
 _STEP = 1.0
 
 
@@ -56,8 +56,8 @@ class Ticket(msgspec.Struct, frozen=True):
     """The admission of one attempt.
 
     Attributes:
-        epoch: The circuit's epoch when it was given; an older one's report moves nothing.
-        probe: The number of this probe of a half-open circuit; 0 for a ticket through a closed one.
+        epoch: The circuit's epoch when it was given; a report for an older epoch is ignored.
+        probe: The number of this probe of a half-open circuit; 0 for a ticket of a closed one.
     """
 
     epoch: int
@@ -69,9 +69,9 @@ class Breaker:
 
     Args:
         policy: When to open and when to try again.
-        state: Where the record lives: in memory, or shared with other processes.
+        state: Where the record is stored: in memory, or shared with other processes.
         address: Base URL, for events and errors.
-        emit: Told of every change of state, outside every lock; what it raises is logged.
+        emit: Called with every change of state, outside every lock; an error that it raises is logged.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Breaker:
         """Return the ticket for one attempt; each ticket is reported once.
 
         Raises:
-            CircuitOpen: The service is left alone for ``retry_in`` seconds; its cause is the last error.
+            CircuitOpen: No call is admitted for ``retry_in`` seconds; its cause is the last error.
         """
         record = self._state.read()
         if record.epoch > self._transitions.epoch:
@@ -105,11 +105,11 @@ class Breaker:
         if record.state == CLOSED:  # the usual case, and the hot path
             return Ticket(record.epoch)
         left = self._left(record, self._state.now())
-        if left:  # no need to write only to refuse
+        if left:  # a refusal needs no write
             raise self._refusal(left)
         _import_pybreaker()
         decided = self._state.change(self._admit_probe)
-        if decided is None:  # the state cannot be kept: go on as if closed
+        if decided is None:  # the state cannot be written: admit as if closed
             return Ticket(UNKNOWN.epoch)
         ticket, record = decided
         self._follow(record)
@@ -118,12 +118,12 @@ class Breaker:
         return ticket
 
     def report(self, ticket: Ticket, outcome: Outcome, error: FoundryError | None = None) -> None:
-        """Take the outcome of an admitted attempt into account, unless its epoch is over.
+        """Count the outcome of an admitted attempt, unless its epoch is over.
 
         Args:
-            ticket: As ``admit`` gave it.
-            outcome: What the attempt told about the service; report ``NEUTRAL`` too, it frees the probe.
-            error: The failure, shown as the cause of each refusal.
+            ticket: The ticket from ``admit``.
+            outcome: How the attempt counts; report ``NEUTRAL`` too, because it returns a probe.
+            error: The failure, which becomes the cause of each refusal.
         """
         if not ticket.probe:
             if outcome is Outcome.NEUTRAL:
@@ -135,21 +135,24 @@ class Breaker:
         self._follow(self._state.change(partial(self._settle, ticket, outcome, error)))
 
     def force_open(self) -> None:
-        """Open the circuit by hand; the first probe goes after ``reset_after`` seconds, or as it would."""
+        """Open the circuit by hand; the first probe is admitted after the policy's wait.
+
+        The wait of an open circuit begins again.
+        """
         _import_pybreaker()
         self._follow(self._state.change(self._force_open))
 
     def close(self) -> None:
-        """Close the circuit by hand: the service is believed again, and calls on their way move nothing."""
+        """Close the circuit by hand; calls under way no longer count."""
         record = self._state.read()
         if record.state != CLOSED or record.failures:
             _import_pybreaker()
         self._follow(self._state.change(self._close))
 
-    # -------------------------------- decisions, each in one piece: they write the record and return it
+    # ------------------------- decisions, each one atomic: they write the record and return it
 
     def _admit_probe(self, record: Record, now: float) -> tuple[Ticket | float, Record]:
-        """Give a ticket, or the seconds to wait: somebody else may have been faster."""
+        """Return a ticket, or the seconds to wait, because another call may have been faster."""
         if record.state == CLOSED:
             return Ticket(record.epoch), record
         left = self._left(record, now)
@@ -165,14 +168,14 @@ class Breaker:
     def _settle(
         self, ticket: Ticket, outcome: Outcome, error: FoundryError | None, record: Record, now: float
     ) -> Record:
-        """Let an outcome of the current epoch count, and give its probe back."""
+        """Count an outcome of the current epoch, and return its probe."""
         if ticket.probe and ticket.probe == record.probes:
             record.claimed_until = 0.0
         if ticket.epoch != record.epoch or record.state == OPEN or outcome is Outcome.NEUTRAL:
             return record
         has_failed = outcome is Outcome.FAILURE
         if has_failed:
-            # A copy: the error itself holds its traceback, and with it the request, alive.
+            # A copy, because the error's traceback would keep the request alive.
             self._last_error = copy.copy(error)
         with self._circuit(record, now) as circuit, contextlib.suppress(_Failure):
             circuit.call(_fail if has_failed else _succeed)
@@ -195,9 +198,9 @@ class Breaker:
         return record
 
     def _left(self, record: Record, now: float) -> float:
-        """Return the seconds to wait, 0 when a probe may go.
+        """Return the seconds to wait, 0 when a probe may be sent.
 
-        More than there ever was to wait means a clock that stepped back: the wait is over.
+        More than the longest possible wait means that the clock stepped back: the wait is over.
         """
         is_open = record.state == OPEN
         left = (record.opened_until if is_open else record.claimed_until) - now
@@ -208,7 +211,7 @@ class Breaker:
 
     @contextlib.contextmanager
     def _circuit(self, record: Record, now: float) -> Iterator[pybreaker.CircuitBreaker]:
-        """Let pybreaker move the record, then note what it does not know: epoch, trips and times."""
+        """Let pybreaker change the record, then update what it does not know: epoch, trips and times."""
         from foundry_rest.resilience.breaker.pybreaker_adapter import circuit_on
 
         before = record.state
@@ -222,10 +225,10 @@ class Breaker:
         elif record.state == CLOSED:
             record.trips = 0
 
-    # ---------------------------------------------------------------- what is told
+    # ---------------------------------------------------------------- events and errors
 
     def _follow(self, record: Record | None) -> None:
-        """Tell what changed up to a record; ``None`` is one that could not be kept."""
+        """Emit the changes up to a record; ``None`` stands for one that could not be stored."""
         if record is not None and self._transitions.follow(record) and record.state == CLOSED:
             self._last_error = None
 
@@ -241,7 +244,7 @@ class Breaker:
 
 
 class _Failure(Exception):
-    """The failure that pybreaker is shown; it never leaves this module."""
+    """The failure that is raised inside pybreaker; it never leaves this module."""
 
 
 def _fail() -> NoReturn:
@@ -253,5 +256,5 @@ def _succeed() -> None:
 
 
 def _import_pybreaker() -> None:
-    """Import pybreaker before a state is changed: while it is, others wait."""
+    """Import pybreaker before a state is changed, so that no lock is held during the import."""
     importlib.import_module("foundry_rest.resilience.breaker.pybreaker_adapter")

@@ -1,4 +1,4 @@
-"""What an attempt tells a circuit, when that opens and when it is tried again: no clock, no I/O."""
+"""The outcomes of attempts, and the policy when a circuit opens and is tried again: no clock, no I/O."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import msgspec
 
 from foundry_rest.errors import ConfigError
 
-#: Growth stops after so many openings in a row: the wait has long reached its bound.
+#: The wait stops growing after so many openings in a row: it has reached its bound long before.
 _MOST_GROWTHS = 64
-#: Larger factors would leave the floats within 64 openings.
+#: Larger factors would overflow a float within 64 openings.
 _LARGEST_GROWTH = 100.0
 
 
 class Outcome(enum.Enum):
-    """Say what an attempt told about the service."""
+    """The effect of an attempt on the circuit."""
 
     SUCCESS = "success"
     FAILURE = "failure"
-    #: Nothing: the caller's mistake, a cancelled call, an error that is cured.
+    #: None: the caller's mistake, a cancelled call, an error that a recovery removes.
     NEUTRAL = "neutral"
 
 
 class BreakerPolicy(msgspec.Struct, frozen=True):
-    """When a circuit opens and when it is tried again.
+    """The rules when a circuit opens and when it is tried again.
 
     Attributes:
         failures: Failures in a row that open it.
@@ -35,7 +35,7 @@ class BreakerPolicy(msgspec.Struct, frozen=True):
         reset_max: Longest wait in seconds.
 
     Raises:
-        ConfigError: A value cannot be used.
+        ConfigError: A value is out of its range.
     """
 
     failures: int = 5
@@ -69,7 +69,7 @@ class BreakerPolicy(msgspec.Struct, frozen=True):
 
 
 def _number(name: str, value: object, least: float, most: float = math.inf) -> None:
-    """Refuse what is not a finite number within bounds."""
+    """Raise ConfigError for a value that is not a finite number within bounds."""
     fits = isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most
     if not fits or value == math.inf:
         bounds = f"{least:g} or more" if most == math.inf else f"{least:g} to {most:g}"

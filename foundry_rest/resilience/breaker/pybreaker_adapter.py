@@ -1,10 +1,11 @@
-"""pybreaker at work: the one module that imports it, itself imported at the first failure.
+"""The only module that imports pybreaker; it is itself imported at the first failure.
 
 pybreaker takes 20 ms to import, and 120 ms where redis and tornado are installed; a client whose calls
 succeed never pays that. A ``CircuitBreaker`` is made for each outcome and thrown away (3 us): made on a
-record it begins in the stored state, keeps the counters and has nothing to fall behind. No request ever
-runs inside it, so it is never met that ``call()`` holds a lock while the function runs, counts Ctrl-C as a
-failure and an excluded error as a success, and loses a result to a listener that raises.
+record it starts in the stored state, keeps the counters and holds no state that could become stale. No
+request ever runs inside it, so the faults of ``call()`` do not matter: it holds a lock while the function
+runs, counts Ctrl-C as a failure and an excluded error as a success, and loses a result when a listener
+raises.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import pybreaker
 from foundry_rest.resilience.breaker.policy import BreakerPolicy
 from foundry_rest.resilience.breaker.record import BreakerState
 
-#: Seconds. Admission keeps the time; pybreaker, which reads a wall clock, must never half-open by itself.
+#: Seconds. Admission measures the time; pybreaker, which uses a wall clock, must never half-open by itself.
 _NEVER = 10.0**9
 
 
 def circuit_on(storage: pybreaker.CircuitBreakerStorage, policy: BreakerPolicy) -> pybreaker.CircuitBreaker:
-    """Return a breaker that goes on from what a storage holds, and acts as a policy says."""
+    """Return a breaker that continues from a storage's state and follows a policy."""
     return pybreaker.CircuitBreaker(
         fail_max=policy.failures,
         reset_timeout=_NEVER,
@@ -32,7 +33,7 @@ def circuit_on(storage: pybreaker.CircuitBreakerStorage, policy: BreakerPolicy) 
 
 
 class SharedStorage(pybreaker.CircuitBreakerStorage):
-    """A shared state as pybreaker's storage: each access is a transaction of its own."""
+    """A shared state as a storage for pybreaker; each access is a transaction of its own."""
 
     def __init__(self, shared: BreakerState) -> None:
         super().__init__("foundry_rest")
@@ -45,6 +46,7 @@ class SharedStorage(pybreaker.CircuitBreakerStorage):
 
     @state.setter
     def state(self, state: str) -> None:
+        """Store the state."""
         self._shared.change(lambda record, now: setattr(record, "state", state))
 
     @property
@@ -80,4 +82,5 @@ class SharedStorage(pybreaker.CircuitBreakerStorage):
 
     @opened_at.setter
     def opened_at(self, opened_at: datetime) -> None:
+        """Store when pybreaker opened the circuit."""
         self._shared.change(lambda record, now: setattr(record, "opened_at", opened_at))

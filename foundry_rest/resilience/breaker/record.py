@@ -1,8 +1,8 @@
-"""What one circuit remembers, and the place in this process's memory where it does.
+"""The record of one circuit, and its storage in this process's memory.
 
-A state is read without a lock and changed in one piece: ``change(decide)`` gives ``decide`` a record that
-nobody else can change meanwhile, and what ``decide`` has written appears at once or not at all. That is
-all a breaker needs, in memory, in a file (``storage.sqlite``) or on a server (``storage.redis``).
+A state is read without a lock and changed atomically: ``change(decide)`` passes ``decide`` a record that
+nothing else can change meanwhile, and stores all that ``decide`` has written, or nothing. That is all a
+breaker needs, in memory, in a file (``storage.sqlite``) or on a server (``storage.redis``).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STATES = (CLOSED, OPEN, HALF_OPEN)
 
 
 class Record(msgspec.Struct):
-    """All that is known of one circuit. What ``read`` gave is not to be changed.
+    """All that is known of one circuit. A record that ``read`` returned must not be changed.
 
     It has the methods of pybreaker's storages, so that pybreaker reads and writes it directly.
 
@@ -37,12 +37,12 @@ class Record(msgspec.Struct):
         state: ``"closed"``, ``"open"`` or ``"half-open"``.
         failures: In a row; pybreaker counts them.
         successes: In a row while half-open; pybreaker counts them.
-        opened_at: When pybreaker opened it; for people, nothing is decided by it.
-        epoch: Grows with each change of state; below 0 when the place that keeps it cannot be read.
+        opened_at: When pybreaker opened it; for people only, no decision uses it.
+        epoch: Grows with each change of state; below 0 when the storage cannot be read.
         trips: How often in a row it opened.
-        opened_until: When the next probe may go, on the clock of ``now``.
+        opened_until: When the next probe may be sent, on the clock of ``now``.
         claimed_until: When the probe that is out counts as lost, on the same clock.
-        probes: How many probes were ever admitted; the number of the one that is out.
+        probes: Number of probes ever admitted, which is the number of the last one.
     """
 
     state: str = CLOSED
@@ -56,7 +56,7 @@ class Record(msgspec.Struct):
     probes: int = 0
 
     def storage(self) -> pybreaker.CircuitBreakerStorage:
-        """Return this record as a storage; not derived from pybreaker's class, which is imported late."""
+        """Return this record as a storage for pybreaker, whose base class is not imported here."""
         return cast("pybreaker.CircuitBreakerStorage", self)
 
     @property
@@ -69,7 +69,7 @@ class Record(msgspec.Struct):
         self.failures += 1
 
     def reset_counter(self) -> None:
-        """Forget the failures."""
+        """Set the failures to 0."""
         self.failures = 0
 
     @property
@@ -82,33 +82,33 @@ class Record(msgspec.Struct):
         self.successes += 1
 
     def reset_success_counter(self) -> None:
-        """Forget the successes."""
+        """Set the successes to 0."""
         self.successes = 0
 
 
-#: What is believed of a circuit whose state cannot be read: closed, and no report moves it.
+#: The record of a circuit whose state cannot be read: closed, and no report changes it.
 UNKNOWN = Record(epoch=-1)
 
 
 class BreakerState(Protocol):
-    """The place of one circuit's record. Nothing here raises: what cannot be kept counts as closed."""
+    """The storage of one circuit's record. It never raises: a record out of reach counts as closed."""
 
     def read(self) -> Record:
         """Return the record as it is now; ``UNKNOWN`` when it cannot be read."""
 
     def now(self) -> float:
-        """Return the time on the clock that all who share this state share."""
+        """Return the time on the clock of all that share this state."""
 
     def change(self, decide: Callable[[Record, float], T]) -> T | None:
-        """Return what ``decide(record, now)`` returns, and keep what it wrote into the record.
+        """Return the result of ``decide(record, now)``, and store its changes of the record.
 
-        ``decide`` may be called again with a fresh record when somebody else was faster.
-        ``None`` when the record cannot be kept; ``decide`` need not have been called then.
+        ``decide`` may be called again with a fresh record when another process was faster. The result is
+        ``None`` when the record cannot be stored; ``decide`` may not have been called then.
         """
 
 
 class MemoryState:
-    """A record in this process, on a clock that never steps back."""
+    """A record in this process's memory, on a monotonic clock."""
 
     def __init__(self) -> None:
         self._record = Record()
@@ -116,7 +116,7 @@ class MemoryState:
         renew_after_fork(self)
 
     def read(self) -> Record:
-        """Return the record, without a lock: it is replaced whole, never written to."""
+        """Return the record, without a lock, because it is only ever replaced as a whole."""
         return self._record
 
     def now(self) -> float:
@@ -124,7 +124,7 @@ class MemoryState:
         return clock.monotonic()
 
     def change(self, decide: Callable[[Record, float], T]) -> T:
-        """Return what ``decide(record, now)`` returns, and keep what it wrote into the record."""
+        """Return the result of ``decide(record, now)``, and store its changes of the record."""
         with self._lock:
             record = copy.copy(self._record)
             result = decide(record, self.now())

@@ -1,4 +1,4 @@
-"""One breaker for each address: a service that moved or was started again is judged anew."""
+"""One breaker for each address, so that a service that moved or restarted starts with a closed circuit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from foundry_rest.events import Event
 from foundry_rest.resilience.breaker.breaker import Breaker, BreakerPolicy
 from foundry_rest.resilience.breaker.record import CLOSED, BreakerState, MemoryState
 
-#: Addresses kept at a time. A port changes at each restart of a service; nobody talks to 64 at once.
+#: Addresses kept at a time. A port changes at each restart of a service; no client uses 64 at once.
 _MOST = 64
 
 
@@ -17,9 +17,9 @@ class BreakerRegistry:
 
     Args:
         policy: When to open and when to try again, for all of them.
-        make_state: Returns where an address's record lives: by default in memory; ``SqliteBreakers(path)``
+        make_state: Returns the storage of an address's record: by default in memory; ``SqliteBreakers(path)``
             and ``RedisBreakers(client)`` of ``foundry_rest.resilience.breaker.storage`` share it with others.
-        emit: Told of every change of state.
+        emit: Called with every change of state.
     """
 
     def __init__(
@@ -34,11 +34,11 @@ class BreakerRegistry:
         self._breakers: dict[str, Breaker] = {}
 
     def of(self, address: str) -> Breaker:
-        """Return the breaker that guards an address; always the same one while the address is in use."""
+        """Return the breaker of an address, always the same one while the address is in use."""
         return self._breakers.get(address) or self._add(address)
 
     def reset(self, address: str) -> None:
-        """Close an address's circuit: another process answers there now."""
+        """Close an address's circuit because another process answers there now."""
         self.of(address).close()
 
     def current(self) -> dict[str, str]:
@@ -46,7 +46,7 @@ class BreakerRegistry:
         return {address: breaker.current for address, breaker in list(self._breakers.items())}
 
     def _add(self, address: str) -> Breaker:
-        """Make a breaker without a lock; when two threads do so at once, both get the first one."""
+        """Add a breaker without a lock; when two threads do so at once, both get the first one."""
         made = Breaker(self._policy, self._make_state(address), address, self._emit)
         breaker = self._breakers.setdefault(address, made)
         if len(self._breakers) > _MOST:
@@ -54,7 +54,7 @@ class BreakerRegistry:
         return breaker
 
     def _drop_one(self, kept: str) -> None:
-        """Forget the oldest closed circuit, or the oldest one when all are open."""
+        """Remove the oldest closed circuit, or the oldest one when all are open."""
         others = [address for address in list(self._breakers) if address != kept]
         closed = (address for address in others if self._breakers[address].current == CLOSED)
         self._breakers.pop(next(closed, others[0]), None)

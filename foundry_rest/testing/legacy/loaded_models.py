@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class _LoadedModel:
+    """One model in memory: its time to live (``None`` for ever) and its last use, in seconds."""
+
     ttl: int | None
     used_at: float
 

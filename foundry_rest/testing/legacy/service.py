@@ -210,7 +210,7 @@ class LegacyService:
         return None if known else f"Model not found: {uri}"
 
     def _add(self, name: str) -> None:
-        """Put a model on disk; without a version in its name it becomes version 0 (reported issue 270)."""
+        """Put a model on disk, as version 0 if its name has no version (Foundry-Local issue 270)."""
         id = name if ":" in name else f"{name}:0"
         if id not in self._cached:
             self._cached.append(id)

@@ -1,15 +1,15 @@
-"""One process's connection to a file of circuits: made private, lent to one thread at a time, never forked.
+"""One process's connection to a file of circuits: a private file, one thread at a time, closed for a fork.
 
-Write-ahead log with ``synchronous=NORMAL``: readers never wait for a writer, a commit is some
-microseconds because nothing is synced to the disk, kill -9 at any point loses nothing that was committed,
-and a power cut loses the last reports at most, never the file. A rollback journal would need a sync to
-the disk in each commit to be as safe. The price: the file must lie on a local disk, not on a network
+The file uses a write-ahead log with ``synchronous=NORMAL``: readers never wait for a writer, a commit takes
+some microseconds because nothing is synced to the disk, kill -9 at any point loses nothing that was
+committed, and a power cut loses the last reports at most, never the file. A rollback journal would need a
+sync to the disk in each commit to be as safe. The price: the file must be on a local disk, not on a network
 share. sqlite gives ``-wal`` and ``-shm`` the mode of the file itself, which is 0600.
 
-An open connection must not be carried across ``fork``: sqlite's book-keeping in the child would believe
-the parent's locks to be its own (sqlite.org/howtocorrupt.html, 2.6), and the parent would remove a log
-that the child still writes. So every connection is closed before a fork, and parent and child each
-open their own when they need it.
+An open connection must not exist during a ``fork``: sqlite in the child would treat the parent's locks as its
+own (https://sqlite.org/howtocorrupt.html, "Carrying an open database connection across a fork"), and the
+parent would remove a log that the child still writes. So every connection is closed before a fork, and parent
+and child each open their own when they need it.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from foundry_rest.transport.fork import suspend_across_fork
 
 T = TypeVar("T")
 
-#: Seconds to wait for another process's transaction, which takes microseconds; a stuck one is left there.
+#: Seconds to wait for another process's transaction, which takes microseconds unless it hangs.
 _PATIENCE = 1.0
-#: Seconds between two tries; a transaction takes a tenth of it.
+#: Seconds between two tries; a transaction takes a tenth of that.
 _PAUSE = 0.001
 #: Version of the table, kept in ``user_version``.
 _VERSION = 1
@@ -51,7 +51,7 @@ class SqliteFile:
     """One connection to a file of circuits, for a process and its threads.
 
     Args:
-        path: The file; it is made, mode 0600, with its folder, mode 0700, when it is not there.
+        path: The file; it is made, mode 0600, with its folder, mode 0700, if it does not exist.
         patience: Seconds to wait for another process's transaction.
 
     Raises:
@@ -74,20 +74,20 @@ class SqliteFile:
         suspend_across_fork(self)
 
     def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Return what ``work(connection)`` returns; it is called again when another process was writing.
+        """Return the result of ``work(connection)``; repeat it while another process writes.
 
         Raises:
-            StoreFailed: The file is out of order, or was a moment ago.
+            StoreFailed: The file cannot be used, or could not a moment ago.
         """
         try:
             with self._outage.guard(sqlite3.Error, OSError):
                 return self._run(work)
         except StoreFailed:
-            self.close()  # the next one may find a file that was repaired or replaced
+            self.close()  # the next use may find a file that was repaired or replaced
             raise
 
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Try until the patience is over; sqlite's own waiting is unfair, and would hold our lock."""
+        """Try until ``patience`` is over; sqlite's own waiting is unfair, and would hold our lock."""
         began = clock.monotonic()
         while True:
             try:
@@ -109,7 +109,7 @@ class SqliteFile:
         self._closer = weakref.finalize(self, connection.close)
         try:
             _prepare(connection)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: an open connection would lock the file
             self._closer()
             raise
         self._connection = connection
@@ -131,14 +131,14 @@ class SqliteFile:
 
 
 def _make_file(path: Path) -> None:
-    """Make the file before sqlite does, which knows no modes; an existing one is not touched."""
+    """Make the file before sqlite does, which cannot set its mode; leave an existing one unchanged."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    """Make the table, or find it made; in one transaction, since several processes may begin at once."""
+    """Make the table unless it exists, in one transaction, since several processes may start at once."""
     if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
         connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")

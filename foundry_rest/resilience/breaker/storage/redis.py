@@ -1,11 +1,11 @@
 """Breaker state on a Redis server that several machines share.
 
-What is pybreaker's lies under the keys and in the form of its own ``CircuitRedisStorage``, which may read
-them; a further key, ``door``, holds what admission adds: epoch, trips and times. All of it is one
-transaction: what is read is watched, what is decided is sent as one MULTI, and when anybody else wrote
-meanwhile the decision is taken again. So no report is lost, exactly one process gets the probe, and
-nothing is ever half written, which the commands that ``CircuitRedisStorage`` sends one by one cannot
-promise. Every key expires.
+pybreaker's part is stored under the keys and in the form of its own ``CircuitRedisStorage``, which may read
+them; one more key, named ``door``, holds what admission adds: epoch, trips and times. Each change is one
+transaction: the keys read are watched, the changes are sent as one MULTI, and when another client wrote
+meanwhile the decision is made again. So no report is lost, exactly one process gets the probe, and no record
+is ever half written, which the single commands of ``CircuitRedisStorage`` cannot guarantee. Every key
+expires.
 
 Times are the server's, so that machines with different clocks agree.
 """
@@ -29,31 +29,31 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds after the last report until a server forgets an address: ports change at each restart.
+#: Seconds after the last report until a server deletes an address: ports change at each restart.
 _FORGET_AFTER = 7 * 24 * 3600
 #: pybreaker's keys, in the order in which they are read; ours follows.
 _PYBREAKERS = ("state", "fail_counter", "success_counter", "opened_at")
-#: What the record holds beyond pybreaker's keys.
+#: The record's fields that pybreaker's keys do not hold.
 _ADMISSION = ("epoch", "trips", "opened_until", "claimed_until", "probes")
 _TIMES = ("opened_until", "claimed_until")
 
 
 class _Damaged(Exception):
-    """A value that no breaker can have written."""
+    """An error for a stored value that no breaker can have written."""
 
 
 class RedisState:
     """One address's record on a Redis server.
 
-    Nothing is sent before the first call, and a server that is down is no error, then or later: calls go
-    on as if the circuit were closed, and the server is asked again after 5 s, or after nine times as long
-    as it took to fail. Every wait for it is the client's: give the client ``socket_timeout`` and
-    ``socket_connect_timeout`` of some tenths of a second, and few retries.
+    Nothing is sent before the first call, and a server that is down is never an error: calls go on as if the
+    circuit were closed, and the server is tried again after 5 s, or after nine times as long as the failure
+    took. The Redis client bounds every wait: give it ``socket_timeout`` and ``socket_connect_timeout`` of
+    some tenths of a second, and few retries.
 
     Args:
         client: A ``redis.Redis`` without ``decode_responses``, which pybreaker cannot read.
-        namespace: What the five keys begin with; text in braces keeps them together in a cluster.
-        outage: Shared by states of one client: one that failed is not asked by any of them.
+        namespace: Prefix of the five keys; text in braces keeps them together in a cluster.
+        outage: Shared by the states of one client, so that after a failure none of them uses it.
 
     Raises:
         ConfigError: The client decodes its answers.
@@ -74,7 +74,7 @@ class RedisState:
         self._errors = (redis.RedisError, OSError, _Damaged)
 
     def read(self) -> Record:
-        """Return the record as the server has it; ``UNKNOWN`` when the server is out of reach."""
+        """Return the record on the server; ``UNKNOWN`` when the server is out of reach."""
         try:
             with self._outage.guard(*self._errors):
                 return self._parse(self._client.mget(self._keys))
@@ -82,7 +82,7 @@ class RedisState:
             return UNKNOWN
 
     def now(self) -> float:
-        """Return the server's time; infinity, at which every wait is over, when it is out of reach."""
+        """Return the server's time; infinity, which ends every wait, when it is out of reach."""
         try:
             with self._outage.guard(*self._errors):
                 return _seconds(self._client.time())
@@ -90,7 +90,7 @@ class RedisState:
             return math.inf
 
     def change(self, decide: Callable[[Record, float], T]) -> T | None:
-        """Return what ``decide(record, now)`` returns, and write what it changed, in one transaction."""
+        """Return the result of ``decide(record, now)``, and store its changes, in one transaction."""
 
         def attempt(pipe: redis.client.Pipeline) -> T:
             record = self._parse(pipe.mget(self._keys))
@@ -103,7 +103,7 @@ class RedisState:
 
         try:
             with self._outage.guard(*self._errors):
-                # Begins again by itself when a watched key was written by somebody else.
+                # It repeats itself when another client wrote a watched key.
                 return cast("T", self._client.transaction(attempt, *self._keys, value_from_callable=True))
         except StoreFailed:
             return None
@@ -144,13 +144,13 @@ def _seconds(time: tuple[int, int]) -> float:
 
 
 class RedisBreakers:
-    """The Redis server by which machines share breaker state.
+    """Breaker state on a Redis server, which machines share.
 
-    Give it as ``FoundryAPIClient(breaker_state=...)``; ``RedisState`` says what a server that is down means.
+    Give it as ``FoundryAPIClient(breaker_state=...)``; see ``RedisState`` for a server that is down.
 
     Args:
-        client: A ``redis.Redis`` without ``decode_responses``, with short time-outs. It stays yours to close.
-        prefix: What every key begins with.
+        client: A ``redis.Redis`` without ``decode_responses``, with short time-outs. The caller closes it.
+        prefix: Prefix of every key.
 
     Raises:
         ConfigError: The client decodes its answers; raised for the first address.

@@ -1,7 +1,7 @@
 """Breaker state in a file that the processes of one machine share.
 
-Times are wall-clock seconds: what one process writes another reads, after a suspended night too. A clock
-that stepped back is noticed by the breaker (more is left than there ever was to wait) and ends the wait.
+Times are wall-clock seconds, which mean the same in every process, also after the machine was suspended. The
+breaker notices a clock that stepped back (more is left than the longest possible wait) and ends the wait.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds after which an address that nobody reported on is forgotten: ports change at each restart.
+#: Seconds after the last report until an address is deleted: ports change at each restart.
 _FORGET_AFTER = 7 * 24 * 3600.0
 
 _COLUMNS = ", ".join(Record.__struct_fields__)
-_READ = f"SELECT {_COLUMNS} FROM circuit WHERE address = ?"  # noqa: S608 (no value of anybody's in it)
+_READ = f"SELECT {_COLUMNS} FROM circuit WHERE address = ?"  # noqa: S608 (only our own column names)
 _WRITE = f"INSERT OR REPLACE INTO circuit (address, {_COLUMNS}, touched) VALUES (?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608
 _FORGET = "DELETE FROM circuit WHERE touched < ?"
 
@@ -39,7 +39,7 @@ class SqliteState:
     """One address's record in a file.
 
     Args:
-        path: The file, or one that is open already.
+        path: The file, or a file that is open already.
         address: Base URL; one file holds many.
 
     Raises:
@@ -51,18 +51,18 @@ class SqliteState:
         self._address = address
 
     def read(self) -> Record:
-        """Return the record as it is in the file; ``UNKNOWN`` when the file is out of order."""
+        """Return the record in the file; ``UNKNOWN`` when the file cannot be read."""
         try:
             return self._file.run(self._load)
         except StoreFailed:
             return UNKNOWN
 
     def now(self) -> float:
-        """Return wall-clock seconds, which all processes of a machine share."""
+        """Return wall-clock seconds, which are the same for all processes of a machine."""
         return clock.now()
 
     def change(self, decide: Callable[[Record, float], T]) -> T | None:
-        """Return what ``decide(record, now)`` returns, and write what it changed, in one transaction."""
+        """Return the result of ``decide(record, now)``, and store its changes, in one transaction."""
 
         def transact(connection: sqlite3.Connection) -> T:
             with _transaction(connection):
@@ -81,8 +81,8 @@ class SqliteState:
     def storage(self) -> pybreaker.CircuitBreakerStorage:
         """Return the record as a storage for a ``pybreaker.CircuitBreaker`` of your own.
 
-        Each access is a transaction of its own, each increment atomic. What such a breaker decides holds
-        for all who share the file; how long an open circuit stays open is then its ``reset_timeout``.
+        Each access is a transaction of its own, and each increment is atomic. The decisions of such a breaker
+        hold for all that share the file; an open circuit then stays open for its ``reset_timeout``.
         """
         from foundry_rest.resilience.breaker.pybreaker_adapter import SharedStorage
 
@@ -106,7 +106,7 @@ class SqliteState:
 
 
 def _record(state: str, failures: int, successes: int, opened_at: float | None, *admission: float) -> Record:
-    """Return a row as a record; what no breaker can have written is refused like a damaged file."""
+    """Return a row as a record; refuse one that no breaker can have written, as for a damaged file."""
     numbers = (failures, successes, opened_at or 0.0, *admission)
     if state not in STATES or not all(isinstance(number, (int, float)) for number in numbers):
         raise sqlite3.DataError(f"a row says {(state, *numbers)!r}")
@@ -123,16 +123,16 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
         connection.commit()
-    except BaseException:  # Ctrl-C too: a transaction left open would lock every process out
+    except BaseException:  # Ctrl-C too: an open transaction would block every other process
         connection.rollback()
         raise
 
 
 class SqliteBreakers:
-    """The file by which the processes of one machine share breaker state.
+    """Breaker state in a file, which the processes of one machine share.
 
-    Give it as ``FoundryAPIClient(breaker_state=...)``. It opens the file once for all addresses; pickled,
-    it is its path.
+    Give it as ``FoundryAPIClient(breaker_state=...)``. It opens the file once for all addresses, and
+    pickles as the path.
 
     Args:
         path: The file, on a local disk; it is made, mode 0600, with its folder, mode 0700.
