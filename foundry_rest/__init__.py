@@ -1,8 +1,20 @@
 """foundry_rest: a synchronous client for Microsoft Foundry Local.
 
-Public is what this module names, plus the modules ``errors``, ``events``, ``runtime`` and ``testing``.
-Names are imported when first used, so that a command such as ``foundry-rest --help`` does not pay for
-requests.
+The public names are those in this module and in ``errors``, ``events``, ``runtime`` and ``testing``. Each is
+imported at its first use, so that a command such as ``foundry-rest --help`` does not pay for requests.
+
+The route of one call, ``client.complete("Hello")``; ``tools/route.py`` prints it function by function::
+
+    client/endpoints.py              FoundryAPIClient.complete
+    endpoints/chat.py                split the options from the parameters, build the request
+      schema/request.py, messages.py check both (pure)
+    services/context.py              Context.ask(build), or Context.open(kind, build) for a stream
+      resilience/sender.py           for each attempt: slot (concurrency.py, lease.py), breaker (breaker/)
+        services/target.py           the address, its dialect, the learned model ids
+        dialects/openai.py           build(target) -> Operation: the call, and the parser of its reply (pure)
+        transport/session/           SessionTransport.send(call, target) -> Reply, or one of our errors
+      resilience/sender.py           on an error: report, recover once (models/recoveries.py), retry or raise
+    services/context.py              Operation.parse(reply) -> ChatReply (pure), returned to the caller
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a number, a flag or a text may be: the one place that checks plain values that people give."""
+"""Checks of plain values that users pass in: numbers, flags and instances."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from foundry_rest.errors import ConfigError
 
 T = TypeVar("T")
 
-#: What a float can hold: a larger whole number is no number of seconds.
+#: Largest float: a larger whole number cannot be used as seconds.
 _LARGEST = sys.float_info.max
 
 
 def positive_seconds(name: str, value: object) -> float:
-    """Return ``value`` as seconds.
+    """Return ``value`` as seconds, above 0.
 
     Raises:
         ConfigError: It is not a finite number above 0.
@@ -27,7 +27,7 @@ def positive_seconds(name: str, value: object) -> float:
 
 
 def whole_number(name: str, value: object, least: int) -> int:
-    """Return ``value``.
+    """Return ``value``, checked to be a whole number.
 
     Raises:
         ConfigError: It is not a whole number of at least ``least``.
@@ -50,7 +50,7 @@ def seconds_from_zero(name: str, value: object) -> float:
 
 
 def flag(name: str, value: object) -> bool:
-    """Return ``value``.
+    """Return ``value``, checked to be a bool.
 
     Raises:
         ConfigError: It is neither True nor False.
@@ -61,10 +61,10 @@ def flag(name: str, value: object) -> bool:
 
 
 def instance_of(name: str, value: T, kind: type[T]) -> T:
-    """Return ``value``.
+    """Return ``value``, checked to be an instance of ``kind``.
 
     Raises:
-        ConfigError: It is not of that class.
+        ConfigError: It is not.
     """
     if not isinstance(value, kind):
         raise ConfigError(f"{name} must be {kind.__name__}, not {value!r}")

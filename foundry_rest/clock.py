@@ -1,20 +1,20 @@
-"""The only names for time: everything else imports them from here, so that tests can replace them."""
+"""The only access to time: every other module imports it from here, so that tests can replace it."""
 
 from __future__ import annotations
 
 import threading
 import time
 
-#: Seconds on a clock that never steps back; durations and deadlines are differences of it.
+#: Return seconds of a clock that never goes backwards, for durations and deadlines.
 monotonic = time.monotonic
-#: Block this thread for so many seconds.
+#: Block this thread for a number of seconds.
 sleep = time.sleep
 
 
 def wait(event: threading.Event, seconds: float) -> bool:
-    """Block this thread until the event is set, for so many seconds at most; infinity for no bound."""
+    """Block this thread until the event is set, at most for ``seconds``, which may be infinite."""
     return event.wait(min(seconds, threading.TIMEOUT_MAX))
 
 
-#: Seconds since the epoch; only for dates that came from outside (Retry-After, registry files).
+#: Return seconds since the epoch; only for dates from outside (Retry-After, registry files).
 now = time.time

@@ -19,44 +19,44 @@ from foundry_rest.schema.request import check_model_name
 
 T = TypeVar("T")
 
-#: An alias of the public catalog that runs on most machines; the name the issue's users gave.
+#: An alias of the public catalog, small enough for most machines.
 DEFAULT_MODEL = "phi-4-mini"
-#: What 2.x assumes when it is told nothing; said aloud because 1.x silently stops at 512.
+#: The default of 2.x; sent always, as older services silently stop at 512 (docs/service.md, section 7.1).
 DEFAULT_MAX_TOKENS = 2048
-#: Loopback answers in microseconds, a machine next door in milliseconds; 3 s outlasts one lost SYN.
+#: Loopback connects in microseconds, the local network in milliseconds; 3 s survives one lost SYN.
 CONNECT_TIMEOUT = 3.0
-#: 2.2 sends a keep-alive comment every 0.25 s, but older services are silent during the prefill.
+#: 2.2 sends a keep-alive comment every 0.25 s, but older services are silent while they read the prompt.
 SILENCE_TIMEOUT = 30.0
-#: Large models take minutes from a cold disk (foundry-dev-tools issue 368 saw 2 minutes).
+#: Large models take minutes to load from a cold disk.
 LOAD_TIMEOUT = 600.0
-#: Sockets bear no more than some billion seconds; nobody waits eleven days for a silent service.
+#: Sockets accept at most some billion seconds; nobody needs to wait 11.5 days for a silent service.
 LONGEST_TIMEOUT = 1_000_000.0
-#: Calls at a time, and connections kept: what 64 threads use. The service takes any number, but all of
-#: them share one core, so a program that wants answers soon asks for fewer.
+#: Concurrent calls, and pooled connections: enough for 64 threads. The service accepts any number, but they
+#: share one core (docs/service.md, section 10.2), so a program that needs low latency sets fewer.
 MAX_CONCURRENCY = 64
-#: Longest wait for a slot of a call without a deadline: no wait is without a bound.
+#: Longest wait for a slot in a call without a deadline, so that every wait is bounded.
 SLOT_TIMEOUT = 600.0
-#: Attempts after the first.
+#: Attempts after the first one.
 RETRIES = 3
-#: Further questions when an answer does not fit: models that mend it at all do so at once.
+#: Further requests when an answer does not match its type: models that correct it at all do so at once.
 MAX_REASKS = 2
-#: Answers of the model in one run. Few questions need more than three calls in a row; a model that calls
-#: the same function for ever is stopped within a minute.
+#: Model turns in one run_tools(). Few prompts need more than three calls in a row; a model that calls the
+#: same function for ever is stopped within a minute.
 MAX_TURNS = 8
 _NOT_IN_KEY = re.compile(r"[^!-~]")
-#: What a service binds to be reached on every address; nobody can connect to it.
-_BOUND = ("0.0.0.0", "*", "::")  # noqa: S104 (recognised, not bound)
-#: What others put behind an address: OpenAI's clients and Microsoft's ``endpoint``, `foundry service status`.
-_ROUTE = re.compile(r"/(v1|openai/status)$")
+#: Addresses that a service binds to listen on every interface; a client cannot connect to them.
+_UNSPECIFIED_HOSTS = ("0.0.0.0", "*", "::")  # noqa: S104 (recognised, not bound)
+#: Paths that belong to other clients: OpenAI's and Microsoft's ``endpoint``, `foundry service status`.
+_FOREIGN_PATH = re.compile(r"/(v1|openai/status)$")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 class Timeouts(msgspec.Struct, frozen=True):
-    """The bounds of silence in one attempt, phase by phase, in seconds.
+    """The longest silence that one attempt accepts in each phase, in seconds.
 
     Attributes:
-        connect: Until the connection stands.
-        first_token: Longest silence before the first event or the whole plain answer.
+        connect: Longest time to connect.
+        first_token: Longest silence before the first event or the whole plain response.
         idle: Longest silence between two events.
         load: Longest silence while a model is loaded or unloaded.
 
@@ -76,11 +76,11 @@ class Timeouts(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, value: float | Timeouts | None) -> Timeouts:
-        """Return ``value`` as timeouts: seconds of silence, a whole set, or the defaults for ``None``."""
+        """Return the timeouts for seconds of silence, for a whole set, or for ``None`` (the defaults)."""
         return cls().with_silence(value)
 
     def with_silence(self, value: float | Timeouts | None) -> Timeouts:
-        """Return what ``timeout=`` means: a number is the silence alone, a set stands for itself."""
+        """Return the timeouts that ``timeout=`` means: a number replaces the silence, a set all of them."""
         if value is None:
             return self
         if isinstance(value, Timeouts):
@@ -95,15 +95,15 @@ class Config(msgspec.Struct, frozen=True):
     Attributes:
         endpoint: Base URL, or ``None`` to discover the service.
         model: Default model, alias or id.
-        api_key: Sent as Bearer token; never logged, not part of ``repr``.
+        api_key: Key that is sent as a Bearer token; never logged, not part of ``repr``.
         timeouts: Bounds of one attempt.
         deadline: Seconds for a whole call; infinity for no bound.
-        retries: Attempts after the first; 0 for none.
+        retries: Attempts after the first one; 0 for none.
         log_level: Level that ``configure_logging()`` and the command line use.
-        max_tokens: Sent when a call gives none.
-        auto_load: Load a model that is on disk but not in memory, then repeat the call.
-        max_concurrency: Calls and open streams at a time.
-        auto_start: Have the ``foundry`` command start a service that is nowhere, once per process.
+        max_tokens: Limit that is sent when a call gives none.
+        auto_load: Whether a model that is on disk but not in memory is loaded and the call repeated.
+        max_concurrency: Most concurrent calls and open streams.
+        auto_start: Whether the ``foundry`` command starts the service when none is found, once per process.
     """
 
     endpoint: str | None = None
@@ -129,62 +129,62 @@ class Config(msgspec.Struct, frozen=True):
         whole_number("max_concurrency", self.max_concurrency, 1)
         check_model_name(self.model)
         if self.api_key is not None:
-            _key(self.api_key)
+            _checked_key(self.api_key)
         if self.log_level not in LOG_LEVELS:
             raise ConfigError(f"log_level must be one of {', '.join(LOG_LEVELS)}, not {self.log_level!r}")
         if self.endpoint is not None:
             base_url(self.endpoint)
 
     def __rich_repr__(self) -> list[tuple[str, object]]:
-        """Return what ``repr`` shows: all but the key."""
+        """Return the settings that ``repr`` shows: all but the key."""
         return [(name, getattr(self, name)) for name in self.__struct_fields__ if name != "api_key"]
 
     def __repr__(self) -> str:
         return f"Config({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
     def with_changes(self, **changes: object) -> Config:
-        """Return a copy in which every change that is not ``None`` is made."""
+        """Return a copy with every change that is not ``None``."""
         given = {name: value for name, value in changes.items() if value is not None}
         return msgspec.structs.replace(self, **given)
 
     def with_timeout(self, timeout: float | Timeouts | None) -> Config:
-        """Return a copy in which ``timeout`` bounds the silence; ``None`` changes nothing."""
+        """Return a copy with ``timeout`` as the longest silence; ``None`` changes nothing."""
         if timeout is None:
             return self
         return msgspec.structs.replace(self, timeouts=self.timeouts.with_silence(timeout))
 
 
 def from_env(environ: Mapping[str, str] | None = None) -> Config:
-    """Read the ``FOUNDRY_*`` variables; an empty value counts as not set.
+    """Return the settings of the ``FOUNDRY_*`` variables; an empty value counts as not set.
 
     Raises:
-        ConfigError: A value cannot be used; names the variable, the value and what is allowed.
+        ConfigError: A value cannot be used; the error names the variable, the value and what is allowed.
     """
     source = os.environ if environ is None else environ
     changes: dict[str, object] = {}
-    for variable, (name, read) in _VARIABLES.items():
+    for variable, (name, parse) in _VARIABLES.items():
         text = source.get(variable, "").strip()
         if text:
-            changes[name] = _read(variable, text, read)
+            changes[name] = _parse_variable(variable, text, parse)
     return Config(**changes)  # type: ignore[arg-type]
 
 
 def base_url(text: object) -> str:
     """Return a base URL as ``scheme://host[:port][/path]`` without a trailing slash.
 
-    ``0.0.0.0``, ``*`` and ``[::]`` are what a service binds, not where it is reached: they become
-    ``127.0.0.1``. A route that other clients have in it (``/v1``, ``/openai/status``) is left out.
+    ``0.0.0.0``, ``*`` and ``[::]``, which a service binds but a client cannot reach, become ``127.0.0.1``.
+    The paths that other clients include (``/v1``, ``/openai/status``) are removed.
 
     >>> base_url("http://0.0.0.0:5273/v1")
     'http://127.0.0.1:5273'
 
     Raises:
-        ConfigError: No scheme, no host, a bad port, user or password, a query or a fragment.
+        ConfigError: It has no scheme, no host, a bad port, a user or password, a query or a fragment.
     """
     if not isinstance(text, str) or any(c.isspace() or not c.isprintable() for c in text.strip()):
         raise ConfigError("base_url must be text such as 'http://127.0.0.1:5273', without spaces")
     text = text.strip()
-    # Looked for in the whole text: what is misspelt is parsed otherwise, and must not be shown either.
+    # In the whole text: a misspelt URL is parsed differently, and its password must not be shown either.
     if "@" in text:
         raise ConfigError("base_url must not hold a user or password; give api_key= or auth= instead")
     try:
@@ -196,14 +196,14 @@ def base_url(text: object) -> str:
         raise ConfigError(f"base_url must start with http:// or https:// and name a host, not {text!r}")
     if parts.query or parts.fragment:
         raise ConfigError("base_url must not hold a query or a fragment")
-    host = "127.0.0.1" if host in _BOUND else host
+    host = "127.0.0.1" if host in _UNSPECIFIED_HOSTS else host
     netloc = (f"[{host}]" if ":" in host else host) + (f":{port}" if port is not None else "")
-    return f"{parts.scheme}://{netloc}{_ROUTE.sub('', parts.path.rstrip('/'))}"
+    return f"{parts.scheme}://{netloc}{_FOREIGN_PATH.sub('', parts.path.rstrip('/'))}"
 
 
-@lru_cache(maxsize=64)  # asked at every call, of a handful of addresses
+@lru_cache(maxsize=64)  # used in every call, for a handful of addresses
 def is_loopback(url: str) -> bool:
-    """Tell whether an address stays on this machine.
+    """Return whether an address is on this machine.
 
     >>> is_loopback("http://127.0.0.2:80"), is_loopback("http://192.0.2.7")
     (True, False)
@@ -227,28 +227,28 @@ def _retries(text: str) -> int:
     return whole_number("it", int(text), 0)
 
 
-def _key(value: object) -> str:
-    """Return the key if it can stand in a header; the error never shows it."""
+def _checked_key(value: object) -> str:
+    """Return the key if a header can hold it; the error never shows it."""
     if not isinstance(value, str) or _NOT_IN_KEY.search(value):
         raise ConfigError("api_key must be printable ASCII text without spaces")
     return value
 
 
-def _level(text: str) -> str:
+def _log_level(text: str) -> str:
     if text.upper() not in LOG_LEVELS:
         raise ValueError(text)
     return text.upper()
 
 
-#: variable -> (setting, reader)
+#: Variable -> (setting, parser).
 _VARIABLES: dict[str, tuple[str, Callable[[str], object]]] = {
     "FOUNDRY_ENDPOINT": ("endpoint", base_url),
     "FOUNDRY_MODEL": ("model", check_model_name),
-    "FOUNDRY_API_KEY": ("api_key", _key),
+    "FOUNDRY_API_KEY": ("api_key", _checked_key),
     "FOUNDRY_TIMEOUT": ("timeouts", _timeouts),
     "FOUNDRY_DEADLINE": ("deadline", _seconds),
     "FOUNDRY_RETRIES": ("retries", _retries),
-    "FOUNDRY_LOG_LEVEL": ("log_level", _level),
+    "FOUNDRY_LOG_LEVEL": ("log_level", _log_level),
 }
 _ALLOWED = {
     "FOUNDRY_ENDPOINT": "a base URL such as http://127.0.0.1:5273",
@@ -261,9 +261,9 @@ _ALLOWED = {
 }
 
 
-def _read(variable: str, text: str, read: Callable[[str], T]) -> T:
+def _parse_variable(variable: str, text: str, parse: Callable[[str], T]) -> T:
     try:
-        return read(text)
+        return parse(text)
     except ValueError as error:
         reason = f" ({error})" if isinstance(error, ConfigError) and variable == "FOUNDRY_ENDPOINT" else ""
         secret = variable == "FOUNDRY_API_KEY" or "@" in text or "?" in text

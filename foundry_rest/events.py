@@ -1,7 +1,7 @@
-"""Frozen facts that observers are told. None holds a prompt, an answer or a key.
+"""The events that observers receive: frozen facts, none of which holds a prompt, a reply or a key.
 
-An event is about a call (``CallEvent``) or about a service. All events of one call carry the same
-``call_id``; the last one is its ``CallFinished``, which tells how it ended.
+An event is about a call (``CallEvent``) or about a service. All events of one call have the same
+``call_id``; the last one is its ``CallFinished``, which states the outcome.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import msgspec
 
 from foundry_rest.errors import FoundryError
 
-#: How a call may end; a call whose answer came from a cache is ``"cached"``.
+#: The outcomes of a call; ``"cached"`` is for one that was answered from a cache.
 OK, ERROR, ABANDONED, CACHED = "ok", "error", "abandoned", "cached"
 
 
 class Event(msgspec.Struct, frozen=True):
-    """One fact.
+    """One event.
 
     Attributes:
         url: Address of the service.
@@ -25,13 +25,13 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class CallEvent(Event, frozen=True):
-    """One fact about one call.
+    """One event of one call.
 
     Attributes:
         call_id: Id of the call, the same in all its events.
         call: Label of the operation, such as ``"chat.complete"``.
         model: Model name as the caller gave it.
-        attempt: Number of the try that it is about, from 1; 0 when there was none.
+        attempt: Number of the attempt, from 1; 0 when none was made.
     """
 
     call_id: str
@@ -41,18 +41,18 @@ class CallEvent(Event, frozen=True):
 
     @property
     def number(self) -> int:
-        """Return ``attempt``, by its first name."""
+        """Return ``attempt``, which was formerly called ``number``."""
         return self.attempt
 
 
 class AttemptFailed(CallEvent, frozen=True):
-    """One try that failed.
+    """One attempt that failed.
 
     Attributes:
-        error: What happened.
-        elapsed: Seconds of this try.
-        wait: Seconds until the next try, or ``None`` when there is none.
-        cure: What was done before the next try (``"load"``, ``"resolve"``), or ``""``.
+        error: The failure.
+        elapsed: Seconds that the attempt took.
+        wait: Seconds until the next attempt; ``None`` when there is none.
+        cure: Recovery before the next attempt (``"load"``, ``"resolve"``, ``"rediscover"``), or ``""``.
     """
 
     error: FoundryError
@@ -62,15 +62,15 @@ class AttemptFailed(CallEvent, frozen=True):
 
 
 class CallFinished(CallEvent, frozen=True):
-    """The end of a call, well or not; for a stream, when its last event came or its reader left.
+    """The end of a call; for a stream, the arrival of its last event or its early close.
 
     Attributes:
-        outcome: ``"ok"``, ``"error"``, ``"abandoned"`` for a stream that its reader left, or ``"cached"``.
+        outcome: ``"ok"``, ``"error"``, ``"abandoned"`` for a stream that was closed early, or ``"cached"``.
         elapsed: Seconds from the start of the call, all attempts and waits included.
-        error: ``None`` for a call that did not fail.
+        error: The failure; ``None`` for a call that did not fail.
         first_token: Seconds to the first event of a stream, else ``None``.
-        prompt_tokens: As the service counted, or 0.
-        completion_tokens: As the service counted, or 0.
+        prompt_tokens: Count that the service reported, or 0.
+        completion_tokens: Count that the service reported, or 0.
     """
 
     outcome: str
@@ -82,7 +82,7 @@ class CallFinished(CallEvent, frozen=True):
 
 
 class CureStarted(CallEvent, frozen=True):
-    """The beginning of a recovery from a failure, which may take minutes for a load.
+    """The start of a recovery from a failure; a load may take minutes.
 
     Attributes:
         cure: ``"load"``, ``"resolve"`` or ``"rediscover"``.
@@ -94,11 +94,11 @@ class CureStarted(CallEvent, frozen=True):
 
 
 class CircuitChanged(Event, frozen=True):
-    """A change of the circuit of an address.
+    """A change of the state of an address's circuit.
 
     Attributes:
-        before: ``"closed"``, ``"open"`` or ``"half-open"``.
-        after: The same.
+        before: State before: ``"closed"``, ``"open"`` or ``"half-open"``.
+        after: State after: one of the same.
     """
 
     before: str
@@ -106,10 +106,10 @@ class CircuitChanged(Event, frozen=True):
 
 
 class ServiceMoved(Event, frozen=True):
-    """A service that is at another address now.
+    """The move of a service to another address.
 
     Attributes:
-        before: Where it was.
+        before: The address where it was.
     """
 
     before: str

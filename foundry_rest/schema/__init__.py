@@ -1,4 +1,4 @@
-"""What users give and get."""
+"""The values that users pass in and get back."""
 
 from foundry_rest.schema.chat import ChatChunk, ChatReply, Choice, FunctionCall, Part, ToolCall, Usage
 from foundry_rest.schema.models import DownloadStep, HealthReport, ModelInfo, ServiceStatus

@@ -1,4 +1,4 @@
-"""Audio: what is asked of a file, and what is said in it."""
+"""Transcriptions: the checked request, and the text that comes back."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import msgspec
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema.request import check_json, check_model_name
 
-#: ``en``, ``haw``, ``pt-BR``; what models know of these differs, and 2.2.1 takes the rest for English.
+#: ``en``, ``haw``, ``pt-BR``. Models differ in the languages they know; 2.2.1 treats any other as English.
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})?")
 
 
 class TranscriptionRequest(msgspec.Struct, frozen=True):
-    """Hold one checked request for a transcription.
+    """One checked request for a transcription.
 
     Attributes:
-        model: Name as the caller gave it, alias or id.
+        model: Alias or id, as the caller gave it.
         path: Absolute path of the file on the service's machine.
         params: All other fields of the body.
-        id: What the service is asked for: the exact id when it is known, else ``model``.
+        id: Name that is sent to the service: the exact id when it is known, else ``model``.
     """
 
     model: str
@@ -31,11 +31,11 @@ class TranscriptionRequest(msgspec.Struct, frozen=True):
 
 
 class TranscriptionChunk(msgspec.Struct):
-    """Hold one event of a streamed transcription; ``text`` is what it adds."""
+    """One event of a streamed transcription; ``text`` is the piece that it adds."""
 
     text: str
     id: str | None = None
-    #: The bytes it was read from; the odd name keeps an answer from filling it in.
+    #: The event's bytes. No JSON field has this name, so a response cannot set it.
     event: bytes = msgspec.field(default=b"", name=" the event itself ")
 
     @property
@@ -45,16 +45,16 @@ class TranscriptionChunk(msgspec.Struct):
 
 
 class Transcription(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold what is said in one file.
+    """One whole transcription.
 
     Attributes:
-        text: What is said; ``""`` for a file in which the model hears nothing.
-        id: The service's name for this answer; ``""`` when it gave none.
-        model: Alias or id, as it was asked for: the service does not repeat it.
+        text: The spoken words; ``""`` when the model hears none.
+        id: Id that the service gave this transcription; ``""`` when it gave none.
+        model: Alias or id, as requested: the service does not repeat it.
         elapsed: Seconds from the start of the call to its last byte, retries included.
-        first_token: Seconds to the first event; ``None`` when the answer came in one piece.
-        headers: The answer's HTTP headers, case-insensitive.
-        bodies: The answer's bytes: one JSON body, or each event of the stream beneath.
+        first_token: Seconds to the first event; ``None`` when the response was not streamed.
+        headers: HTTP headers of the response, case-insensitive.
+        bodies: Bytes of the response: one JSON body, or each event of the stream it was gathered from.
     """
 
     text: str
@@ -67,7 +67,7 @@ class Transcription(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def raw(self) -> object:
-        """Return the decoded body; for an answer gathered from a stream, the list of its events."""
+        """Return the decoded body, or the list of decoded events when it was gathered from a stream."""
         decoded = [msgspec.json.decode(body) for body in self.bodies]
         return decoded[0] if self.first_token is None and decoded else decoded
 
@@ -87,16 +87,16 @@ def build_transcription_request(
         path: Absolute path on the service's machine.
         model: Alias or id.
         model_id: Exact id, when it is known.
-        language: What is spoken, as ISO 639 spells it.
+        language: ISO 639 code of the spoken language.
         temperature: 0 to 1.
-        prompt: What came before, or a hint of names and style.
+        prompt: Text that precedes the recording, or a hint of names and style.
 
     Raises:
-        ConfigError: Something in it cannot be sent or would be ignored by the service in silence.
+        ConfigError: A value cannot be sent, or the service would silently ignore it.
     """
     if language is not None and (not isinstance(language, str) or not _LANGUAGE.fullmatch(language)):
         raise ConfigError(f"language must be a code such as 'en' or 'pt-BR', not {language!r}")
-    if temperature is not None and not _is_share(temperature):
+    if temperature is not None and not _is_fraction(temperature):
         raise ConfigError(f"temperature must be a number from 0 to 1, not {temperature!r}")
     if prompt is not None and not isinstance(prompt, str):
         raise ConfigError(f"prompt must be text, not {type(prompt).__name__}")
@@ -107,5 +107,5 @@ def build_transcription_request(
     return TranscriptionRequest(check_model_name(model), path, params, model_id or model)
 
 
-def _is_share(value: object) -> bool:
+def _is_fraction(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1

@@ -1,6 +1,6 @@
-"""Answers of the chat route: whole replies and the chunks of a stream.
+"""Responses of the chat route: whole replies and the chunks of a stream.
 
-One set of types reads both, because the generations mix them: 1.x and 0.x send ``delta`` and
+One set of types decodes both, because the generations mix them: 0.x and 1.x send ``delta`` and
 ``message`` side by side in either. Unknown fields are ignored here and kept in ``raw``.
 """
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Count tokens, as the service counted them."""
+    """Token counts, as reported by the service."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -26,14 +26,14 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class FunctionCall(msgspec.Struct, frozen=True):
-    """Name a function and its arguments (JSON text, as the model wrote it)."""
+    """The name of a called function and its arguments, as the JSON text that the model wrote."""
 
     name: str | None = None
     arguments: str | None = None
 
 
 class ToolCall(msgspec.Struct, frozen=True):
-    """Hold one call of a tool that the model asks for; services send it whole."""
+    """One tool call that the model requests; Foundry Local sends it in one piece."""
 
     id: str | None = None
     type: str | None = None
@@ -42,12 +42,12 @@ class ToolCall(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """Return the function's name, ``""`` when the model named none."""
+        """Return the function's name; ``""`` when the model gave none."""
         return (self.function and self.function.name) or ""
 
     @property
     def arguments(self) -> str:
-        """Return the arguments as JSON text: whole in an answer, ``"{}"`` for none; a piece in a chunk."""
+        """Return the arguments as JSON text: in a chunk a piece of it, in a whole reply at least ``"{}"``."""
         return (self.function and self.function.arguments) or ""
 
     def whole(self) -> ToolCall:
@@ -58,9 +58,9 @@ class ToolCall(msgspec.Struct, frozen=True):
 
     @property
     def message(self) -> dict[str, object]:
-        """Return the call as a message of the assistant repeats it.
+        """Return the call as an entry of ``tool_calls`` in an assistant message.
 
-        A service that gives no ids gets one made of the name: messages need one.
+        Such an entry needs an id: where the service gave none, it is made from the function's name.
         """
         function = {"name": self.name, "arguments": self.arguments or "{}"}
         return {"id": self.id or f"call_{self.name}", "type": "function", "function": function}
@@ -72,26 +72,27 @@ class ToolCall(msgspec.Struct, frozen=True):
     def parse(self, kind: builtins.type[T]) -> T: ...
 
     def parse(self, kind: builtins.type[object] = dict) -> object:
-        """Return the arguments as ``kind``: anything msgspec can read, a dict when not given.
+        """Return the arguments decoded as ``kind``, any type that msgspec can decode; default ``dict``.
 
         Raises:
-            InvalidReply: They are not JSON, or do not fit; ``where`` is the path, ``text`` what came.
+            InvalidReply: They are not JSON or do not match the type; ``where`` is the path, ``text`` the
+                arguments.
         """
         from foundry_rest.schema.decoding import SchemaMismatch, read_json
 
         try:
             return read_json(self.arguments or "{}", kind)
-        except SchemaMismatch as misfit:
+        except SchemaMismatch as mismatch:
             raise InvalidReply(
-                f"the arguments for tool {self.name!r} do not fit: {misfit.what}",
-                where=misfit.where.replace("$", "$.function.arguments", 1),
+                f"the arguments for tool {self.name!r} do not fit: {mismatch.what}",
+                where=mismatch.where.replace("$", "$.function.arguments", 1),
                 text=self.arguments,
                 advice="Answer the call with the error's text, so that the model can mend it.",
             ) from None
 
 
 class Part(msgspec.Struct, frozen=True):
-    """Hold what one message, or one step of it, says."""
+    """The content of one message, or the part of it that one chunk adds."""
 
     role: str | None = None
     content: str | None = None
@@ -99,12 +100,12 @@ class Part(msgspec.Struct, frozen=True):
     tool_calls: list[ToolCall] | None = None
 
 
-#: What stands in ``finish_reason`` while an answer goes on: null by the rule, a text on some servers.
+#: Values of ``finish_reason`` before the completion has ended; some servers send a text instead of null.
 _NO_REASONS = (None, "", "null")
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """Hold one alternative; Foundry Local always sends one."""
+    """One of the alternative completions; Foundry Local always sends one."""
 
     index: int = 0
     delta: Part | None = None
@@ -113,19 +114,19 @@ class Choice(msgspec.Struct, frozen=True):
 
     @property
     def reason(self) -> str | None:
-        """Return why the answer ended; ``None`` for the placeholders that some servers send meanwhile."""
+        """Return why the completion ended; ``None`` for the placeholders that some servers send before that."""
         return None if self.finish_reason in _NO_REASONS else self.finish_reason
 
     @property
     def part(self) -> Part:
-        """Return what was said, in whichever of the two places it stands."""
-        return self.delta or self.message or _NOTHING
+        """Return the content, from ``delta`` or ``message``."""
+        return self.delta or self.message or _EMPTY_PART
 
 
 class ChatChunk(msgspec.Struct):
-    """Hold one event of a streamed answer.
+    """One event of a streamed chat completion.
 
-    ``content`` is the text it adds, ``""`` when it adds none; the full typed value is in ``choices``.
+    ``content`` is the text that it adds, ``""`` when it adds none; ``choices`` holds the full typed value.
     """
 
     id: str | None = None
@@ -134,13 +135,13 @@ class ChatChunk(msgspec.Struct):
     choices: list[Choice] | None = None
     usage: Usage | None = None
     error: object = None
-    #: The bytes it was read from; the odd name keeps an answer from filling it in.
+    #: The event's bytes. No JSON field has this name, so a response cannot set it.
     event: bytes = msgspec.field(default=b"", name=" the event itself ")
 
     @property
     def choice(self) -> Choice:
-        """Return the first alternative, an empty one for events that carry only usage."""
-        return self.choices[0] if self.choices else _NO_CHOICE
+        """Return the first choice; an empty one for events that carry only usage."""
+        return self.choices[0] if self.choices else _EMPTY_CHOICE
 
     @property
     def content(self) -> str:
@@ -149,7 +150,7 @@ class ChatChunk(msgspec.Struct):
 
     @property
     def reasoning(self) -> str:
-        """Return the thinking that this event adds, kept apart from the text."""
+        """Return the reasoning that this event adds, which is not part of the text."""
         return self.choice.part.reasoning_content or ""
 
     @property
@@ -159,7 +160,7 @@ class ChatChunk(msgspec.Struct):
 
     @property
     def finish_reason(self) -> str | None:
-        """Return why the answer ended, on its last chunk."""
+        """Return why the completion ended; ``None`` on all chunks but the last."""
         return self.choice.reason
 
     @property
@@ -169,19 +170,19 @@ class ChatChunk(msgspec.Struct):
 
 
 class ChatReply(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold one whole answer.
+    """One whole chat completion.
 
     Attributes:
         content: The text.
         finish_reason: ``"stop"``, ``"length"`` (cut by max_tokens), ``"tool_calls"``, or ``None``.
         usage: Token counts; zeros when the service sent none.
-        model: Exact model id that answered.
-        tool_calls: Calls of tools the model asks for.
-        reasoning: The model's thinking, when the service tells it apart.
+        model: Exact id of the model that wrote it.
+        tool_calls: Tool calls that the model requests.
+        reasoning: The model's reasoning, when the service separates it from the text.
         elapsed: Seconds from the start of the call to its last byte, retries included.
-        first_token: Seconds to the first event; ``None`` when the answer came in one piece.
-        headers: The answer's HTTP headers, case-insensitive.
-        bodies: The answer's bytes: one JSON body, or each event of the stream beneath.
+        first_token: Seconds to the first event; ``None`` when the response was not streamed.
+        headers: HTTP headers of the response, case-insensitive.
+        bodies: Bytes of the response: one JSON body, or each event of the stream it was gathered from.
     """
 
     content: str
@@ -199,18 +200,18 @@ class ChatReply(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def raw(self) -> object:
-        """Return the decoded body; for an answer gathered from a stream, the list of its events."""
+        """Return the decoded body, or the list of decoded events when it was gathered from a stream."""
         decoded = [msgspec.json.decode(body) for body in self.bodies]
         return decoded[0] if self.first_token is None and decoded else decoded
 
     @property
     def message(self) -> dict[str, object]:
-        """Return the answer as the next message of the conversation; the reasoning is not sent back."""
-        said: dict[str, object] = {"role": "assistant", "content": self.content}
+        """Return the completion as the next message of the conversation, without the reasoning."""
+        message: dict[str, object] = {"role": "assistant", "content": self.content}
         if self.tool_calls:
-            said["tool_calls"] = [call.message for call in self.tool_calls]
-        return said
+            message["tool_calls"] = [call.message for call in self.tool_calls]
+        return message
 
 
-_NOTHING = Part()
-_NO_CHOICE = Choice()
+_EMPTY_PART = Part()
+_EMPTY_CHOICE = Choice()

@@ -1,4 +1,4 @@
-"""Read JSON that a model wrote as a type; what does not fit is said once for logs, once for the model."""
+"""Decode JSON that a model wrote; describe a mismatch for logs, without the text, and for the model."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from foundry_rest.errors.parsing import UNDECODABLE
 
 T = TypeVar("T")
 
-#: msgspec's sentences that quote the type alone; of any other only what stands before a value is shown.
-_QUOTES_THE_TYPE = ("Expected ", "Object missing ", "JSON is ")
+#: Messages of msgspec that begin like this name only types; any other is cut before the value it quotes.
+_NAMES_TYPES_ONLY = ("Expected ", "Object missing ", "JSON is ")
 _VALUE = re.compile(r" (?=['`\d-]).*", re.DOTALL)
 
 
 class SchemaMismatch(Exception):
-    """Report that a text is not what was asked for.
+    """The mismatch between a text and the type it was to be decoded as.
 
     Attributes:
-        what: What is wrong, without a word of the text.
+        what: The reason, without quoting the text.
         where: Path in the text, such as ``$.members[0].age``.
-        detail: The same for the model that wrote it; may quote the text.
+        detail: The reason for the model that wrote the text; may quote it.
     """
 
     def __init__(self, what: str, where: str = "$", detail: str = "") -> None:
@@ -31,21 +31,22 @@ class SchemaMismatch(Exception):
 
 
 def read_json(text: str, kind: type[T]) -> T:
-    """Return ``text`` read as ``kind``.
+    """Return ``text`` decoded as ``kind``.
 
     Raises:
-        Misfit: It is not JSON, or not of that type.
+        SchemaMismatch: It is not JSON, or not of that type.
     """
     try:
         return msgspec.json.decode(text, type=kind)
     except UNDECODABLE as error:
         detail, _, path = str(error).partition(" - at ")
-        raise SchemaMismatch(_shown(error, detail), path.strip("`") or "$", detail) from None
+        raise SchemaMismatch(_without_text(error, detail), path.strip("`") or "$", detail) from None
 
 
-def _shown(error: Exception, detail: str) -> str:
+def _without_text(error: Exception, detail: str) -> str:
+    """Return msgspec's message without anything that it quotes from the text."""
     if not isinstance(error, msgspec.ValidationError):
         return "it is not whole JSON"
     if error.__cause__ is not None:
         return "the type's own check refuses it"
-    return detail if detail.startswith(_QUOTES_THE_TYPE) else _VALUE.sub("", detail)
+    return detail if detail.startswith(_NAMES_TYPES_ONLY) else _VALUE.sub("", detail)

@@ -1,4 +1,4 @@
-"""Embeddings: what is asked, and the vectors that come back."""
+"""Embeddings: the checked request, and the vectors that come back."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from foundry_rest.schema.request import check_json, check_model_name
 
 
 class EmbeddingRequest(msgspec.Struct, frozen=True):
-    """Hold one checked request for vectors.
+    """One checked request for embeddings.
 
     Attributes:
-        model: Name as the caller gave it, alias or id.
-        texts: One vector is asked for each.
-        id: What the service is asked for: the exact id when it is known, else ``model``.
+        model: Alias or id, as the caller gave it.
+        texts: The texts to embed, one vector for each.
+        id: Name that is sent to the service: the exact id when it is known, else ``model``.
     """
 
     model: str
@@ -26,14 +26,14 @@ class EmbeddingRequest(msgspec.Struct, frozen=True):
 
 
 class EmbeddingReply(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the vectors of some texts.
+    """The vectors of some texts.
 
     Attributes:
-        vectors: One a text, in the order of the texts; all of one length.
-        model: Exact model id that answered.
-        usage: Token counts; zeros when the service counts none, as 2.2.1 does.
+        vectors: One for each text, in the order of the texts; all of one length.
+        model: Exact id of the model that made them.
+        usage: Token counts; zeros when the service counts none, as on 2.2.1.
         elapsed: Seconds from the start of the call to its last byte, retries included.
-        headers: The last answer's HTTP headers, case-insensitive.
+        headers: HTTP headers of the last response, case-insensitive.
     """
 
     vectors: list[list[float]]
@@ -44,35 +44,35 @@ class EmbeddingReply(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def vector(self) -> list[float]:
-        """Return the first vector: that of a single text."""
+        """Return the first vector, the only one for a single text."""
         return self.vectors[0]
 
 
 def build_embedding_request(
     texts: str | Iterable[str], *, model: str, model_id: str | None = None
 ) -> EmbeddingRequest:
-    """Return the checked request for one text or several; an iterator is read once.
+    """Return the checked request for one text or several.
 
     Args:
-        texts: A text, or several; an empty one has a vector, too.
+        texts: One text or an iterable of texts, which is read once; an empty text has a vector, too.
         model: Alias or id.
         model_id: Exact id, when it is known.
 
     Raises:
-        ConfigError: There is no text, or one cannot be sent.
+        ConfigError: There is no text, or one of them cannot be sent.
     """
     check_model_name(model)
-    given = _listed(texts)
+    given = _text_list(texts)
     if not given:
         raise ConfigError("input holds no text: there is nothing to embed")
-    for place, text in enumerate(given):
+    for index, text in enumerate(given):
         if not isinstance(text, str):
-            raise ConfigError(f"input[{place}] must be text, not {type(text).__name__}")
+            raise ConfigError(f"input[{index}] must be text, not {type(text).__name__}")
     check_json(given, "input")
     return EmbeddingRequest(model, given, model_id or model)
 
 
-def _listed(texts: object) -> list[str]:
+def _text_list(texts: object) -> list[str]:
     if isinstance(texts, str):
         return [texts]
     if isinstance(texts, Iterable) and not isinstance(texts, (bytes, bytearray, memoryview, Mapping)):

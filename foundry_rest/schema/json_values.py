@@ -1,8 +1,8 @@
-"""Check that values can be said in JSON and read back as they are, before anything is sent.
+"""Check that values survive a round trip through JSON, before anything is sent.
 
-JSON has no way to say NaN, bytes or endless nesting: msgspec writes NaN as null and bytes as base64,
-and the service then ignores the parameter or answers a prompt nobody wrote; JSON nested 60,000 deep
-kills 2.x. Everything is therefore walked once, without recursion, before it is written.
+JSON has no NaN and no bytes: msgspec encodes NaN as null and bytes as base64, and the service then
+ignores the parameter or answers a prompt that nobody wrote. JSON nested 60,000 deep ends the process of
+2.x (docs/service.md, section 11.2). So every value is walked once, without recursion, before it is encoded.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ MAX_DEPTH = 64
 
 
 def check_json(value: object, where: str) -> None:
-    """Raise ConfigError unless ``value`` can be said in JSON and read back as it is.
+    """Raise ConfigError unless ``value`` survives a round trip through JSON.
 
-    Refused: bytes and other types, NaN and infinity, NUL in texts (2.x cuts the text there), keys
-    that are not text, nesting deeper than 64.
+    Refused are bytes and other types, NaN and infinity, NUL in texts (2.x cuts the text there), keys
+    that are not text, and nesting deeper than 64.
     """
-    waiting: list[tuple[object, int]] = [(value, 0)]
-    while waiting:
-        item, depth = waiting.pop()
+    pending: list[tuple[object, int]] = [(value, 0)]
+    while pending:
+        item, depth = pending.pop()
         if isinstance(item, str):
             _check_text(item, where)
         elif isinstance(item, Mapping):
             if not all(isinstance(key, str) for key in item):
                 raise ConfigError(f"{where} holds a mapping whose keys are not all text")
-            waiting.extend((inner, depth + 1) for pair in item.items() for inner in pair)
+            pending.extend((inner, depth + 1) for pair in item.items() for inner in pair)
         elif isinstance(item, (list, tuple)):
-            waiting.extend((inner, depth + 1) for inner in item)
+            pending.extend((inner, depth + 1) for inner in item)
         else:
             _check_scalar(item, where)
         if depth > MAX_DEPTH:

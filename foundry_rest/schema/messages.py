@@ -1,4 +1,4 @@
-"""Check the messages of a conversation, so that what the service would misread never reaches it."""
+"""Check the messages of a conversation before they are sent: the service would misread malformed ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def build_conversation(messages: object, system: str | None = None) -> list[Mess
         system: Put before the messages as a system message.
 
     Raises:
-        ConfigError: Something in it cannot be sent or would be misread by the service.
+        ConfigError: A message cannot be sent, or the service would misread it.
     """
     if isinstance(messages, str):
         conversation: list[Message] = [{"role": "user", "content": messages}]
@@ -31,9 +31,9 @@ def build_conversation(messages: object, system: str | None = None) -> list[Mess
         raise ConfigError(f"system must be text, not {type(system).__name__}")
     if not any(message.get("content") or message.get("tool_calls") for message in conversation):
         raise ConfigError("the prompt is empty: there is nothing to answer")
-    whole = [{"role": "system", "content": system}, *conversation] if system else conversation
-    check_json(whole, "messages")
-    return whole
+    checked = [{"role": "system", "content": system}, *conversation] if system else conversation
+    check_json(checked, "messages")
+    return checked
 
 
 def _message(item: object) -> Message:
@@ -45,26 +45,26 @@ def _message(item: object) -> Message:
     content = item.get("content")
     if content is not None and not isinstance(content, (str, list, tuple)):
         raise ConfigError(f"a message's content must be text or parts, not {type(content).__name__}")
-    if role == "tool" and not _is_name(item.get("tool_call_id")):
+    if role == "tool" and not _is_nonempty_text(item.get("tool_call_id")):
         raise ConfigError("a tool message needs the tool_call_id of the call that it answers")
     _check_calls(item.get("tool_calls"))
     return item
 
 
 def _check_calls(calls: object) -> None:
-    """Raise ConfigError unless these are tool calls as a service writes them; none is allowed."""
+    """Raise ConfigError unless ``calls`` is ``None`` or a list of tool calls in a service's own form."""
     if calls is not None and not isinstance(calls, (list, tuple)):
         raise ConfigError(f"a message's tool_calls must be a list, not {type(calls).__name__}")
     for call in calls or ():
         function = call.get("function") if isinstance(call, Mapping) else None
-        if not isinstance(function, Mapping) or not _is_name(function.get("name")):
+        if not isinstance(function, Mapping) or not _is_nonempty_text(function.get("name")):
             raise ConfigError("a tool call must be a mapping with id and function, which has a name")
-        if not _is_name(call.get("id")):
+        if not _is_nonempty_text(call.get("id")):
             raise ConfigError("a tool call needs the id that the service gave it")
         arguments = function.get("arguments")
         if not isinstance(arguments, str):
             raise ConfigError(f"a tool call's arguments must be JSON text, not {type(arguments).__name__}")
 
 
-def _is_name(value: object) -> bool:
+def _is_nonempty_text(value: object) -> bool:
     return isinstance(value, str) and bool(value)

@@ -1,4 +1,4 @@
-"""Models and the service itself."""
+"""Models, downloads, and the state of the service."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """Describe one model.
+    """One model, in the catalog, on disk or in memory.
 
     Attributes:
         id: Exact id, such as ``"phi-4-mini-instruct-generic-cpu:5"``.
@@ -19,11 +19,11 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
         execution_provider: Such as ``"CPUExecutionProvider"``.
         size: Bytes on disk, or ``None``.
         task: Such as ``"chat-completion"``.
-        tool_calling: The model knows how to call tools; ``None`` when unknown.
-        context_length: Tokens by the catalog, or ``None``.
-        cached: On this machine; ``None`` when unknown.
-        loaded: In memory.
-        raw: The entry as the service or its catalog file spells it.
+        tool_calling: Whether the model can call tools; ``None`` when unknown.
+        context_length: Tokens, from the catalog, or ``None``.
+        cached: Whether it is on the service's disk; ``None`` when unknown.
+        loaded: Whether it is in memory.
+        raw: The decoded entry of the service's list or of its catalog file.
     """
 
     id: str
@@ -41,22 +41,22 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     raw: object = None
 
     def has_name(self, name: str) -> bool:
-        """Tell whether ``name`` means this model: id, alias, or id without version, in any case.
+        """Return whether ``name`` is this model's id, alias, or id without version, ignoring case.
 
-        Where the service tells no versions (1.x on another machine), any version of the name does.
+        Where the service reports no versions (1.x on another machine), a name with any version matches.
         """
         folded = name.casefold()
-        mine = (self.id.casefold(), self.alias.casefold(), self.name.casefold())
-        return folded in mine or (not self.version and folded.partition(":")[0] == self.id.casefold())
+        own_names = (self.id.casefold(), self.alias.casefold(), self.name.casefold())
+        return folded in own_names or (not self.version and folded.partition(":")[0] == self.id.casefold())
 
 
 class DownloadStep(msgspec.Struct, frozen=True, kw_only=True):
-    """Tell how far a download is.
+    """The progress of a download at one moment.
 
     Attributes:
         fraction: 0.0 to 1.0 of the file, or of the whole model.
-        file: Which file; ``""`` for the whole model.
-        done: It was the last step: the service says that the model is there.
+        file: Name of the file; ``""`` for the whole model.
+        done: Whether this is the last step: the service reports that the model is there.
     """
 
     fraction: float = 0.0
@@ -65,13 +65,13 @@ class DownloadStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold what the service says of itself.
+    """The service's report about itself.
 
     Attributes:
-        pid: Its process, or ``None``.
+        pid: Id of its process, or ``None``.
         cache_path: Its model directory, or ``""``.
         raw: The decoded body.
-        headers: The answer's HTTP headers.
+        headers: HTTP headers of the response.
     """
 
     pid: int | None = None
@@ -81,18 +81,19 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Tell how the service is.
+    """The health of the service.
 
     Attributes:
-        status: ``"ok"``; a service that does not answer raises instead.
+        status: ``"ok"``, or ``"busy"`` when the list of loaded models did not come in time, as happens
+            while a model is being loaded; a service that does not answer raises an error instead.
         url: Its address.
-        generation: ``"2.x"``, ``"1.x"``, ``"0.x"``, or ``"openai"`` for a service of another kind.
-        pid: Its process, or ``None``.
+        generation: ``"2.x"``, ``"1.x"``, ``"0.x"``, or ``"openai"`` for another OpenAI-compatible server.
+        pid: Id of its process, or ``None``.
         loaded_models: Ids of the models in memory.
         memory_usage: Resident memory of the service process in bytes; ``None`` on another machine.
         latency: Seconds that the status request took.
         raw: The decoded status body.
-        headers: The status answer's HTTP headers.
+        headers: HTTP headers of the status response.
     """
 
     status: str

@@ -1,4 +1,4 @@
-"""The first argument of a chat call, which may be given as ``prompt`` or as ``messages``."""
+"""The input of a chat call, which may be given as ``prompt`` or as ``messages``."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _BOTH = 'give prompt or messages, not both: a prompt goes into messages as {"rol
 
 
 def prompt_or_messages(prompt: Conversation | UnsetType, messages: Conversation | UnsetType) -> Conversation:
-    """Return the one argument that is given; either name takes a text as well as messages.
+    """Return whichever of the two arguments is given; either takes a text or messages.
 
     Raises:
-        ConfigError: Both are given, or neither.
+        ConfigError: Both are given, or neither is.
     """
     if prompt is not UNSET and messages is not UNSET:
         raise ConfigError(_BOTH)

@@ -1,4 +1,4 @@
-"""Check what users give, so that bad input never reaches the wire."""
+"""Check a chat request before it is sent."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ __all__ = [
     "checked_params",
 ]
 
-#: Parameter's name -> (what is allowed, test).
+#: Parameter name -> (allowed values in words, predicate).
 Rules = Mapping[str, tuple[str, Callable[[object], bool]]]
-#: Longest model name; ids in the catalog stay below 80.
+#: Most characters of a model name; ids in the catalog stay below 80.
 _MAX_NAME = 200
 _NOT_IN_NAME = re.compile(r"[^!-~]")
 
 
 class ChatParams(TypedDict, total=False):
-    """Name the parameters of a chat call; any other one is sent as it is given."""
+    """The known parameters of a chat request; any other is sent unchanged."""
 
     max_tokens: int
     max_completion_tokens: int
@@ -40,7 +40,7 @@ class ChatParams(TypedDict, total=False):
     top_p: float
     stop: str | Sequence[str]
     seed: int
-    #: Plain functions are described to the model as ``foundry_rest.schema.tools.Tool`` tells.
+    #: Tool descriptions, or plain functions, which ``foundry_rest.schema.tools.Tool`` describes.
     tools: Sequence[Mapping[str, object] | Callable[..., object]]
     tool_choice: str | Mapping[str, object]
     response_format: Mapping[str, object]
@@ -55,13 +55,13 @@ class ChatParams(TypedDict, total=False):
 
 
 class ChatRequest(msgspec.Struct, frozen=True):
-    """Hold one checked chat request.
+    """One checked chat request.
 
     Attributes:
-        model: Name as the caller gave it, alias or id.
+        model: Alias or id, as the caller gave it.
         messages: The conversation.
         params: All other fields of the body.
-        id: What the service is asked for: the exact id when it is known, else ``model``.
+        id: Name that is sent to the service: the exact id when it is known, else ``model``.
     """
 
     model: str
@@ -85,14 +85,14 @@ def build_chat_request(
         messages: The user's prompt, or OpenAI messages.
         model: Alias or id.
         model_id: Exact id, when it is known.
-        max_tokens: Sent unless ``params`` names a limit.
-        system: Put before the messages as a system message.
+        max_tokens: Limit that is sent unless ``params`` holds one.
+        system: Text of a system message that is put before the messages.
         params: Parameters as in ``ChatParams``; those that are ``None`` are left out.
 
     Raises:
-        ConfigError: Something in it cannot be sent or would be misread by the service.
+        ConfigError: A value cannot be sent, or the service would misread it.
     """
-    fields = checked_params(_with_tools(params or {}), PARAM_RULES, _DECIDED_ELSEWHERE)
+    fields = checked_params(_with_tools(params or {}), PARAM_RULES, _RESERVED)
     if "max_tokens" not in fields and "max_completion_tokens" not in fields:
         fields["max_tokens"] = max_tokens
     conversation = build_conversation(messages, system)
@@ -100,17 +100,17 @@ def build_chat_request(
 
 
 def checked_params(
-    params: Mapping[str, object] | None, rules: Rules, elsewhere: Mapping[str, str]
+    params: Mapping[str, object] | None, rules: Rules, reserved: Mapping[str, str]
 ) -> dict[str, object]:
     """Return the parameters with ``extra`` merged in and those that are ``None`` left out.
 
     Args:
         params: As the caller gave them.
-        rules: What is allowed, by name; a parameter without a rule is sent as it is.
-        elsewhere: Names that are no parameters, and how they are said.
+        rules: Allowed values by name; a parameter without a rule is sent unchanged.
+        reserved: Names that are no parameters -> what to do instead.
 
     Raises:
-        ConfigError: One of them cannot be sent or would be misread by the service.
+        ConfigError: A parameter cannot be sent, or the service would misread it.
     """
     given = dict(params or {})
     extra = given.pop("extra", None) or {}
@@ -118,16 +118,17 @@ def checked_params(
         raise ConfigError(f"extra must be a mapping, not {type(extra).__name__}")
     fields = {name: value for name, value in {**given, **extra}.items() if value is not None}
     for name, value in fields.items():
-        _check_param(name, value, rules, elsewhere)
+        _check_param(name, value, rules, reserved)
     check_json(fields, "params")
     return fields
 
 
 def check_model_name(name: object) -> str:
-    """Return ``name``.
+    """Return ``name``, checked.
 
     Raises:
-        ConfigError: It is no text, empty, too long, or holds a space or a character beyond ASCII.
+        ConfigError: It is not text, is empty or longer than 200 characters, or holds a space or a
+            non-ASCII character.
     """
     if not isinstance(name, str) or not name:
         raise ConfigError(f"model must be an alias or id such as 'phi-4-mini', not {name!r}")
@@ -137,7 +138,7 @@ def check_model_name(name: object) -> str:
 
 
 def _with_tools(params: Mapping[str, object]) -> Mapping[str, object]:
-    """Return the parameters with each plain function among the tools described."""
+    """Return the parameters with each plain function in ``tools`` replaced by its description."""
     tools = params.get("tools")
     if not isinstance(tools, (list, tuple)) or not any(map(callable, tools)):
         return params
@@ -146,15 +147,15 @@ def _with_tools(params: Mapping[str, object]) -> Mapping[str, object]:
     return {**params, "tools": [Tool.of(tool).spec if callable(tool) else tool for tool in tools]}
 
 
-def _check_param(name: str, value: object, rules: Rules, elsewhere: Mapping[str, str]) -> None:
-    if name in elsewhere:
-        raise ConfigError(f"{name} cannot be given as a parameter: {elsewhere[name]}")
-    allowed, fits = rules.get(name, ("", None))
-    if fits is not None and not fits(value):
-        raise ConfigError(f"{name} must be {allowed}, not {_shown(value)}")
+def _check_param(name: str, value: object, rules: Rules, reserved: Mapping[str, str]) -> None:
+    if name in reserved:
+        raise ConfigError(f"{name} cannot be given as a parameter: {reserved[name]}")
+    allowed, is_allowed = rules.get(name, ("", None))
+    if is_allowed is not None and not is_allowed(value):
+        raise ConfigError(f"{name} must be {allowed}, not {_describe(value)}")
 
 
-def _shown(value: object) -> str:
+def _describe(value: object) -> str:
     return repr(value) if isinstance(value, (bool, int, float)) else type(value).__name__
 
 
@@ -170,7 +171,7 @@ def _is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_limit(value: object) -> bool:
+def _is_positive_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
@@ -191,10 +192,10 @@ def _is_mapping(value: object) -> bool:
     return isinstance(value, Mapping)
 
 
-#: The service ignores wrong types in silence: they stop here.
+#: The service silently ignores values of a wrong type, so they are refused here.
 PARAM_RULES: Rules = {
-    "max_tokens": ("a whole number, 1 or more", _is_limit),
-    "max_completion_tokens": ("a whole number, 1 or more", _is_limit),
+    "max_tokens": ("a whole number, 1 or more", _is_positive_integer),
+    "max_completion_tokens": ("a whole number, 1 or more", _is_positive_integer),
     "temperature": ("a number from 0 to 2", _between(0, 2)),
     "top_p": ("a number from 0 to 1", _between(0, 1)),
     "presence_penalty": ("a number from -2 to 2", _between(-2, 2)),
@@ -205,7 +206,7 @@ PARAM_RULES: Rules = {
     "response_format": ("a mapping", _is_mapping),
     "metadata": ("a mapping", _is_mapping),
 }
-_DECIDED_ELSEWHERE = {
+_RESERVED = {
     "stream": "complete() gives the whole answer, stream() the chunks",
     "stream_options": "usage is always asked for",
     "messages": "it is the first argument",

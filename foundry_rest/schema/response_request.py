@@ -1,4 +1,4 @@
-"""Check what the Responses API is given, so that bad input never reaches the wire."""
+"""Check a request to the Responses API before it is sent."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from foundry_rest.schema.request import PARAM_RULES, Rules, check_model_name, ch
 from foundry_rest.schema.responses import Item, OutputItem, ResponseRequest
 
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9._~-]")
-#: Longest response id; the service's have 37 characters.
+#: Most characters of a response id; the service's own have 37.
 _MAX_ID = 200
-#: What 2.x lists in one page at most; it ignores a larger number in silence.
+#: Most responses that 2.x lists in one page; it silently ignores a larger number.
 _MAX_LIMIT = 100
 
 
@@ -30,16 +30,16 @@ def build_response_request(
     """Return the checked request for a prompt or the items of a conversation.
 
     Args:
-        input: The user's prompt, or OpenAI input items; those of an earlier response's output will do.
+        input: The user's prompt, or OpenAI input items, also those of an earlier response's output.
         model: Alias or id.
-        max_output_tokens: Sent unless ``params`` names a limit.
+        max_output_tokens: Limit that is sent unless ``params`` holds one.
         model_id: Exact id, when it is known.
         params: Parameters as in ``ResponseParams``; those that are ``None`` are left out.
 
     Raises:
-        ConfigError: Something in it cannot be sent or would be misread by the service.
+        ConfigError: A value cannot be sent, or the service would misread it.
     """
-    fields = checked_params(_with_tools(params or {}), _RULES, _DECIDED_ELSEWHERE)
+    fields = checked_params(_with_tools(params or {}), _RULES, _RESERVED)
     fields.setdefault("max_output_tokens", max_output_tokens)
     if "previous_response_id" in fields:
         check_response_id(fields["previous_response_id"], "previous_response_id")
@@ -51,10 +51,10 @@ def build_response_request(
 
 
 def check_response_id(id: object, name: str = "id") -> str:
-    """Return ``id``.
+    """Return ``id``, checked.
 
     Raises:
-        ConfigError: It is no text, empty, or holds what does not belong in an address.
+        ConfigError: It is not text, is empty or longer than 200 characters, or cannot stand in a URL path.
     """
     if not isinstance(id, str) or len(id) > _MAX_ID or _NOT_IN_ID.search(id) or not id.strip("."):
         shown = repr(id[:_MAX_ID]) if isinstance(id, str) else type(id).__name__
@@ -63,7 +63,7 @@ def check_response_id(id: object, name: str = "id") -> str:
 
 
 def check_page(limit: object, after: object) -> None:
-    """Raise ConfigError unless both say, or leave open, which page of a list is meant."""
+    """Raise ConfigError unless ``limit`` is 1 to 100 and ``after`` a response id; both may be ``None``."""
     is_number = isinstance(limit, int) and not isinstance(limit, bool)
     if limit is not None and not (is_number and 1 <= limit <= _MAX_LIMIT):  # type: ignore[operator]
         raise ConfigError(f"limit must be a whole number from 1 to {_MAX_LIMIT}, not {limit!r}")
@@ -77,7 +77,7 @@ def _with_tools(params: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def _tool(tool: object) -> object:
-    """Return a function described, and a tool of the chat API in the flat form of this one."""
+    """Return the description of a tool in the flat format_ of this API; the chat API nests it."""
     from foundry_rest.schema.tools import Tool
 
     spec = Tool.of(tool).spec if callable(tool) else tool
@@ -102,7 +102,7 @@ def _item(given: object) -> Item:
         raise ConfigError("an input item needs a role (user, assistant, system) or another type")
     for part in (*_parts(item.get("content")), *_parts(item.get("output"))):
         _check_image(part)
-    # 1.x drops a message that does not say that it is one (measured on 1.2.4).
+    # 1.x drops a message without "type": "message" (docs/service.md, section 14).
     return item if kind else {"type": "message", **item}
 
 
@@ -124,36 +124,36 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _is_flag(value: object) -> bool:
+def _is_bool(value: object) -> bool:
     return isinstance(value, bool)
 
 
-def _is_texts_by_name(value: object) -> bool:
+def _is_mapping_of_texts(value: object) -> bool:
     return isinstance(value, Mapping) and all(isinstance(text, str) for text in value.values())
 
 
-def _is_text_form(value: object) -> bool:
-    """Tell whether it is a mapping, and no schema wrapped as in chat: 2.x takes that and applies nothing."""
+def _is_text_format(value: object) -> bool:
+    """Return whether a mapping holds no schema nested as in chat, which 2.x accepts and does not apply."""
     if not isinstance(value, Mapping):
         return False
-    form = value.get("format")
-    if not isinstance(form, Mapping) or form.get("type") != "json_schema":
+    format_ = value.get("format")
+    if not isinstance(format_, Mapping) or format_.get("type") != "json_schema":
         return True
-    return isinstance(form.get("schema"), Mapping)
+    return isinstance(format_.get("schema"), Mapping)
 
 
-#: As in chat; further wrong types that 2.x ignores in silence, such as numbers in ``metadata``.
+#: The rules of chat, and more values that 2.x silently ignores, such as numbers in ``metadata``.
 _RULES: Rules = {
     **{name: PARAM_RULES[name] for name in ("temperature", "top_p", "tools")},
     **{name: PARAM_RULES[name] for name in ("presence_penalty", "frequency_penalty")},
     "max_output_tokens": PARAM_RULES["max_tokens"],
-    "text": ("{'format': {...}}, with a json_schema's name and schema beside its type", _is_text_form),
+    "text": ("{'format': {...}}, with a json_schema's name and schema beside its type", _is_text_format),
     "reasoning": PARAM_RULES["response_format"],
     "instructions": ("text", _is_text),
-    "store": ("True or False", _is_flag),
-    "metadata": ("a mapping of text to text", _is_texts_by_name),
+    "store": ("True or False", _is_bool),
+    "metadata": ("a mapping of text to text", _is_mapping_of_texts),
 }
-_DECIDED_ELSEWHERE = {
+_RESERVED = {
     "stream": "create() gives the whole response, stream() the events",
     "input": "it is the first argument",
     "model": "it is an argument of its own",

@@ -1,8 +1,8 @@
-"""What the Responses API takes and gives.
+"""Requests and responses of the Responses API.
 
-Its items are one type each for what is said and what was asked, because the service's are: a message, a
-piece of reasoning, a function call differ in which fields are filled. Unknown fields are ignored here and
-kept in ``raw``.
+One type holds every kind of output item, and one every kind of input item, as in the service itself: a
+message, a piece of reasoning and a function call differ in the fields that are set. Unknown fields are
+ignored here and kept in ``raw``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from foundry_rest.schema.chat import Usage
 
 #: One item of the input, as OpenAI spells it.
 Item = Mapping[str, object]
-#: Events that add to the answer's text, and to the thinking (2.x names it in its own way).
+#: Types of the events that add text, and of those that add reasoning; the first of these is 2.x's own.
 TEXT_DELTAS = frozenset({"response.output_text.delta"})
 REASONING_DELTAS = frozenset(
     {"response.reasoning.delta", "response.reasoning_text.delta", "response.reasoning_summary_text.delta"}
@@ -25,11 +25,11 @@ REASONING_DELTAS = frozenset(
 
 
 class ResponseParams(TypedDict, total=False):
-    """Name the parameters of a response; any other one is sent as it is given.
+    """The known parameters of a request to the Responses API; any other is sent unchanged.
 
     ``store=True`` keeps the response for ``previous_response_id``: 2.x keeps the last 20 and the sessions
-    of the last 5, which hold their model in memory until they are deleted; a restart forgets them all.
-    1.x goes on from one turn only: a conversation of more is refused there, and goes whole into the input.
+    of the last 5, which hold their model in memory until they are deleted; a restart loses them all. 1.x
+    continues from one turn only: a longer chain is refused there, and has to be sent whole as the input.
     """
 
     instructions: str
@@ -38,7 +38,7 @@ class ResponseParams(TypedDict, total=False):
     max_output_tokens: int
     temperature: float
     top_p: float
-    #: Functions are described to the model as ``foundry_rest.schema.tools.Tool`` tells.
+    #: Tool descriptions, or plain functions, which ``foundry_rest.schema.tools.Tool`` describes.
     tools: Sequence[Mapping[str, object] | Callable[..., object]]
     tool_choice: str | Mapping[str, object]
     text: Mapping[str, object]
@@ -51,13 +51,13 @@ class ResponseParams(TypedDict, total=False):
 
 
 class ResponseRequest(msgspec.Struct, frozen=True):
-    """Hold one checked request.
+    """One checked request to the Responses API.
 
     Attributes:
-        model: Name as the caller gave it, alias or id.
+        model: Alias or id, as the caller gave it.
         input: The prompt, or the items of a conversation.
         params: All other fields of the body.
-        id: What the service is asked for: the exact id when it is known, else ``model``.
+        id: Name that is sent to the service: the exact id when it is known, else ``model``.
     """
 
     model: str
@@ -67,17 +67,17 @@ class ResponseRequest(msgspec.Struct, frozen=True):
 
     @property
     def is_stored(self) -> bool:
-        """Tell whether the service is to keep the response."""
+        """Return whether the service is to store the response."""
         return self.params.get("store") is True
 
     @property
     def previous(self) -> str | None:
-        """Return the id of the response that this one goes on from."""
+        """Return the id of the response that this one continues; ``None`` for a new conversation."""
         return self.params.get("previous_response_id")  # type: ignore[return-value]
 
 
 class ContentPart(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Hold one part of an item: a text, a refusal, or a summary."""
+    """One part of an item: a text, a refusal, or a summary."""
 
     type: str = ""
     text: str | None = None
@@ -85,7 +85,7 @@ class ContentPart(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class OutputItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Hold one item of an answer: ``type`` says which fields are filled. It may go into the next input.
+    """One output item, which may also be sent as input; ``type`` decides which fields are set.
 
     Attributes:
         type: ``"message"`` (content), ``"reasoning"`` (summary or content), ``"function_call"`` (call_id,
@@ -105,12 +105,12 @@ class OutputItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def text(self) -> str:
-        """Return what a message says; ``""`` for other items."""
+        """Return the text of a message; ``""`` for other items."""
         return _text_of(self.content) if self.type == "message" else ""
 
     @property
     def reasoning(self) -> str:
-        """Return the thinking; ``""`` for items that are none."""
+        """Return the text of a piece of reasoning; ``""`` for other items."""
         return (_text_of(self.content) or _text_of(self.summary)) if self.type == "reasoning" else ""
 
     @property
@@ -118,7 +118,7 @@ class OutputItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Return a function call's arguments, decoded.
 
         Raises:
-            InvalidReply: What the model wrote is no JSON object.
+            InvalidReply: The model did not write a JSON object.
         """
         try:
             return msgspec.json.decode(self.arguments or "{}", type=dict[str, object])
@@ -131,36 +131,35 @@ class OutputItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class InputItem(OutputItem, frozen=True, kw_only=True, omit_defaults=True):
-    """Hold one item that a stored response was asked; ``output`` is what a function returned."""
+    """One input item of a stored response; ``output`` is the result of a function."""
 
     type: str = "message"
     output: object = None
 
 
 class ResponseFailure(msgspec.Struct, frozen=True):
-    """Tell why a response in a list failed."""
+    """The reason why a listed response failed."""
 
     code: str | None = None
     message: str | None = None
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold one response.
+    """One response.
 
     Attributes:
-        id: What ``previous_response_id``, ``get`` and ``delete`` take, if it was stored.
+        id: Id for ``previous_response_id``, ``get`` and ``delete``, if the response was stored.
         status: ``"completed"`` or ``"incomplete"``; in a list also ``"failed"``, in events ``"in_progress"``.
         output: Messages, reasoning and function calls, in order.
-        model: Exact model id that answered.
+        model: Exact id of the model that wrote it.
         usage: Token counts; zeros when the service sent none.
-        error: Why it failed; only in a list, for elsewhere a failure is raised.
-        incomplete_reason: ``"max_output_tokens"`` when the answer was cut there. 1.x calls a cut answer
-            completed, so using up the limit counts, as it does for 2.x itself.
+        error: Why it failed; set only in lists, because elsewhere a failure raises an error.
+        incomplete_reason: ``"max_output_tokens"`` when that limit cut the response. 1.x reports a cut
+            response as completed, so a response that used up its limit counts as cut, as on 2.x.
         created_at: Seconds since the epoch.
         elapsed: Seconds from the start of the call to its last event, retries included.
-        first_token: Seconds to the first piece of what the model writes; ``None`` when the answer came in
-            one piece.
-        headers: The answer's HTTP headers, case-insensitive.
+        first_token: Seconds to the model's first token; ``None`` when the response was not streamed.
+        headers: HTTP headers of the response, case-insensitive.
         body: The response object's JSON bytes.
     """
 
@@ -180,17 +179,17 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def output_text(self) -> str:
-        """Return the answer's text, which 1.x sends only in pieces."""
+        """Return the text of all messages; 1.x does not send it joined."""
         return "".join(item.text for item in self.output)
 
     @property
     def reasoning(self) -> str:
-        """Return the model's thinking, when the service tells it apart."""
+        """Return the model's reasoning, when the service separates it from the text."""
         return "".join(item.reasoning for item in self.output)
 
     @property
     def function_calls(self) -> tuple[OutputItem, ...]:
-        """Return the calls of functions the model asks for."""
+        """Return the function calls that the model requests."""
         return tuple(item for item in self.output if item.type == "function_call")
 
     @property
@@ -200,14 +199,14 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResponseEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold one event of a streamed response; events of an unknown type pass through.
+    """One event of a streamed response; events of unknown types are passed on.
 
     Attributes:
         type: The service's name for it, such as ``"response.output_text.delta"``.
-        delta: What a known ``.delta`` event adds: text, thinking, a refusal, or arguments of a call.
-        item: The item that an ``output_item`` event is about.
-        response: The response so far, in the events about the whole.
-        event: The bytes it was read from.
+        delta: Text that a known ``.delta`` event adds: content, reasoning, a refusal, or arguments.
+        item: The item of an ``output_item`` event.
+        response: The response so far, in events about the whole response.
+        event: The event's bytes.
     """
 
     type: str
@@ -221,12 +220,12 @@ class ResponseEvent(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def content(self) -> str:
-        """Return the text that this event adds to the answer."""
+        """Return the text that this event adds to the response."""
         return self.delta if self.type in TEXT_DELTAS else ""
 
     @property
     def reasoning(self) -> str:
-        """Return the thinking that this event adds, kept apart from the text."""
+        """Return the reasoning that this event adds, which is not part of the text."""
         return self.delta if self.type in REASONING_DELTAS else ""
 
     @property
@@ -236,11 +235,11 @@ class ResponseEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResponsePage(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold some of the stored responses; iterate over it, or over ``data``.
+    """One page of stored responses; it can be iterated like ``data``.
 
     Attributes:
         data: The responses; 2.x lists the newest first, 1.x the oldest.
-        has_more: Whether ``list(after=page.last_id)`` would give more; 1.x says so of every full page.
+        has_more: Whether ``list(after=page.last_id)`` returns more; 1.x reports that for every full page.
     """
 
     data: tuple[Response, ...] = ()

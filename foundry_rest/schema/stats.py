@@ -1,4 +1,4 @@
-"""Figures of a client since it was made."""
+"""Statistics of a client since it was created."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import msgspec
 
 
 class CallStats(msgspec.Struct, frozen=True, kw_only=True):
-    """The figures of one operation.
+    """The statistics of one operation.
 
     Attributes:
-        calls: Calls that ended.
-        errors: Of these, the ones that ended in an error.
-        abandoned: Of these, the streams that their reader left; neither good calls nor errors.
-        failed_attempts: Tries that failed, cured and repeated ones included.
+        calls: Number of calls that ended.
+        errors: Number of these that ended with an error.
+        abandoned: Number of these that were streams closed early; they count neither as ok nor as errors.
+        failed_attempts: Number of attempts that failed, including those followed by a recovery or a retry.
         seconds: Sum of the calls' durations.
-        p50: Median duration in seconds of the latest 1,024 calls that ended well.
+        p50: Median duration in seconds of the latest 1,024 successful calls.
         p95: 95th percentile of the same.
         first_token_p50: Median seconds to the first event, or ``None`` without streams.
-        prompt_tokens: Sum, as the service counted.
-        completion_tokens: Sum, as the service counted.
-        tokens_per_second: Completion tokens by the seconds of the calls that reported them.
+        prompt_tokens: Sum of the counts that the service reported.
+        completion_tokens: Sum of the counts that the service reported.
+        tokens_per_second: Completion tokens divided by the seconds of the calls that reported them.
     """
 
     calls: int = 0
@@ -36,12 +36,12 @@ class CallStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """The figures of a client.
+    """The statistics of a client.
 
     Attributes:
         total: The sum of all operations.
-        by_call: Each operation by its label, such as ``"chat.complete"``.
-        circuits: State of the circuit of each address used: ``"closed"``, ``"open"`` or ``"half-open"``.
+        by_call: Operations by label, such as ``"chat.complete"``.
+        circuits: State of each used address's circuit: ``"closed"``, ``"open"`` or ``"half-open"``.
     """
 
     total: CallStats = CallStats()

@@ -1,4 +1,4 @@
-"""A type as the shape of an answer: its JSON schema, what a model is told, and how its text is read."""
+"""Structured output: a type's JSON schema, the instruction for the model, and the decoder of its text."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from foundry_rest.schema.decoding import SchemaMismatch, read_json
 
 T = TypeVar("T")
 
-#: How the decoder of 2.x (llguidance) is to follow the schema: it ignores keywords and formats it lacks,
-#: because the answer is checked here all the same, and it allows JSON's usual white space alone. Small
-#: models else write line feeds until max_tokens ends them (measured on 2.2.1).
+#: Options for the constrained decoder of 2.x (llguidance). "lenient": it ignores keywords and formats that
+#: it does not support, because the text is checked here anyway. The others allow only JSON's usual white
+#: space: else small models write line feeds until max_tokens ends them (docs/service.md, section 7.3).
 #: https://github.com/guidance-ai/llguidance/blob/main/docs/json_schema.md
 GUIDANCE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": ", "lenient": True}
 _FENCE = re.compile(r"```\w*\s*\n(.*?)```", re.DOTALL)
@@ -24,12 +24,12 @@ _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9_-]")
 
 
 class Structure(msgspec.Struct, Generic[T], frozen=True):
-    """Hold what is needed to ask for an answer of one type.
+    """Everything that is needed to request a value of one type.
 
     Attributes:
         name: The type's name.
         schema: Its JSON schema.
-        read: Returns the value in a text, or raises ``SchemaMismatch``.
+        read: Decodes a text into the value, or raises ``SchemaMismatch``.
     """
 
     name: str
@@ -38,23 +38,23 @@ class Structure(msgspec.Struct, Generic[T], frozen=True):
 
     @property
     def response_format(self) -> dict[str, object]:
-        """Return what makes a service write nothing else, in OpenAI's spelling."""
+        """Return the ``response_format`` that constrains the model to the schema, in OpenAI's form."""
         schema = {**self.schema, "x-guidance": GUIDANCE}
         wrapper = {"name": self.name, "schema": schema, "strict": True}
         return {"type": "json_schema", "json_schema": wrapper}
 
     @property
     def instruction(self) -> str:
-        """Return what tells a model the same in words."""
+        """Return the instruction that asks the model for the same in words."""
         schema = msgspec.json.encode(self.schema).decode()
         return f"Answer with JSON alone, no other text, that conforms to this JSON schema: {schema}"
 
 
 def structure_of(kind: type[T]) -> Structure[T]:
-    """Return the structure of a type: a pydantic model, or anything msgspec can read.
+    """Return the structure of a type: a pydantic model, or any type that msgspec can decode.
 
     Raises:
-        ConfigError: The type cannot be said in a JSON schema.
+        ConfigError: The type has no JSON schema.
     """
     name = getattr(kind, "__name__", "answer")
     is_pydantic = hasattr(kind, "model_validate_json") and hasattr(kind, "model_json_schema")
@@ -68,14 +68,14 @@ def structure_of(kind: type[T]) -> Structure[T]:
 
 
 def closed(schema: Mapping[str, object]) -> dict[str, object]:
-    """Return a schema whose objects allow no keys beyond their properties, unless they say so.
+    """Return a schema whose objects allow no additional properties, unless they state it themselves.
 
-    JSON schema allows any, and a model that may write more keys often does not stop.
+    JSON schema allows any by default, and a model that may write more keys often does not stop.
     """
-    done: dict[str, object] = {key: _closed(value) for key, value in schema.items()}
+    result: dict[str, object] = {key: _closed(value) for key, value in schema.items()}
     if schema.get("type") == "object" and "properties" in schema:
-        done.setdefault("additionalProperties", False)
-    return done
+        result.setdefault("additionalProperties", False)
+    return result
 
 
 def _closed(value: object) -> object:
@@ -85,7 +85,7 @@ def _closed(value: object) -> object:
 
 
 def find_json(text: str) -> str:
-    """Return the JSON in an answer that was asked for in words: without its fence, or the prose around it."""
+    """Return the JSON within a text, without a code fence or prose around it."""
     fenced = _FENCE.search(text)
     inner = fenced[1] if fenced else text
     found = _OBJECT_OR_ARRAY.search(inner)
@@ -96,11 +96,11 @@ def _read_pydantic(text: str, kind: type[T]) -> T:
     try:
         return kind.model_validate_json(text)  # type: ignore[attr-defined,no-any-return]
     except ValueError as error:
-        raise _misfit(error) from None
+        raise _first_mismatch(error) from None
 
 
-def _misfit(error: ValueError) -> SchemaMismatch:
-    """Return the first of the errors that pydantic lists; its type alone never quotes the text."""
+def _first_mismatch(error: ValueError) -> SchemaMismatch:
+    """Return the first error that pydantic lists; only its type is sure not to quote the text."""
     listed = getattr(error, "errors", None)
     first = listed()[0] if listed is not None else {}
     path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first.get("loc", ()))
