@@ -1,1 +1,1 @@
-"""How each service generation spells things; pure."""
+"""The requests and responses of each service generation; pure."""

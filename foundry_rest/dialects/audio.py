@@ -1,4 +1,4 @@
-"""Read the answers of ``/v1/audio/transcriptions``, whole and in events."""
+"""Parse the responses of ``/v1/audio/transcriptions``, whole and in events."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _CHUNK = msgspec.json.Decoder(TranscriptionChunk)
 
 
 def parse_transcription(reply: Reply, model: str) -> Transcription:
-    """Read a whole transcription.
+    """Parse a whole transcription.
 
     Args:
-        reply: The answer.
-        model: Alias or id, as it was asked for.
+        reply: The response.
+        model: Alias or id, as requested.
 
     Raises:
         InvalidReply: It has no text.
     """
-    whole = reply.decode(TranscriptionChunk)
+    parsed = reply.decode(TranscriptionChunk)
     return Transcription(
-        text=whole.text,
-        id=whole.id or "",
+        text=parsed.text,
+        id=parsed.id or "",
         model=model,
         elapsed=reply.elapsed,
         headers=reply.headers,
@@ -34,7 +34,7 @@ def parse_transcription(reply: Reply, model: str) -> Transcription:
 
 
 def parse_transcription_chunk(event: bytes) -> TranscriptionChunk:
-    """Read one event of a streamed transcription.
+    """Parse one event of a streamed transcription.
 
     Raises:
         ServiceError: The event is an error.
@@ -45,7 +45,7 @@ def parse_transcription_chunk(event: bytes) -> TranscriptionChunk:
         raise error
     try:
         chunk = _CHUNK.decode(event)
-    except UNDECODABLE as wrong:
-        raise unreadable(wrong, event) from None
+    except UNDECODABLE as cause:
+        raise unreadable(cause, event) from None
     chunk.event = event
     return chunk

@@ -1,4 +1,4 @@
-"""Read JSON whose names come in any case: 0.x's documents say ModelDirPath, its client modelDirPath."""
+"""Decode JSON whose keys come in any case: 0.x's documents say ModelDirPath, its client modelDirPath."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def decode_any_case(body: bytes, kind: type[T], url: str = "") -> T:
-    """Read JSON bytes as ``kind``, whose names are in lower case.
+    """Decode JSON bytes as ``kind``, whose fields are named in lower case.
 
     Raises:
         InvalidReply: The bytes are not JSON, or not of that shape.
@@ -22,7 +22,7 @@ def decode_any_case(body: bytes, kind: type[T], url: str = "") -> T:
 
 
 def convert_any_case(value: object, kind: type[T], body: bytes, url: str = "") -> T:
-    """Read a decoded part of ``body`` as ``kind``, whose names are in lower case.
+    """Convert a decoded part of ``body`` to ``kind``, whose fields are named in lower case.
 
     Raises:
         InvalidReply: It is not of that shape.
@@ -34,5 +34,5 @@ def convert_any_case(value: object, kind: type[T], body: bytes, url: str = "") -
 
 
 def folded(value: Mapping[str, T]) -> dict[str, T]:
-    """Return an object with its own names in lower case; what lies deeper stays as it is."""
+    """Return an object with its top-level keys in lower case."""
     return {name.lower(): part for name, part in value.items()}

@@ -1,6 +1,7 @@
 """The catalog file ``foundry.modelinfo.json`` that every generation keeps in its model directory.
 
-What is in it: docs/service.md, section 12. Generations differ in what they leave out, not in the spelling.
+Its content is described in docs/service.md, section 12.1. Generations leave out different fields, but use the
+same names.
 """
 
 from __future__ import annotations
@@ -38,28 +39,28 @@ class _Snapshot(msgspec.Struct):
 
 
 def read_snapshot(content: bytes) -> list[ModelInfo]:
-    """Read the file: all models of the catalog, with alias and id.
+    """Return all models in the content of the file, with alias and id.
 
     Raises:
-        InvalidReply: It is no catalog file, or was caught while it was being written.
+        InvalidReply: It is not a catalog file, or was read while it was being written.
     """
     entries = decode_json(content, _Snapshot).models
-    return [_from_snapshot(bytes(entry)) for entry in entries]
+    return [_model(bytes(entry)) for entry in entries]
 
 
-def _from_snapshot(entry: bytes) -> ModelInfo:
-    found = decode_json(entry, _SnapshotEntry)
+def _model(entry: bytes) -> ModelInfo:
+    parsed = decode_json(entry, _SnapshotEntry)
     return ModelInfo(
-        id=found.id,
-        alias=found.alias,
-        name=found.name or found.id.partition(":")[0],
-        version=str(found.version),
-        device=found.runtime.device,
-        execution_provider=found.runtime.provider,
-        size=None if found.size is None else found.size * 1024 * 1024,
-        task=found.task,
-        tool_calling=found.tool_calling,
-        context_length=found.numbers.context_length,
-        cached=found.cached,
+        id=parsed.id,
+        alias=parsed.alias,
+        name=parsed.name or parsed.id.partition(":")[0],
+        version=str(parsed.version),
+        device=parsed.runtime.device,
+        execution_provider=parsed.runtime.provider,
+        size=None if parsed.size is None else parsed.size * 1024 * 1024,
+        task=parsed.task,
+        tool_calling=parsed.tool_calling,
+        context_length=parsed.numbers.context_length,
+        cached=parsed.cached,
         raw=decode_json(entry, object),
     )

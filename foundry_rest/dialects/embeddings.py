@@ -1,7 +1,8 @@
-"""Read the vectors of ``/v1/embeddings``, and trust nothing about them.
+"""Parse and verify the vectors of ``/v1/embeddings``.
 
-A vector at the wrong place does not look wrong: it only finds the wrong documents later. So an answer
-counts when it has one vector for each text, each at its own index, all of one length, of finite numbers.
+A vector at the wrong index does not look wrong: it only finds the wrong documents later. So a response is
+valid only when it holds one vector for each text, each at its own index, all of one length, of finite
+numbers.
 """
 
 from __future__ import annotations
@@ -21,46 +22,46 @@ from foundry_rest.transport.call import Reply
 
 class _Item(msgspec.Struct):
     index: int
-    #: Numbers, or base64 of little-endian float32, which some services send unasked.
+    #: Numbers, or base64 of little-endian float32, which some services send without being asked.
     embedding: list[float] | str
 
 
-class _Answer(msgspec.Struct):
+class _Response(msgspec.Struct):
     data: list[_Item]
     model: str | None = None
     usage: Usage | None = None
 
 
 def parse_embeddings(reply: Reply, count: int) -> EmbeddingReply:
-    """Read the vectors of ``count`` texts; they may come in any order.
+    """Parse the vectors of ``count`` texts, which may come in any order.
 
     Raises:
-        InvalidReply: A vector lacks, comes twice, has another length, or holds what is no number.
+        InvalidReply: A vector is missing, repeated, of another length, or not of finite numbers.
     """
-    answer = reply.decode(_Answer)
+    response = reply.decode(_Response)
     vectors: dict[int, list[float]] = {}
-    for place, item in enumerate(answer.data):
+    for position, item in enumerate(response.data):
         if item.index in vectors or not 0 <= item.index < count:
-            raise _invalid(f"index {item.index} is not expected there", f"$.data[{place}].index", reply)
-        vectors[item.index] = _numbers(item.embedding, f"$.data[{place}].embedding", reply)
+            raise _invalid(f"index {item.index} is not expected there", f"$.data[{position}].index", reply)
+        vectors[item.index] = _numbers(item.embedding, f"$.data[{position}].embedding", reply)
     if len(vectors) != count:
         raise _invalid(f"{len(vectors)} vectors came for {count} texts", "$.data", reply)
     ordered = [vectors[index] for index in range(count)]
     _check_lengths(ordered, reply)
     return EmbeddingReply(
         vectors=ordered,
-        model=answer.model or "",
-        usage=answer.usage or Usage(),
+        model=response.model or "",
+        usage=response.usage or Usage(),
         elapsed=reply.elapsed,
         headers=reply.headers,
     )
 
 
 def join_batches(batches: Sequence[EmbeddingReply], elapsed: float) -> EmbeddingReply:
-    """Return the answers to one input's batches as one.
+    """Return the replies to the batches of one input as one.
 
     Raises:
-        InvalidReply: Their vectors differ in length: another model answered in between.
+        InvalidReply: Their vectors differ in length, so another model made some of them.
     """
     vectors = [vector for batch in batches for vector in batch.vectors]
     if len({len(vector) for vector in vectors}) > 1:
@@ -76,13 +77,13 @@ def join_batches(batches: Sequence[EmbeddingReply], elapsed: float) -> Embedding
 
 
 def _numbers(given: list[float] | str, where: str, reply: Reply) -> list[float]:
-    numbers = given if isinstance(given, list) else _unpacked(given, where, reply)
+    numbers = given if isinstance(given, list) else _decode_base64(given, where, reply)
     if not numbers or not all(map(math.isfinite, numbers)):
         raise _invalid("a vector is empty or holds what is no finite number", where, reply)
     return numbers
 
 
-def _unpacked(text: str, where: str, reply: Reply) -> list[float]:
+def _decode_base64(text: str, where: str, reply: Reply) -> list[float]:
     try:
         packed = base64.b64decode(text, validate=True)
         return list(struct.unpack(f"<{len(packed) // 4}f", packed))

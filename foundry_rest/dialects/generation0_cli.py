@@ -1,7 +1,7 @@
-"""0.x: the service behind the command ``foundry``. Facts: docs/service.md, section 4.
+"""The dialect of 0.x, the service of the ``foundry`` command (docs/service.md, section 4.1).
 
 The documents and the service's own client disagree on the case of names and on the shape of lists, so
-names are read in any case, and a list is taken bare or inside an object.
+names are read in any case, and a list may come bare or inside an object.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from foundry_rest.schema import ChatRequest, DownloadStep, ModelInfo, ServiceSta
 from foundry_rest.transport.call import Call, Options, Replay, Reply
 from foundry_rest.transport.json_codec import decode_json
 
-#: Seconds without use after which a model may be dropped: what the command and Microsoft's client ask for.
+#: Seconds without use until a model may be unloaded: the default of the command and of Microsoft's client.
 DEFAULT_TTL = 600
 _MEGABYTE = 1024 * 1024
 
@@ -53,74 +53,74 @@ class _Count(msgspec.Struct):
 
 
 class Generation0Dialect(OpenAIDialect):
-    """Speak to the 0.x service."""
+    """The dialect of the 0.x service."""
 
     generation: ClassVar[str] = "0.x"
     enforces_schema: ClassVar[bool] = False
     guards_unload: ClassVar[bool] = False
 
     def status(self, options: Options) -> Operation[Reply, ServiceStatus]:
-        """Ask the service how it is and where its models lie; its process it does not tell."""
+        """Build the request for the status, which holds the model directory but no pid."""
         return Operation(self.build_get("/openai/status", "health.check", options), _parse_status)
 
     def count_tokens(self, request: ChatRequest, options: Options) -> Operation[Reply, int]:
-        """Ask how many tokens a conversation has; no other generation can tell."""
+        """Build the request for a conversation's number of tokens; no other generation has one."""
         body = {"model": request.id, "messages": request.messages}
         path = "/v1/chat/completions/tokenizer/encode/count"
         call = self.build_call("POST", path, "chat.count_tokens", options, body, request.model)
         return Operation(call, _parse_count)
 
     def list_models(self, options: Options) -> Operation[Reply, list[ModelInfo]]:
-        """List the catalog, best variant of an alias first: NPU, GPU, CPU, special before generic."""
+        """Build the request for the catalog, sorted by the service: NPU, GPU, CPU, special before generic."""
         return Operation(self.build_get("/foundry/list", "models.list", options), _parse_catalog)
 
     def cached_models(self, options: Options) -> Operation[Reply, list[str]]:
-        """List the ids of the models on the service's disk."""
+        """Build the request for the ids of the models on the service's disk."""
         return Operation(self.build_get("/openai/models", "models.cached", options), _parse_names)
 
     def loaded_models(self, options: Options) -> Operation[Reply, list[str]]:
-        """List the ids of the models in memory."""
+        """Build the request for the ids of the models in memory."""
         return Operation(self.build_get("/openai/loadedmodels", "models.loaded", options), _parse_names)
 
     def load_model(
         self, name: str, options: Options, *, ttl: int | None = None, provider: str = ""
     ) -> Operation[Reply, str]:
-        """Load by exact id; a GET that works for as long as the disk needs.
+        """Build the request that loads a model by exact id: a GET that lasts as long as the load.
 
         Args:
             name: Exact id.
-            options: The call's own settings.
-            ttl: Seconds without use after which the service drops it; default 600, as Microsoft's client.
-            provider: Such as ``"cuda"`` or ``"CUDAExecutionProvider"``.
+            options: Options of the call.
+            ttl: Seconds without use until the service unloads it; default 600, as in Microsoft's client.
+            provider: Execution provider, such as ``"cuda"`` or ``"CUDAExecutionProvider"``.
 
         Raises:
-            ConfigError: ``ttl`` is no whole number above 0, or ``name`` no id.
+            ConfigError: ``ttl`` is not a whole number above 0, or ``name`` is not an id.
         """
         seconds = whole_number("ttl", DEFAULT_TTL if ttl is None else ttl, 1)
         query: dict[str, object] = {"ttl": seconds}
         if provider:
             query["ep"] = provider.removesuffix("ExecutionProvider").lower()
-        call = replace(self._switch("load", name, query, options), replay=Replay.IF_UNSENT)
-        return Operation(call, _parse_nothing("loaded"))
+        call = replace(self._load_or_unload("load", name, query, options), replay=Replay.IF_UNSENT)
+        return Operation(call, _parse_done("loaded"))
 
     def unload_model(self, name: str, options: Options, *, force: bool = False) -> Operation[Reply, str]:
-        """Unload by exact id; without ``force`` a model stays until its time to live is over."""
-        call = self._switch("unload", name, {"force": "true" if force else "false"}, options)
-        return Operation(call, _parse_nothing("unloaded"))
+        """Build the request that unloads by exact id; without ``force`` a model stays until its ttl ends."""
+        call = self._load_or_unload("unload", name, {"force": "true" if force else "false"}, options)
+        return Operation(call, _parse_done("unloaded"))
 
     def unload_all(self, options: Options) -> Operation[Reply, str]:
-        """Drop every model from memory in one request."""
+        """Build the request that unloads every model."""
         call = self.build_get("/openai/unloadall", "models.unload", options.patient())
-        return Operation(call, _parse_nothing("unloaded"))
+        return Operation(call, _parse_done("unloaded"))
 
     def download_model(self, info: ModelInfo, options: Options) -> Operation[bytes, DownloadStep]:
-        """Fetch a model from where its catalog entry says; each line of the answer is one step.
+        """Build the download of a model from the address in its catalog entry; each line is one step.
 
-        Only the last step is ``done``, and only when the service says so. Between two lines minutes may
-        pass (``Timeouts.load``).
+        Only the last step is ``done``, and only when the service reports it. Minutes may pass between two
+        lines (``Timeouts.load``).
 
         Raises:
-            ConfigError: ``info`` holds no catalog entry of this service.
+            ConfigError: ``info`` does not come from this service's catalog.
         """
         body = {"model": source_of(info), "token": "", "IgnorePipeReport": True}
         call = self.build_call(
@@ -129,7 +129,7 @@ class Generation0Dialect(OpenAIDialect):
         return Operation(replace(call, replay=Replay.IF_UNSENT, lines=True), Steps())
 
     def read_snapshot(self, content: bytes) -> list[ModelInfo]:
-        """Read ``foundry.modelinfo.json``: all models of the catalog, with alias and id."""
+        """Return all models in ``foundry.modelinfo.json``, with alias and id."""
         return read_snapshot(content)
 
     # 0.x has no Responses API.
@@ -140,7 +140,7 @@ class Generation0Dialect(OpenAIDialect):
     list_responses = Dialect.list_responses
     input_items = Dialect.input_items
 
-    def _switch(self, verb: str, name: str, query: dict[str, object], options: Options) -> Call:
+    def _load_or_unload(self, verb: str, name: str, query: dict[str, object], options: Options) -> Call:
         if not name.strip("."):
             raise ConfigError(f"model {name!r} is no id of this service", call=f"models.{verb}")
         path = f"/openai/{verb}/{quote(name, safe=':@+~')}?{urlencode(query)}"
@@ -157,44 +157,44 @@ def _parse_count(reply: Reply) -> int:
 
 
 def _parse_names(reply: Reply) -> list[str]:
-    return [decode_json(bytes(item), str, reply.url) for item in _items(reply)]
+    return [decode_json(bytes(item), str, reply.url) for item in _list_items(reply)]
 
 
 def _parse_catalog(reply: Reply) -> list[ModelInfo]:
-    return [_model(bytes(item), reply.url) for item in _items(reply)]
+    return [_model(bytes(item), reply.url) for item in _list_items(reply)]
 
 
-def _items(reply: Reply) -> list[msgspec.Raw]:
+def _list_items(reply: Reply) -> list[msgspec.Raw]:
     """Return the items of a bare list, or of the list in an object's ``models``."""
     if reply.body.lstrip()[:1] != b"{":
         return reply.decode(list[msgspec.Raw])
-    inside = folded(reply.decode(dict[str, msgspec.Raw]))
-    return decode_json(bytes(inside.get("models", b"null")), list[msgspec.Raw], reply.url)
+    fields = folded(reply.decode(dict[str, msgspec.Raw]))
+    return decode_json(bytes(fields.get("models", b"null")), list[msgspec.Raw], reply.url)
 
 
 def _model(entry: bytes, url: str) -> ModelInfo:
-    found = decode_any_case(entry, _Entry, url)
-    runtime = convert_any_case(found.runtime or {}, _Runtime, entry, url)
-    name, _, version = found.name.partition(":")
+    parsed = decode_any_case(entry, _Entry, url)
+    runtime = convert_any_case(parsed.runtime or {}, _Runtime, entry, url)
+    name, _, version = parsed.name.partition(":")
     return ModelInfo(
-        id=found.name,
-        alias=found.alias or "",
+        id=parsed.name,
+        alias=parsed.alias or "",
         name=name,
-        version=str(version if found.version in (None, "") else found.version),
+        version=str(version if parsed.version in (None, "") else parsed.version),
         device=runtime.devicetype or "",
         execution_provider=runtime.executionprovider or "",
-        size=None if found.filesizemb is None else found.filesizemb * _MEGABYTE,
-        task=found.task or "",
-        tool_calling=found.supportstoolcalling,
+        size=None if parsed.filesizemb is None else parsed.filesizemb * _MEGABYTE,
+        task=parsed.task or "",
+        tool_calling=parsed.supportstoolcalling,
         raw=decode_json(entry, object, url),
     )
 
 
-def _parse_nothing(word: str) -> Callable[[Reply], str]:
+def _parse_done(outcome: str) -> Callable[[Reply], str]:
     def parse(reply: Reply) -> str:
-        """Return our word for it: the service has none, but a page of a portal is no success."""
+        """Return ``outcome``, for the service reports none; the body must be empty or JSON, not HTML."""
         if reply.body.strip():
             reply.decode(object)
-        return word
+        return outcome
 
     return parse

@@ -1,4 +1,4 @@
-"""A download of 0.x: what is asked for, and how its lines are read (docs/service.md, section 13)."""
+"""The request of a 0.x download, and the parser of its lines (docs/service.md, section 13)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from foundry_rest.errors import ConfigError, InvalidReply, ServiceError
 from foundry_rest.errors.parsing import error_in, service_error
 from foundry_rest.schema import DownloadStep, ModelInfo
 
-#: ``("model.onnx", 0.42)`` of the documents; a .NET tuple prints its text without quotes.
+#: ``("model.onnx", 0.42)`` as documented; a .NET tuple prints the name without quotes.
 _PAIR = re.compile(
     r"""\(\s*["']?(?P<file>.*?)["']?\s*,\s*(?P<number>\d+([.,]\d+)?(E[+-]?\d+)?)\s*\)""", re.IGNORECASE
 )
-#: ``Total 42.0% Downloading model.onnx`` of 0.8; the number is written as the user's country does.
+#: ``Total 42.0% Downloading model.onnx`` of 0.8; some locales write a comma in the number.
 _PERCENT = re.compile(r"(?P<number>\d+([.,]\d+)?) ?%")
 _ADVICE = "Check disk space and network of the service's machine, then download it again."
 
@@ -33,12 +33,12 @@ class _Outcome(msgspec.Struct):
 
 
 def source_of(info: ModelInfo) -> dict[str, object]:
-    """Return what to download, spelt as Microsoft's client does.
+    """Return the ``model`` object of the request, as Microsoft's client builds it.
 
-    Without its version the service would register the model as version 0 (issue 270).
+    The name includes the version, because the service would otherwise register version 0.
 
     Raises:
-        ConfigError: ``info`` holds no catalog entry of this service.
+        ConfigError: ``info`` does not come from this service's catalog.
     """
     try:
         source = convert_any_case(info.raw, _Source, b"")
@@ -59,17 +59,17 @@ def source_of(info: ModelInfo) -> dict[str, object]:
 
 
 class Steps:
-    """Read a download's lines one after the other; what tells no number repeats how far the whole is."""
+    """A parser of a download's lines, in order; a line without a number repeats the last total progress."""
 
     def __init__(self) -> None:
-        self._whole = 0.0
+        self._total = 0.0
 
     def __call__(self, line: bytes) -> DownloadStep:
-        """Return the step that a line or the last object stands for.
+        """Return the step that a line of progress or the final object describes.
 
         Raises:
-            ServiceError: The service says that the download failed.
-            InvalidReply: The last object does not say how it went.
+            ServiceError: The service reports that the download failed.
+            InvalidReply: The final object does not state the outcome.
         """
         if line.startswith(b"{"):
             return _parse_outcome(line)
@@ -78,10 +78,10 @@ class Steps:
         if pair and pair["file"]:
             return DownloadStep(fraction=_fraction(pair["number"]), file=pair["file"])
         if pair:
-            self._whole = _fraction(pair["number"])
+            self._total = _fraction(pair["number"])
         elif percent:
-            self._whole = _fraction(percent["number"], of=100)
-        return DownloadStep(fraction=self._whole)
+            self._total = _fraction(percent["number"], of=100)
+        return DownloadStep(fraction=self._total)
 
 
 def _fraction(number: str, of: int = 1) -> float:
@@ -89,10 +89,10 @@ def _fraction(number: str, of: int = 1) -> float:
 
 
 def _parse_outcome(body: bytes) -> DownloadStep:
-    """Return the last step, or raise what the service says of its failure.
+    """Return the last step, or raise the failure that the service reports.
 
-    The status was 200 long before, and a full disk or a catalog out of reach says nothing of the service:
-    hence no ServerError, which the circuit breaker would count.
+    The failure is not a ServerError, which the circuit breaker would count: the HTTP status was 200, and a
+    full disk or an unreachable catalog does not mean that the service is broken.
     """
     error = error_in(body)
     if error is not None:

@@ -1,8 +1,8 @@
-"""1.x: the embedded service of Foundry Local Core, also the CLI preview's daemon.
+"""The dialect of 1.x, the embedded service of Foundry Local Core and of the CLI preview's daemon.
 
-Facts: docs/service.md, section 4, measured on 1.2.4. Its mistakes that a client can mend are mended
-here: the failure inside a stream that tells no cause, the limit whose cut looks like an end, the text in
-parts that its chat templates do not know.
+Its routes are in docs/service.md, section 4.2, measured on 1.2.4. Three of its faults are worked around here:
+a failed stream that gives no cause, a limit whose cut is reported as a normal stop, and text in parts,
+which its chat templates do not support.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _Status(msgspec.Struct):
 
 
 class Generation1Dialect(ModelRoutesDialect):
-    """Speak to the 1.x service."""
+    """The dialect of the 1.x service."""
 
     generation: ClassVar[str] = "1.x"
     enforces_schema: ClassVar[bool] = False
@@ -36,47 +36,48 @@ class Generation1Dialect(ModelRoutesDialect):
     keeps_conversations: ClassVar[bool] = False
 
     def status(self, options: Options) -> Operation[Reply, ServiceStatus]:
-        """Ask the service how it is; it does not tell its process."""
+        """Build the request for the status, which holds no pid."""
         return Operation(self.build_get("/status", "health.check", options), _parse_status)
 
     def list_models(self, options: Options) -> Operation[Reply, list[ModelInfo]]:
-        """List the models on the service's disk, with their aliases and without their versions."""
+        """Build the request for the models on the service's disk, which lists aliases but no versions."""
         return Operation(self.build_get("/v1/models", "models.list", options), _parse_cached)
 
     @staticmethod
     def segment(name: str) -> str | None:
-        """Return the name quoted, which 1.x decodes: an id, a name (its newest version) or an alias."""
+        """Return the name percent-encoded; it may be an id, a name (for its newest version) or an alias."""
         return quote(name, safe=":")
 
     @staticmethod
     def parse_loaded(reply: Reply) -> str:
-        """Read the empty answer."""
-        return _empty(reply, "loaded")
+        """Check the empty response to a load."""
+        return _check_empty(reply, "loaded")
 
     @staticmethod
     def parse_unloaded(reply: Reply) -> str:
-        """Read the empty answer, which what was not loaded gets too; an alias means the newest version."""
-        return _empty(reply, "unloaded")
+        """Check the empty response, which a model that was not loaded gets, too."""
+        return _check_empty(reply, "unloaded")
 
     def chat(self, request: ChatRequest, options: Options) -> Operation[Reply, ChatReply]:
-        """Ask for a whole answer."""
-        return super().chat(_with_plain_texts(request), options)
+        """Build the request for a whole completion."""
+        return super().chat(_with_joined_texts(request), options)
 
     def chat_stream(
         self, request: ChatRequest, options: Options, label: str = "chat.stream"
     ) -> Operation[bytes, ChatChunk]:
-        """Ask for an answer in chunks; a stream that breaks is asked about without streaming.
+        """Build a streamed completion, with the body of a plain one that finds out why a stream failed.
 
-        What 1.x finds wrong with a streamed request it tells nobody: it cuts the connection.
+        1.x does not report what is wrong with a streamed request: it only closes the connection.
         """
-        operation = super().chat_stream(_with_plain_texts(request), options, label)
+        operation = super().chat_stream(_with_joined_texts(request), options, label)
         plain = self.chat(request, options).call.body
         return replace(operation, call=replace(operation.call, plain=plain))
 
     def chat_fields(self, request: ChatRequest) -> dict[str, object]:
-        """Return the parameters, the limit as ``max_tokens``: the other's cut is reported as a stop.
+        """Return the parameters with ``max_completion_tokens`` as ``max_tokens``.
 
-        Where both are given 1.x heeds ``max_completion_tokens``, so that one stays.
+        1.x reports a cut by ``max_completion_tokens`` as a normal stop. When both are given it applies
+        ``max_completion_tokens``, so that value is kept.
         """
         fields = dict(request.params)
         limit = fields.pop("max_completion_tokens", None)
@@ -89,7 +90,7 @@ def _parse_status(reply: Reply) -> ServiceStatus:
 
 
 def _parse_cached(reply: Reply) -> list[ModelInfo]:
-    """Read the list; two versions of one model are the same entry twice there, and one here."""
+    """Parse the list, in which two versions of one model are two equal entries; return one of them."""
     listed = {info.id: info for info in parse_models(reply)}
     return [msgspec.structs.replace(info, alias=_alias(info), cached=True) for info in listed.values()]
 
@@ -99,28 +100,28 @@ def _alias(info: ModelInfo) -> str:
     return parent if isinstance(parent, str) else ""
 
 
-def _empty(reply: Reply, word: str) -> str:
-    """Return ``word`` for an empty answer, which is 1.x's own for done; a gateway's page is none."""
+def _check_empty(reply: Reply, outcome: str) -> str:
+    """Return ``outcome`` for an empty body, which is 1.x's only sign of success; a gateway's page is not."""
     if reply.body:
         raise InvalidReply(
             "the answer should be empty and is not", where="$", body=reply.body[:2048], url=reply.url
         )
-    return word
+    return outcome
 
 
-def _with_plain_texts(request: ChatRequest) -> ChatRequest:
-    """Return the request with texts in parts as one text: chat templates write the parts out as they are."""
-    return msgspec.structs.replace(request, messages=[_with_plain_text(each) for each in request.messages])
+def _with_joined_texts(request: ChatRequest) -> ChatRequest:
+    """Return the request with texts in parts joined: the chat templates would print the parts as JSON."""
+    return msgspec.structs.replace(request, messages=[_with_joined_text(each) for each in request.messages])
 
 
-def _with_plain_text(message: Message) -> Message:
+def _with_joined_text(message: Message) -> Message:
     parts = message.get("content")
     texts = [_text(part) for part in parts] if isinstance(parts, (list, tuple)) else [None]
-    known = [text for text in texts if text is not None]
-    return {**message, "content": "\n".join(known)} if len(known) == len(texts) else message
+    found = [text for text in texts if text is not None]
+    return {**message, "content": "\n".join(found)} if len(found) == len(texts) else message
 
 
 def _text(part: object) -> str | None:
-    """Return the text of a part that is nothing but text."""
+    """Return the text of a text part; ``None`` for any other."""
     text = part.get("text") if isinstance(part, Mapping) and part.get("type") == "text" else None
     return text if isinstance(text, str) else None

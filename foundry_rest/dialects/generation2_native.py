@@ -1,4 +1,4 @@
-"""2.x: Microsoft's native runtime (oatpp). Facts: docs/service.md, section 4."""
+"""The dialect of 2.x, Microsoft's native runtime (docs/service.md, section 4.3)."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class _Status(msgspec.Struct):
     cache_path: str = msgspec.field(name="modelCachePath")
 
 
-class _Done(msgspec.Struct):
+class _Outcome(msgspec.Struct):
     status: str = ""
 
 
 class Generation2Dialect(ModelRoutesDialect):
-    """Speak to the 2.x native runtime."""
+    """The dialect of the 2.x native runtime."""
 
     generation: ClassVar[str] = "2.x"
     completes_by_stream: ClassVar[bool] = True
@@ -41,53 +41,53 @@ class Generation2Dialect(ModelRoutesDialect):
     reads_media: ClassVar[bool] = False
 
     def status(self, options: Options) -> Operation[Reply, ServiceStatus]:
-        """Ask the service how it is; answers in milliseconds even under load."""
+        """Build the request for the status, which 2.x answers in milliseconds even under load."""
         return Operation(self.build_get("/status", "health.check", options), _parse_status)
 
     @staticmethod
     def segment(name: str) -> str | None:
-        """Return the name as it is: 2.x never decodes ``%3A``."""
+        """Return the name unchanged, for 2.x does not decode ``%3A``; ``None`` if it needs encoding."""
         return None if _NOT_IN_SEGMENT.search(name) else name
 
     @staticmethod
     def parse_loaded(reply: Reply) -> str:
-        """Read the service's word: ``"loaded"`` or ``"already_loaded"``."""
-        return _parse_done(reply)
+        """Return the reported status: ``"loaded"`` or ``"already_loaded"``."""
+        return _parse_outcome(reply)
 
     @staticmethod
     def parse_unloaded(reply: Reply) -> str:
-        """Read the service's word: ``"unloaded"`` or ``"not_loaded"``."""
-        return _parse_done(reply)
+        """Return the reported status: ``"unloaded"`` or ``"not_loaded"``."""
+        return _parse_outcome(reply)
 
     def transcribe(self, request: TranscriptionRequest, options: Options) -> Operation[Reply, Transcription]:
-        """Ask what is said in a file; giving that up does not stop the service's work, a stream does."""
-        call = self._speech_call(request, options, "audio.transcribe")
+        """Build a plain transcription; closing it does not stop the service's work, closing a stream does."""
+        call = self._transcription_call(request, options, "audio.transcribe")
         return Operation(call, partial(parse_transcription, model=request.model))
 
     def transcribe_stream(
         self, request: TranscriptionRequest, options: Options
     ) -> Operation[bytes, TranscriptionChunk]:
-        """Ask for a transcription in pieces."""
-        call = self._speech_call(request, options, "audio.transcribe_stream", stream=True)
+        """Build a streamed transcription."""
+        call = self._transcription_call(request, options, "audio.transcribe_stream", stream=True)
         return Operation(call, parse_transcription_chunk)
 
     def chat_fields(self, request: ChatRequest) -> dict[str, object]:
-        """Return the parameters, with the JSON schema where 2.x looks for it.
+        """Return the parameters with the JSON schema where 2.x expects it.
 
-        2.x takes the value of ``json_schema`` itself as the schema and would enforce nothing of
-        OpenAI's wrapper; with both laid over each other either reader finds its own
-        (docs/service.md, section 7).
+        2.x takes the value of ``json_schema`` itself for the schema, so OpenAI's wrapper would constrain
+        nothing. The two are merged, so that either way of reading finds the schema (docs/service.md,
+        section 7.3).
         """
         wrapper = (request.params.get("response_format") or {}).get("json_schema")  # type: ignore[attr-defined]
         if not isinstance(wrapper, Mapping) or not isinstance(wrapper.get("schema"), Mapping):
             return request.params
-        both = {**wrapper, **wrapper["schema"]}
-        return {**request.params, "response_format": {"type": "json_schema", "json_schema": both}}
+        merged = {**wrapper, **wrapper["schema"]}
+        return {**request.params, "response_format": {"type": "json_schema", "json_schema": merged}}
 
-    def _speech_call(
+    def _transcription_call(
         self, request: TranscriptionRequest, options: Options, label: str, **more: object
     ) -> Call:
-        """Build a transcription: JSON with a path, where OpenAI has a form with the file in it."""
+        """Return the call: JSON with a path, where OpenAI sends a form that holds the file."""
         body = {"model": request.id, "filename": request.path, **request.params, **more}
         return self.build_call("POST", "/v1/audio/transcriptions", label, options, body, request.model)
 
@@ -97,8 +97,8 @@ def _parse_status(reply: Reply) -> ServiceStatus:
     return ServiceStatus(pid=status.pid, cache_path=status.cache_path, raw=reply.raw, headers=reply.headers)
 
 
-def _parse_done(reply: Reply) -> str:
-    done = reply.decode(_Done).status
-    if not done:
+def _parse_outcome(reply: Reply) -> str:
+    status = reply.decode(_Outcome).status
+    if not status:
         raise InvalidReply("the answer does not say what was done", where="$.status", url=reply.url)
-    return done
+    return status

@@ -1,4 +1,4 @@
-"""The /v1 half that all generations share, and all that a stranger's OpenAI-like service has."""
+"""The /v1 routes that all generations share; other OpenAI-compatible servers have only these."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from foundry_rest.transport.call import Call, Options, Replay, Reply
 from foundry_rest.transport.json_codec import decode_json, encode_json, unreadable
 
 _CHAT = "/v1/chat/completions"
-#: Parameters that some generation wants spelt in its own way.
-_RESPELT = frozenset(("response_format", "max_completion_tokens"))
+#: Parameters that some generation expects in a form of its own.
+_CONVERTED = frozenset(("response_format", "max_completion_tokens"))
 _CHUNK = msgspec.json.Decoder(ChatChunk)
-#: Members of a message's part that hold more than text, as OpenAI spells them.
+#: Fields of a message part that hold media, as named by OpenAI.
 _MEDIA = ("image_url", "input_audio", "file")
 
 
@@ -31,64 +31,64 @@ class _Entry(msgspec.Struct):
     id: str
 
 
-class _Listing(msgspec.Struct):
+class _List(msgspec.Struct):
     data: list[msgspec.Raw]
 
 
 class OpenAIDialect(ResponsesDialect):
-    """Speak to any service that answers ``/v1/chat/completions``."""
+    """The dialect of any service with ``/v1/chat/completions``."""
 
     generation: ClassVar[str] = "openai"
 
     def status(self, options: Options) -> Operation[Reply, ServiceStatus]:
-        """Ask for the model list: a stranger has no status route."""
-        return Operation(self.build_get("/v1/models", "health.check", options), _parse_any_status)
+        """Build the request for the model list, because other servers have no status route."""
+        return Operation(self.build_get("/v1/models", "health.check", options), _parse_status)
 
     def chat(self, request: ChatRequest, options: Options) -> Operation[Reply, ChatReply]:
-        """Ask for a whole answer."""
+        """Build the request for a whole completion."""
         return Operation(self._chat_call(request, options, "chat.complete", stream=False), parse_completion)
 
     def chat_stream(
         self, request: ChatRequest, options: Options, label: str = "chat.stream"
     ) -> Operation[bytes, ChatChunk]:
-        """Ask for an answer in chunks, with usage at the end."""
+        """Build the request for a streamed completion, with usage at its end."""
         return Operation(self._chat_call(request, options, label, stream=True), parse_chunk)
 
     def list_models(self, options: Options) -> Operation[Reply, list[ModelInfo]]:
-        """List the models the service knows."""
+        """Build the request for the models that the service lists."""
         return Operation(self.build_get("/v1/models", "models.list", options), parse_models)
 
     def embed(self, request: EmbeddingRequest, options: Options) -> Operation[Reply, EmbeddingReply]:
-        """Ask for one vector a text."""
+        """Build the request for one vector per text."""
         body = {"model": request.id, "input": request.texts}
         call = self.build_call("POST", "/v1/embeddings", "embeddings.create", options, body, request.model)
         return Operation(call, partial(parse_embeddings, count=len(request.texts)))
 
     def chat_fields(self, request: ChatRequest) -> dict[str, object]:
-        """Return the parameters as this service wants them spelt; asked when one of ``_RESPELT`` is given."""
+        """Return the parameters in the service's form; called only when one of ``_CONVERTED`` is given."""
         return request.params
 
     def _chat_call(self, request: ChatRequest, options: Options, label: str, *, stream: bool) -> Call:
-        if not self.reads_media and any(map(_holds_media, request.messages)):
+        if not self.reads_media and any(map(_has_media, request.messages)):
             self.unsupported(
                 "pictures, sound or files in chat",
                 "A picture goes as a data: URL into client.responses.create(), a sound file to client.audio.",
             )
         body: dict[str, object] = {"model": request.id, "messages": request.messages}
-        body |= request.params if _RESPELT.isdisjoint(request.params) else self.chat_fields(request)
+        body |= request.params if _CONVERTED.isdisjoint(request.params) else self.chat_fields(request)
         if stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
-        # Written out, not by build_call: this is the call that everybody makes.
+        # Without build_call, to save a frame: this is the most frequent call.
         content = encode_json(body)
         return Call("POST", _CHAT, content, Replay.ALWAYS, options, label, request.model, self.header_limit)
 
 
 def parse_chunk(event: bytes) -> ChatChunk:
-    """Read one event of a streamed answer.
+    """Parse one event of a streamed completion.
 
     Raises:
         ServiceError: The event is an error.
-        InvalidReply: The event is no chunk.
+        InvalidReply: The event is not a chunk.
     """
     try:
         chunk = _CHUNK.decode(event)
@@ -105,29 +105,29 @@ def parse_chunk(event: bytes) -> ChatChunk:
 
 
 def parse_completion(reply: Reply) -> ChatReply:
-    """Read a whole answer.
+    """Parse a whole completion.
 
     Raises:
-        InvalidReply: It has no choice, or a field of a wrong type.
+        InvalidReply: It has no choices, or a field is of the wrong type.
     """
     try:
-        whole = _CHUNK.decode(reply.body)
+        completion = _CHUNK.decode(reply.body)
     except UNDECODABLE as error:
         raise unreadable(error, reply.body, reply.url) from None
-    if not whole.choices:
+    if not completion.choices:
         raise InvalidReply(
             "the answer has no choices", where="$.choices", body=reply.body[:2048], url=reply.url
         )
-    whole.choices.sort(key=lambda choice: choice.index)
+    completion.choices.sort(key=lambda choice: choice.index)
     return ChatReply(
-        content=whole.content,
-        finish_reason=whole.finish_reason,
-        usage=whole.usage or Usage(),
-        model=whole.model or "",
-        id=whole.id or "",
-        created=whole.created,
-        tool_calls=tuple(call.whole() for call in whole.tool_calls),
-        reasoning=whole.reasoning,
+        content=completion.content,
+        finish_reason=completion.finish_reason,
+        usage=completion.usage or Usage(),
+        model=completion.model or "",
+        id=completion.id or "",
+        created=completion.created,
+        tool_calls=tuple(call.whole() for call in completion.tool_calls),
+        reasoning=completion.reasoning,
         elapsed=reply.elapsed,
         headers=reply.headers,
         bodies=(reply.body,),
@@ -135,24 +135,24 @@ def parse_completion(reply: Reply) -> ChatReply:
 
 
 def parse_models(reply: Reply) -> list[ModelInfo]:
-    """Read the model list, an envelope with ``data`` or a bare array."""
+    """Parse the model list: an object with ``data``, or a bare array."""
     bare = reply.body.lstrip()[:1] == b"["
-    items = reply.decode(list[msgspec.Raw]) if bare else reply.decode(_Listing).data
+    items = reply.decode(list[msgspec.Raw]) if bare else reply.decode(_List).data
     return [_model(bytes(item), reply.url) for item in items]
 
 
 def _model(entry: bytes, url: str) -> ModelInfo:
-    found = decode_json(entry, _Entry, url)
-    name, _, version = found.id.rpartition(":") if ":" in found.id else (found.id, "", "")
-    return ModelInfo(id=found.id, name=name, version=version, raw=decode_json(entry, object, url))
+    parsed = decode_json(entry, _Entry, url)
+    name, _, version = parsed.id.rpartition(":") if ":" in parsed.id else (parsed.id, "", "")
+    return ModelInfo(id=parsed.id, name=name, version=version, raw=decode_json(entry, object, url))
 
 
-def _parse_any_status(reply: Reply) -> ServiceStatus:
+def _parse_status(reply: Reply) -> ServiceStatus:
     return ServiceStatus(raw=reply.raw, headers=reply.headers)
 
 
-def _holds_media(message: Message) -> bool:
-    """Tell whether a message's parts are more than text; an empty one is left for the service to refuse."""
+def _has_media(message: Message) -> bool:
+    """Return whether a part of a message holds media; an empty part is left for the service to refuse."""
     content = message.get("content")
     parts = content if isinstance(content, (list, tuple)) else ()
     return any(isinstance(part, Mapping) and any(map(part.get, _MEDIA)) for part in parts)

@@ -1,8 +1,8 @@
-"""Operation = a call and how to read its answer; Dialect = the table of operations.
+"""Operation: a call and the parser of its response. Dialect: the operations of one generation.
 
-A generation is one subclass in one file. What it does not override it lacks, and asking for that
-raises ``UnsupportedByService`` before anything is sent. ``docs/generations.md`` is written from these
-classes: an operation counts as supported where a class has one of its own.
+A generation is one subclass of Dialect in one file. An operation that it does not override is unsupported and
+raises ``UnsupportedByService`` before anything is sent. ``docs/generations.md`` is generated from these
+classes: an operation counts as supported where a class overrides it.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ T = TypeVar("T", covariant=True)
 
 
 class Operation(msgspec.Struct, Generic[A, T], frozen=True):
-    """One call and the pure function that reads its answer.
+    """One call and the pure function that parses its response.
 
     Attributes:
-        call: What to send.
-        parse: Reads a whole ``Reply``, or one event's data of a stream.
+        call: The call to send.
+        parse: Parses a whole ``Reply``, or the data of one event of a stream.
     """
 
     call: Call
@@ -46,21 +46,21 @@ class Operation(msgspec.Struct, Generic[A, T], frozen=True):
 
 
 class Dialect:
-    """The spelling of every operation; here each is unsupported.
+    """The operations of a service; in this base class each is unsupported.
 
     Attributes:
         generation: Name in reports and errors.
-        completes_by_stream: A plain completion must run over a stream, because closing a plain
-            request does not stop the service's work.
-        header_limit: Most bytes of request headers that the service bears, or ``None``.
-        asks_by_id: Requests on a model take its exact id alone; else the service knows its aliases, too.
+        completes_by_stream: A plain completion must use a stream, because closing a plain request does not
+            stop the service's work.
+        header_limit: Most bytes of request headers that the service accepts, or ``None``.
+        asks_by_id: Requests to a model accept its exact id only; else they accept its alias, too.
         loads_by_alias: Loading takes the alias, and the service picks the variant; else it takes an id,
-            and its refusal does not tell why.
-        enforces_schema: ``response_format`` steers what the model writes; else it is ignored in silence.
-        checks_tasks: A chat model on the embeddings route is refused; else it kills the service.
-        guards_unload: A model on which an answer runs is not unloaded; else that may kill the service.
-        keeps_conversations: An unknown ``previous_response_id`` is refused; else it is ignored in silence.
-        reads_media: Pictures and sound in a chat may reach the model; else they are dropped in silence.
+            and a refusal gives no reason.
+        enforces_schema: ``response_format`` constrains the model's output; else it is silently ignored.
+        checks_tasks: A chat model on the embeddings route is refused; else it ends the service's process.
+        guards_unload: A model in use is not unloaded; else unloading it may end the service's process.
+        keeps_conversations: An unknown ``previous_response_id`` is refused; else it is silently ignored.
+        reads_media: Images and sound in a chat may reach the model; else they are silently dropped.
     """
 
     generation: ClassVar[str] = "unknown"
@@ -77,116 +77,116 @@ class Dialect:
     # ---------------------------------------------------------------- the service
 
     def status(self, options: Options) -> Operation[Reply, ServiceStatus]:
-        """Ask the service how it is."""
+        """Build the request for the service's status."""
         self.unsupported("status")
 
     # ---------------------------------------------------------------- chat
 
     def chat(self, request: ChatRequest, options: Options) -> Operation[Reply, ChatReply]:
-        """Ask for a whole answer."""
+        """Build the request for a whole completion."""
         self.unsupported("chat")
 
     def chat_stream(
         self, request: ChatRequest, options: Options, label: str = "chat.stream"
     ) -> Operation[bytes, ChatChunk]:
-        """Ask for an answer in chunks."""
+        """Build the request for a streamed completion."""
         self.unsupported("streamed chat")
 
     def count_tokens(self, request: ChatRequest, options: Options) -> Operation[Reply, int]:
-        """Ask how many tokens a conversation has."""
+        """Build the request for a conversation's number of tokens."""
         self.unsupported("token counting", "Read usage.prompt_tokens of an answer instead.")
 
     # ---------------------------------------------------------------- models
 
     def list_models(self, options: Options) -> Operation[Reply, list[ModelInfo]]:
-        """List the models the service knows."""
+        """Build the request for the models that the service lists."""
         self.unsupported("list of models")
 
     def cached_models(self, options: Options) -> Operation[Reply, list[str]]:
-        """List the ids of the models on the service's disk."""
+        """Build the request for the ids of the models on the service's disk."""
         self.unsupported("list of cached models")
 
     def loaded_models(self, options: Options) -> Operation[Reply, list[str]]:
-        """List the ids of the models in memory."""
+        """Build the request for the ids of the models in memory."""
         self.unsupported("list of loaded models")
 
     def load_model(
         self, name: str, options: Options, *, ttl: int | None = None, provider: str = ""
     ) -> Operation[Reply, str]:
-        """Load a model into memory; the answer is the service's word for what it did.
+        """Build the request that loads a model; its result is the reported outcome, such as ``"loaded"``.
 
         Args:
             name: Alias or id, see ``loads_by_alias``.
-            ttl: Seconds without use after which the service may drop it; ``None`` for its default.
+            ttl: Seconds without use after which the service may unload it; ``None`` for its default.
             provider: Execution provider in place of the model's own, such as ``"cuda"``.
         """
         self.unsupported("loading a model")
 
     def unload_model(self, name: str, options: Options, *, force: bool = False) -> Operation[Reply, str]:
-        """Drop a model from memory; the answer is the service's word for what it did.
+        """Build the request that unloads a model; its result is the reported outcome, such as ``"unloaded"``.
 
         Args:
             name: Alias or id.
-            force: Drop it though its time to live is not over.
+            force: Whether to unload it before its time to live is over.
         """
         self.unsupported("unloading a model")
 
     def unload_all(self, options: Options) -> Operation[Reply, str]:
-        """Drop every model from memory in one request."""
+        """Build the request that unloads every model."""
         self.unsupported("route to unload all models")
 
     def download_model(self, info: ModelInfo, options: Options) -> Operation[bytes, DownloadStep]:
-        """Fetch a model onto the service's machine; each line of the answer is one step."""
+        """Build the download of a model to the service's machine; each line of the response is one step."""
         self.unsupported_download()
 
     def read_snapshot(self, content: bytes) -> list[ModelInfo]:
-        """Read the catalog file that the service keeps in its model directory."""
+        """Return the models in the catalog file of the service's model directory."""
         self.unsupported("catalog file")
 
     # ---------------------------------------------------------------- embeddings and audio
 
     def embed(self, request: EmbeddingRequest, options: Options) -> Operation[Reply, EmbeddingReply]:
-        """Ask for one vector a text."""
+        """Build the request for one vector per text."""
         self.unsupported("embeddings")
 
     def transcribe(self, request: TranscriptionRequest, options: Options) -> Operation[Reply, Transcription]:
-        """Ask what is said in an audio file of the service's machine."""
+        """Build the transcription of an audio file on the service's machine."""
         self.unsupported("audio transcription")
 
     def transcribe_stream(
         self, request: TranscriptionRequest, options: Options
     ) -> Operation[bytes, TranscriptionChunk]:
-        """Ask for a transcription in pieces."""
+        """Build a streamed transcription."""
         self.unsupported("streamed audio transcription")
 
     # ---------------------------------------------------------------- responses
 
     def create_response(self, request: ResponseRequest, options: Options) -> Operation[Reply, Response]:
-        """Ask for a response."""
+        """Build the request that creates a response."""
         self.unsupported("Responses API")
 
     def stream_response(
         self, request: ResponseRequest, options: Options, label: str = "responses.stream"
     ) -> Operation[bytes, ResponseEvent]:
-        """Ask for a response in events."""
+        """Build the request for a streamed response."""
         self.unsupported("streamed Responses API")
 
     def get_response(self, id: str, options: Options) -> Operation[Reply, Response]:
-        """Read a stored response."""
+        """Build the request for a stored response."""
         self.unsupported("stored responses")
 
     def delete_response(self, id: str, options: Options) -> Operation[Reply, bool]:
-        """Forget a stored response."""
+        """Build the request that deletes a stored response."""
         self.unsupported("stored responses")
 
     def list_responses(
         self, options: Options, *, limit: int | None = None, after: str | None = None
     ) -> Operation[Reply, ResponsePage]:
-        """List the stored responses."""
+        """Build the request for one page of the stored responses."""
         self.unsupported("stored responses")
 
     def input_items(self, id: str, options: Options) -> Operation[Reply, list[InputItem]]:
-        """List what a stored response was asked."""
+        """Build the request for the input items of a stored response."""
         self.unsupported("stored responses")
 
     # ---------------------------------------------------------------- for subclasses
@@ -210,20 +210,20 @@ class Dialect:
 
     @classmethod
     def has(cls, operation: str) -> bool:
-        """Tell whether the generation has an operation, by the name of its method here."""
+        """Return whether the generation supports an operation, given by its method's name."""
         return getattr(cls, operation) is not getattr(Dialect, operation)
 
     def build_get(self, path: str, label: str, options: Options, model: str = "") -> Call:
-        """Return a GET that may be asked twice."""
+        """Return a GET that may be repeated."""
         return self.build_call("GET", path, label, options, None, model)
 
     def build_call(
         self, method: str, path: str, label: str, options: Options, body: object, model: str = ""
     ) -> Call:
-        """Return a call with a JSON body (``None`` for none) that may be asked twice."""
+        """Return a call with a JSON body (``None`` for none) that may be repeated."""
         content = None if body is None else encode_json(body)
         return Call(method, path, content, Replay.ALWAYS, options, label, model, self.header_limit)
 
 
-#: Speaks for a service that was not asked yet: it has nothing.
+#: The dialect of a service that was not probed yet: it supports nothing.
 UNKNOWN = Dialect()

@@ -1,8 +1,8 @@
-"""The Responses API, as 2.x, 1.x and strangers share it.
+"""The Responses API, which 1.x, 2.x and other OpenAI-compatible servers share.
 
-Measured on 2.2.1 and 1.2.4. Both end a stream with ``response.completed``, ``response.incomplete`` or
-``response.failed`` and then ``[DONE]``. 1.x tells a stream nothing when the model is not loaded: the
-connection just ends.
+Measured on 1.2.4 and 2.2.1 (docs/service.md, section 14): both end a stream with ``response.completed``,
+``response.incomplete`` or ``response.failed``, and then ``[DONE]``. On 1.x a stream for a model that is not
+loaded gives no error: the connection is closed.
 """
 
 from __future__ import annotations
@@ -28,45 +28,45 @@ PATH = "/v1/responses"
 
 
 class ResponsesDialect(Dialect):
-    """Speak to any service that answers ``/v1/responses``."""
+    """The dialect of any service with ``/v1/responses``."""
 
     def create_response(self, request: ResponseRequest, options: Options) -> Operation[Reply, Response]:
-        """Ask for a response."""
+        """Build the request that creates a response."""
         call = self._create_call(request, options, "responses.create", _body(request))
         return Operation(call, partial(parse_response, previous=request.previous))
 
     def stream_response(
         self, request: ResponseRequest, options: Options, label: str = "responses.stream"
     ) -> Operation[bytes, ResponseEvent]:
-        """Ask for a response in events."""
+        """Build the request for a streamed response."""
         timeouts = options.timeouts
-        # The first event comes before the model has read the prompt, so the long silence follows it.
+        # The first event comes before the model reads the prompt, so the long silence comes after it.
         patient = replace(timeouts, idle=max(timeouts.idle, timeouts.first_token))
         options = replace(options, timeouts=patient)
         call = self._create_call(request, options, label, {**_body(request), "stream": True})
         if not self.completes_by_stream:
-            # Asked only to learn why a stream did not begin: nothing is to be kept of it.
+            # Sent only to find out why a stream failed, so the response must not be stored.
             call = replace(call, plain=encode_json({**_body(request), "store": False}))
         return Operation(call, partial(parse_event, previous=request.previous))
 
     def get_response(self, id: str, options: Options) -> Operation[Reply, Response]:
-        """Read a stored response."""
+        """Build the request for a stored response."""
         return Operation(self.build_get(_path_of(id), "responses.get", options), parse_response)
 
     def delete_response(self, id: str, options: Options) -> Operation[Reply, bool]:
-        """Forget a stored response; asked twice it is gone all the same."""
+        """Build the request that deletes a stored response, which may be repeated."""
         call = self.build_call("DELETE", _path_of(id), "responses.delete", options, None)
         return Operation(call, parse_deleted)
 
     def list_responses(
         self, options: Options, *, limit: int | None = None, after: str | None = None
     ) -> Operation[Reply, ResponsePage]:
-        """List the stored responses, a page at a time."""
+        """Build the request for one page of the stored responses."""
         path = PATH + _query(limit, after)
         return Operation(self.build_get(path, "responses.list", options), parse_page)
 
     def input_items(self, id: str, options: Options) -> Operation[Reply, list[InputItem]]:
-        """List what a stored response was asked, in this turn only; the service sends all in one page."""
+        """Build the request for the input items of a response's own turn, which come in one page."""
         call = self.build_get(f"{_path_of(id)}/input_items", "responses.input_items", options)
         return Operation(call, parse_items)
 
@@ -74,7 +74,7 @@ class ResponsesDialect(Dialect):
         self, request: ResponseRequest, options: Options, label: str, body: dict[str, object]
     ) -> Call:
         call = self.build_call("POST", PATH, label, options, body, request.model)
-        # A second one would be stored beside the first, and nobody would know its id.
+        # A repeated request would store a second response, whose id nobody knows.
         return replace(call, replay=Replay.IF_UNSENT) if request.is_stored else call
 
 

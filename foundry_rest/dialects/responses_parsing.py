@@ -1,6 +1,6 @@
-"""Read what the Responses API answers: whole responses, events, pages; pure.
+"""Parse what the Responses API returns: whole responses, events, pages; pure.
 
-Measured on 2.2.1 and 1.2.4, which also reports a failure under HTTP 200.
+Measured on 2.2.1 and 1.2.4; 1.2.4 reports failures under HTTP 200, too (docs/service.md, section 14).
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from foundry_rest.transport.json_codec import decode_json, unreadable
 
 T = TypeVar("T")
 
-#: Events whose ``delta`` is text that must not be lost.
+#: Types of the events whose ``delta`` must be text.
 _DELTAS = (
     TEXT_DELTAS | REASONING_DELTAS | {"response.function_call_arguments.delta", "response.refusal.delta"}
 )
 _ITEMS = frozenset({"response.output_item.added", "response.output_item.done"})
-#: Events that hold the response as it is.
-_WHOLES = frozenset({"response.created", "response.in_progress", "response.completed", "response.incomplete"})
-#: Statuses of a response that will not change any more, and was not failed.
-_ENDED = ("completed", "incomplete")
+#: Types of the events that hold the response so far.
+_STATES = frozenset({"response.created", "response.in_progress", "response.completed", "response.incomplete"})
+#: Final statuses of a response that did not fail.
+_FINAL = ("completed", "incomplete")
 
 
 class _Usage(msgspec.Struct):
@@ -92,17 +92,17 @@ _EVENT = msgspec.json.Decoder(_Event)
 
 
 def parse_response(reply: Reply, *, previous: str | None = None) -> Response:
-    """Read a whole response.
+    """Parse a whole response.
 
     Args:
-        reply: The service's answer.
-        previous: The response that it was to go on from.
+        reply: The HTTP response.
+        previous: Id of the response that it was to continue.
 
     Raises:
-        ServiceError: It failed, whatever the HTTP status says.
-        InvalidReply: It is no response, or goes on from another one.
+        ServiceError: The response failed, whatever the HTTP status is.
+        InvalidReply: It is not a response, or continues another one.
     """
-    response = _read(reply.body, reply.url)
+    response = _parse_body(reply.body, reply.url)
     if response.status == "failed":
         raise _failure(reply.body)
     _check_previous(response, previous)
@@ -110,94 +110,95 @@ def parse_response(reply: Reply, *, previous: str | None = None) -> Response:
 
 
 def parse_event(event: bytes, *, previous: str | None = None) -> ResponseEvent:
-    """Read one event of a streamed response.
+    """Parse one event of a streamed response.
 
     Raises:
-        ServiceError: The event tells that the response failed.
-        InvalidReply: The event cannot be read, or the response goes on from another one.
+        ServiceError: The event reports that the response failed.
+        InvalidReply: The event cannot be parsed, or the response continues another one.
     """
-    found = _head(event)
-    response = _part(found.response, "response", _read) if found.type in _WHOLES else None
+    parsed = _decode_event(event)
+    response = _parse_field(parsed.response, "response", _parse_body) if parsed.type in _STATES else None
     if response is not None:
         _check_previous(response, previous)
     return ResponseEvent(
-        type=found.type,
-        sequence_number=found.sequence_number,
-        output_index=found.output_index,
-        item_id=found.item_id,
-        delta=_part(found.delta, "delta", _read_text) if found.type in _DELTAS else "",
-        item=_part(found.item, "item", _read_item) if found.type in _ITEMS else None,
+        type=parsed.type,
+        sequence_number=parsed.sequence_number,
+        output_index=parsed.output_index,
+        item_id=parsed.item_id,
+        delta=_parse_field(parsed.delta, "delta", _parse_text) if parsed.type in _DELTAS else "",
+        item=_parse_field(parsed.item, "item", _parse_item) if parsed.type in _ITEMS else None,
         response=response,
         event=event,
     )
 
 
-def _head(event: bytes) -> _Event:
-    """Return what all events have; raise the failure that one tells."""
+def _decode_event(event: bytes) -> _Event:
+    """Return the fields of an event; raise the failure that it reports."""
     try:
-        found = _EVENT.decode(event)
+        parsed = _EVENT.decode(event)
     except UNDECODABLE as error:
         raise error_in(event) or unreadable(error, event) from None
-    if found.error or not found.type:
+    if parsed.error or not parsed.type:
         raise error_in(event) or InvalidReply("the event has no type", where="$.type", body=event[:2048])
-    if found.type == "response.failed":
-        raise _failure(bytes(found.response))
-    if found.type == "error":  # OpenAI's: the fields of the error stand in the event itself
+    if parsed.type == "response.failed":
+        raise _failure(bytes(parsed.response))
+    if parsed.type == "error":  # as OpenAI sends it: the event itself holds the fields of the error
         raise _failure(b'{"error":' + event + b"}")
-    return found
+    return parsed
 
 
 def _failure(body: bytes) -> ServiceError:
-    """Return the error that a failed response tells."""
+    """Return the error that a failed response reports."""
     return error_in(body) or ServerError(
         "the response failed, and the service does not say why", status=500, body=body
     )
 
 
-def _part(raw: msgspec.Raw, name: str, read: Callable[[bytes], T]) -> T:
-    """Read one field of an event; the error tells the path from the event's top."""
+def _parse_field(raw: msgspec.Raw, name: str, parse: Callable[[bytes], T]) -> T:
+    """Parse one field of an event; an error's path begins at the event."""
     try:
-        return read(bytes(raw) or b"null")
+        return parse(bytes(raw) or b"null")
     except InvalidReply as error:
         error.where = f"$.{name}{error.where[1:]}"
         raise
 
 
-def _read(body: bytes, url: str = "") -> Response:
-    found = decode_json(body, _Response, url)
-    usage = found.usage or _Usage()
+def _parse_body(body: bytes, url: str = "") -> Response:
+    parsed = decode_json(body, _Response, url)
+    usage = parsed.usage or _Usage()
     return Response(
-        id=found.id,
-        status=found.status,
-        output=found.output,
-        model=found.model or "",
+        id=parsed.id,
+        status=parsed.status,
+        output=parsed.output,
+        model=parsed.model or "",
         usage=Usage(usage.input_tokens, usage.output_tokens, usage.total_tokens),
-        error=found.error,
-        incomplete_reason=_incomplete_reason(found, usage.output_tokens),
-        previous_response_id=found.previous_response_id,
-        created_at=found.created_at,
+        error=parsed.error,
+        incomplete_reason=_incomplete_reason(parsed, usage.output_tokens),
+        previous_response_id=parsed.previous_response_id,
+        created_at=parsed.created_at,
         body=body,
     )
 
 
-def _read_text(body: bytes) -> str:
+def _parse_text(body: bytes) -> str:
     return decode_json(body, str)
 
 
-def _read_item(body: bytes) -> OutputItem:
+def _parse_item(body: bytes) -> OutputItem:
     return decode_json(body, OutputItem)
 
 
-def _incomplete_reason(found: _Response, written: int) -> str | None:
-    """Return why the answer is cut; 1.x calls it completed even then.
+def _incomplete_reason(parsed: _Response, output_tokens: int) -> str | None:
+    """Return why the response was cut; ``None`` if it was not.
 
-    2.x calls an answer incomplete when it has used up its limit, the end mark included, and both count
-    the same (measured: 14 of 14 tokens is incomplete, 14 of 15 is not), so that rule serves for both.
+    1.x reports even a cut response as completed. 2.x reports a response as incomplete when its tokens, the
+    end mark included, reach the limit, and both generations count alike (measured: 14 of 14 tokens is
+    incomplete, 14 of 15 is not). So the count decides for both.
     """
-    if found.incomplete_details is not None and found.incomplete_details.reason:
-        return found.incomplete_details.reason
-    limit = found.max_output_tokens
-    return "max_output_tokens" if found.status in _ENDED and limit and written >= limit else None
+    if parsed.incomplete_details is not None and parsed.incomplete_details.reason:
+        return parsed.incomplete_details.reason
+    limit = parsed.max_output_tokens
+    return "max_output_tokens" if parsed.status in _FINAL and limit and output_tokens >= limit else None
 
 
 def _check_previous(response: Response, previous: str | None) -> None:
@@ -210,22 +211,22 @@ def _check_previous(response: Response, previous: str | None) -> None:
 
 
 def parse_page(reply: Reply) -> ResponsePage:
-    """Read one page of stored responses, failed ones included."""
+    """Parse one page of stored responses, failed ones included."""
     page = reply.decode(_Page)
-    data = tuple(_read(bytes(item), reply.url) for item in page.data)
+    data = tuple(_parse_body(bytes(item), reply.url) for item in page.data)
     return ResponsePage(data=data, has_more=page.has_more, first_id=page.first_id, last_id=page.last_id)
 
 
 def parse_items(reply: Reply) -> list[InputItem]:
-    """Read what a response was asked."""
+    """Parse the input items of a response."""
     return reply.decode(_Items).data
 
 
 def parse_deleted(reply: Reply) -> bool:
-    """Read whether a response was deleted; ``True``, for a service that refuses is not understood.
+    """Parse the confirmation of a deletion, and return ``True``.
 
     Raises:
-        InvalidReply: The service says that it did not.
+        InvalidReply: The service reports that the response was not deleted.
     """
     if not reply.decode(_Deleted).deleted:
         raise InvalidReply("the service did not delete the response", where="$.deleted", url=reply.url)

@@ -114,7 +114,7 @@ class Choice(msgspec.Struct, frozen=True):
 
     @property
     def reason(self) -> str | None:
-        """Return why the completion ended; ``None`` for the placeholders that some servers send before that."""
+        """Return why the completion ended; ``None`` for the placeholders that some servers send before."""
         return None if self.finish_reason in _NO_REASONS else self.finish_reason
 
     @property

@@ -77,7 +77,7 @@ def _with_tools(params: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def _tool(tool: object) -> object:
-    """Return the description of a tool in the flat format_ of this API; the chat API nests it."""
+    """Return the description of a tool in the flat form of this API; the chat API nests it."""
     from foundry_rest.schema.tools import Tool
 
     spec = Tool.of(tool).spec if callable(tool) else tool

@@ -97,7 +97,7 @@ class ToolRun(msgspec.Struct, frozen=True):
 
     Attributes:
         reply: The last reply.
-        messages: The schema conversation, including the last reply.
+        messages: The whole conversation, including the last reply.
         calls: Every tool call in order, with its result.
     """
 
