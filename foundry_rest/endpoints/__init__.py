@@ -1,1 +1,1 @@
-"""What a user calls: each method builds an operation, sends it, and returns what it reads."""
+"""The endpoints that users call: each method builds an operation, sends it, and parses the response."""

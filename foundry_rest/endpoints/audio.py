@@ -1,4 +1,4 @@
-"""Audio: what is said in a file of the service's machine."""
+"""Audio: transcriptions of files on the service's machine."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 #: Label of the whole operation in logs, metrics and errors.
-_WHOLE = "audio.transcribe"
-_ELSEWHERE = (
+_LABEL = "audio.transcribe"
+_LOCAL_ADVICE = (
     "The service opens the file on its own machine. Run a service on this one (foundry-rest serve), or copy "
     "the file there and ask with client.request('POST', '/v1/audio/transcriptions', json={'model': ..., "
     "'filename': its path there})."
@@ -38,20 +38,20 @@ _ELSEWHERE = (
 
 
 class TranscriptionArguments(CallOptions, total=False):
-    """The keyword arguments of a transcription: what is asked, and the options of the call."""
+    """The keyword arguments of a transcription: parameters of the request, and options of the call."""
 
     #: Alias or id of a speech model; the client's default when not given.
     model: str | None
-    #: What is spoken, such as ``"en"``; 2.2.1 takes a language it does not know for English.
+    #: Spoken language, such as ``"en"``; 2.2.1 treats an unknown one as English.
     language: str | None
     #: 0 to 1.
     temperature: float | None
-    #: What came before, or a hint of names and style; 2.2.1 takes it and ignores it.
+    #: Text that precedes the recording, or a hint of names and style; 2.2.1 ignores it.
     prompt: str | None
 
 
 class Audio:
-    """The audio endpoint: what is said in files of the service's machine."""
+    """The audio endpoint, which transcribes files on the service's machine."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -61,10 +61,10 @@ class Audio:
         path: str | os.PathLike[str],
         **given: Unpack[TranscriptionArguments],
     ) -> Transcription:
-        """Return what is said in an audio file.
+        """Return the transcription of an audio file.
 
-        The service opens the file itself, so it must run on this machine and be allowed to read it. Every
-        model reads WAV, mono, of 16 kHz; Whisper also more channels and higher rates, MP3 and FLAC.
+        The service opens the file itself, so it must run on this machine and have the right to read it. Every
+        model reads mono WAV at 16 kHz; Whisper also reads more channels, higher rates, MP3 and FLAC.
 
         Args:
             path: The file; ``~`` is the home directory.
@@ -74,25 +74,25 @@ class Audio:
         Raises:
             ConfigError: The file cannot be read here, the service is on another machine, the model is not
                 for speech, or a parameter cannot be used.
-            UnsupportedByService: This generation transcribes nothing over REST (0.x, 1.x).
-            BadRequest: The file is no audio that the service can decode.
-            ServiceError: The service said no.
-            TransportError: No whole answer came; ``StreamInterrupted`` holds the text so far.
-            DeadlineExceeded: The time for the whole call ran out.
-            Cancelled: It was ended from another thread.
+            UnsupportedByService: This generation has no transcription over REST (0.x, 1.x).
+            BadRequest: The service cannot decode the file as audio.
+            ServiceError: The service refused or failed.
+            TransportError: No whole response came; ``StreamInterrupted`` holds the text so far.
+            DeadlineExceeded: The deadline of the whole call passed.
+            Cancelled: The call was cancelled from another thread.
         """
         started = clock.monotonic()
         checked, params = self._context.split(given)
         request = self._request(path, params)
-        self._check_place(checked)
+        self._check_is_local(checked)
         if self._context.dialect_for(checked).completes_by_stream:
-            return self._open(request, checked, started, _WHOLE).gather()
+            return self._open(request, checked, started, _LABEL).gather()
 
         def build(target: Target) -> Operation[Reply, Transcription]:
             return target.dialect.transcribe(target.named(request), checked)
 
-        build(self._context.target(checked))  # what this service has no route for is said before it is asked
-        self._check_task(request, checked, _WHOLE)
+        build(self._context.target(checked))  # raises if the service lacks the route, before anything is sent
+        self._check_task(request, checked, _LABEL)
         return self._context.ask(build, checked, model=request.model)
 
     def transcribe_stream(
@@ -100,14 +100,14 @@ class Audio:
         path: str | os.PathLike[str],
         **given: Unpack[TranscriptionArguments],
     ) -> TranscriptionStream:
-        """Return what is said in an audio file as an open stream of pieces; its first event has come.
+        """Return the transcription of an audio file as an open stream, whose first event has arrived.
 
-        Args and errors are those of ``transcribe``.
+        The arguments and errors are those of ``transcribe``.
         """
         started = clock.monotonic()
         checked, params = self._context.split(given)
         request = self._request(path, params)
-        self._check_place(checked)
+        self._check_is_local(checked)
         return self._open(request, checked, started, "audio.transcribe_stream")
 
     def _request(self, path: str | os.PathLike[str], params: Mapping[str, object]) -> TranscriptionRequest:
@@ -117,14 +117,14 @@ class Audio:
         named = {"model": self._context.config.model} | {k: v for k, v in params.items() if v is not None}
         return build_transcription_request(audio_file(path), **named)  # type: ignore[arg-type]
 
-    def _check_place(self, options: Options) -> None:
-        """Refuse a service on another machine: it would open its own file of that name, or none."""
+    def _check_is_local(self, options: Options) -> None:
+        """Raise ConfigError for a service on another machine, which would open its own file of that name."""
         url = self._context.target(options).url
         if not is_loopback(url):
-            raise ConfigError("the service is on another machine", call=_WHOLE, url=url, advice=_ELSEWHERE)
+            raise ConfigError("the service is on another machine", call=_LABEL, url=url, advice=_LOCAL_ADVICE)
 
     def _check_task(self, request: TranscriptionRequest, options: Options, label: str) -> None:
-        """Refuse a model that is known not to be for speech."""
+        """Raise ConfigError for a model that is known not to be for speech."""
         check_task(
             self._context,
             request.model,
@@ -142,36 +142,36 @@ class Audio:
             return replace(operation, call=replace(operation.call, label=label))
 
         self._context.dialect_for(options)
-        build(self._context.target(options))  # what this service has no route for is said before it is asked
+        build(self._context.target(options))  # raises if the service lacks the route, before anything is sent
         self._check_task(request, options, label)
         try:
             return self._context.open(
                 TranscriptionStream, build, options, model=request.model, started=started
             )
-        except AudioFileNotFound as error:  # it is there: we have looked at it
-            error.advice = _ELSEWHERE
+        except AudioFileNotFound as error:  # it exists here: audio_file() has checked it
+            error.advice = _LOCAL_ADVICE
             raise
 
 
 def audio_file(path: object) -> str:
-    """Return the absolute path of a file that can be read here, in letters that the service takes.
+    """Return the absolute path of an audio file, checked to be readable here and to be valid JSON text.
 
     Raises:
-        ConfigError: It is no path, no file, empty, or not to be read by this user.
+        ConfigError: It is not a path, not a regular file, empty, or not readable by this user.
     """
     name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
     if not isinstance(name, str) or not name:
-        raise ConfigError(f"path must name an audio file, as text or as a Path, not {path!r}", call=_WHOLE)
-    # Not resolve(): a link is opened by its own name. A home that nobody has stays as it is.
+        raise ConfigError(f"path must name an audio file, as text or as a Path, not {path!r}", call=_LABEL)
+    # Not resolve(): a link is opened by its own name. An unknown user's ~ is left unchanged.
     file = os.path.abspath(os.path.expanduser(name))  # noqa: PTH100, PTH111
-    trouble = _trouble_with(file)
-    if trouble:
-        raise ConfigError(f"the audio file {file!r} {trouble}", call=_WHOLE)
+    problem = _problem_with(file)
+    if problem:
+        raise ConfigError(f"the audio file {file!r} {problem}", call=_LABEL)
     return file
 
 
-def _trouble_with(file: str) -> str:
-    """Return what keeps a file from being transcribed, in words; ``""`` for nothing."""
+def _problem_with(file: str) -> str:
+    """Return why a file cannot be transcribed, in words; ``""`` if it can."""
     try:
         file.encode()
         found = os.stat(file)  # noqa: PTH116
@@ -179,7 +179,7 @@ def _trouble_with(file: str) -> str:
         return "has a name that is not UTF-8, which JSON cannot say: rename it"
     except (OSError, ValueError) as error:
         return f"cannot be opened: {getattr(error, 'strerror', None) or error}"
-    if not stat.S_ISREG(found.st_mode):  # a pipe would keep the service waiting for ever
+    if not stat.S_ISREG(found.st_mode):  # a pipe would block the service for ever
         return "is a directory" if stat.S_ISDIR(found.st_mode) else "is no regular file"
     if not os.access(file, os.R_OK):
         return "may not be read by this user"

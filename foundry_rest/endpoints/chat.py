@@ -1,4 +1,4 @@
-"""Chat: whole answers, answers of a type, streams, and runs in which the model calls functions."""
+"""Chat: whole completions, structured output, streams, and runs in which the model calls functions."""
 
 from __future__ import annotations
 
@@ -88,29 +88,29 @@ class Chat:
         max_reasks: int = MAX_REASKS,
         **given: Unpack[ChatArguments],
     ) -> ChatReply | T:
-        """Return the whole answer to a prompt or a conversation.
+        """Return the whole completion of a prompt or a conversation.
 
         Args:
             messages: The user's prompt, or OpenAI messages.
             prompt: Another name for ``messages``.
             model: Alias or id; the client's default when not given.
-            system: Put before the messages as a system message.
-            parse: Reads the plain HTTP answer in place of this package; its result is returned. The
-                request is then sent as a plain one, which 2.x does not stop when it is given up.
-            response_model: Type of the answer, which is returned in place of the reply: a msgspec Struct,
-                dataclass, TypedDict, pydantic model, or another type that msgspec reads.
-            max_reasks: Further questions when an answer does not fit ``response_model``.
+            system: Text of a system message that is put before the messages.
+            parse: Function that parses the plain HTTP response; its result is returned. The request is then
+                sent as a plain one, which 2.x does not stop working on when the call is cancelled.
+            response_model: Type of the value that is returned in place of the reply: a msgspec Struct,
+                dataclass, TypedDict, pydantic model, or another type that msgspec decodes.
+            max_reasks: Further requests when an answer does not match ``response_model``.
             given: Options of the call (``timeout``, ``deadline``, ``retries``, ``headers``, ``cancel``, see
                 ``CallOptions``) and parameters of the request: ``max_tokens``, ``temperature``, ``tools`` and
                 others, see ``ChatParams``.
 
         Raises:
             ConfigError: The input cannot be sent.
-            ServiceError: The service said no.
-            TransportError: No whole answer came; ``StreamInterrupted`` holds the text so far.
-            InvalidReply: No answer fitted ``response_model``; ``where`` and ``text`` tell why.
-            DeadlineExceeded: The time for the whole call ran out.
-            Cancelled: It was ended from another thread.
+            ServiceError: The service refused or failed.
+            TransportError: No whole response came; ``StreamInterrupted`` holds the text so far.
+            InvalidReply: No answer matched ``response_model``; ``where`` and ``text`` show the mismatch.
+            DeadlineExceeded: The deadline of the whole call passed.
+            Cancelled: The call was cancelled from another thread.
         """
         options, params = self._context.split(given)
         request = self._request(prompt_or_messages(prompt, messages), model, system, params)
@@ -120,16 +120,16 @@ class Chat:
 
             check_structured(max_reasks, params, parse=parse)
             return ask_structured(
-                lambda question: self._whole(question, options),
+                lambda question: self._complete(question, options),
                 request,
                 structure_of(response_model),
                 enforced=self._context.dialect_for(options).enforces_schema,
                 max_reasks=max_reasks,
-                place=lambda: self._place("chat.complete", request),
+                place=lambda: self._error_context("chat.complete", request),
             )
         if parse is not None:
-            return self._plain(request, options, parse)
-        return self._whole(request, options)
+            return self._complete_with(request, options, parse)
+        return self._complete(request, options)
 
     def run_tools(
         self,
@@ -142,27 +142,27 @@ class Chat:
         system: str | None = None,
         **given: Unpack[ChatArguments],
     ) -> ToolRun:
-        """Let the model call functions until it has its answer.
+        """Let the model call functions until it gives its final answer.
 
-        Several calls of one answer are made in order. A name or arguments that are wrong are told to the
-        model; what a function raises reaches you as it is. ``tool_choice="required"`` holds for the first
-        answer alone, and ``"auto"`` after it; give it where a model writes of a call in place of making one,
-        as some do on 0.x and 1.x (Foundry-Local issues 142, 346). Further args are those of ``complete``; a
-        ``deadline`` is for the whole run, the functions' own time included.
+        Several calls in one turn are made in order. A wrong name or wrong arguments are reported to the
+        model; an exception of a function is raised unchanged. ``tool_choice="required"`` applies to the first
+        turn only, ``"auto"`` to the others; use it where a model describes a call in text instead of making
+        it, as some do on 0.x and 1.x. Further arguments are those of ``complete``; a ``deadline`` bounds the
+        whole run, including the time in the functions.
 
         Args:
             messages: The user's prompt, or OpenAI messages.
-            functions: Plain functions, described to the model as ``foundry_rest.schema.tools.Tool`` tells.
+            functions: Plain functions, which ``foundry_rest.schema.tools.Tool`` describes to the model.
             prompt: Another name for ``messages``.
-            max_turns: Answers of the model, the last one included.
+            max_turns: Most turns of the model, including the final answer.
             model: Alias or id; the client's default when not given.
-            system: Put before the messages as a system message.
+            system: Text of a system message that is put before the messages.
             given: As for ``complete``.
 
         Raises:
             ConfigError: A function cannot be described, or its result is not JSON.
-            InvalidReply: ``max_tokens`` cut a call.
-            ToolLoopExceeded: The turns were used up; ``messages`` holds the conversation.
+            InvalidReply: ``max_tokens`` cut a tool call.
+            ToolLoopExceeded: All turns were used up; ``messages`` holds the conversation.
         """
         from foundry_rest.endpoints.tool_loop import run_loop, tools_of
 
@@ -174,11 +174,11 @@ class Chat:
         described = {**params, "tools": [tool.spec for tool in tools.values()]}
         request = self._request(prompt_or_messages(prompt, messages), model, system, described)
         return run_loop(
-            lambda question: self._whole(question, options),
+            lambda question: self._complete(question, options),
             request,
             tools,
             max_turns,
-            lambda: self._place("chat.run_tools", request),
+            lambda: self._error_context("chat.run_tools", request),
         )
 
     def count_tokens(
@@ -190,10 +190,10 @@ class Chat:
         system: str | None = None,
         **options: Unpack[CallOptions],
     ) -> int:
-        """Return how many tokens a prompt or a conversation has, by the model's own tokenizer.
+        """Return the number of tokens of a prompt or a conversation, as the model's tokenizer counts them.
 
         Raises:
-            UnsupportedByService: Only 0.x has a route for it.
+            UnsupportedByService: The service is not 0.x, the only generation with this route.
         """
         checked = self._context.options(**options)
         request = self._request(prompt_or_messages(prompt, messages), model, system, {})
@@ -213,15 +213,15 @@ class Chat:
         parse: Callable[[bytes], ChatChunk] | None = None,
         **given: Unpack[ChatArguments],
     ) -> ChatStream:
-        """Return the answer as an open stream of chunks; its first event has come.
+        """Return the completion as an open stream of chunks, whose first event has arrived.
 
-        Args are those of ``complete``; ``parse`` reads one event's data.
+        The arguments are those of ``complete``; ``parse`` parses the data of one event.
 
         Raises:
             ConfigError: The input cannot be sent.
-            ServiceError: The service said no.
+            ServiceError: The service refused or failed.
             TransportError: No event came.
-            DeadlineExceeded: The time for the whole call ran out.
+            DeadlineExceeded: The deadline of the whole call passed.
         """
         started = clock.monotonic()
         options, params = self._context.split(given)
@@ -240,7 +240,7 @@ class Chat:
             params=params,
         )
 
-    def _whole(self, request: ChatRequest, options: Options) -> ChatReply:
+    def _complete(self, request: ChatRequest, options: Options) -> ChatReply:
         started = clock.monotonic()
         if self._context.dialect_for(options).completes_by_stream:
             return self._open(request, options, started, "chat.complete").gather()
@@ -248,15 +248,15 @@ class Chat:
             lambda target: target.dialect.chat(target.named(request), options), options, model=request.model
         )
 
-    def _plain(self, request: ChatRequest, options: Options, parse: Callable[[Reply], T]) -> T:
-        """Return what the caller's own function reads from the plain answer."""
+    def _complete_with(self, request: ChatRequest, options: Options, parse: Callable[[Reply], T]) -> T:
+        """Return the result of the caller's own ``parse`` on the plain response."""
 
         def build(target: Target) -> Operation[Reply, T]:
             return Operation(target.dialect.chat(target.named(request), options).call, parse)
 
         return self._context.ask(build, options, model=request.model)
 
-    def _place(self, call: str, request: ChatRequest) -> dict[str, str]:
+    def _error_context(self, call: str, request: ChatRequest) -> dict[str, str]:
         return {"call": call, "url": self._context.url(), "model": request.model}
 
     def _open(

@@ -1,4 +1,4 @@
-"""Embeddings: texts in, vectors out."""
+"""Embeddings: one vector for each text."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from foundry_rest.transport.call import CallOptions, Options
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-#: Texts in one request. The service takes them one after the other, sends nothing until the last is done,
-#: and goes on when nobody waits any more (2.2.1), so a request should be short: at 32 a text may take 0.9 s
-#: before the silence exceeds the default time-out. A larger number saves next to nothing (2048 at once:
-#: 0.36 ms a text; 32 at once: 0.40 ms, with a model that takes no time itself).
+#: Texts in one request. 2.2.1 embeds them one after the other, sends nothing until the last is done, and goes
+#: on when the client has left, so requests should be short: with 32, each text may take 0.9 s until the
+#: silence exceeds the default timeout. A larger batch saves next to nothing (measured with a model that takes
+#: no time itself: 0.36 ms per text in batches of 2048, 0.40 ms in batches of 32).
 BATCH = 32
 
 
@@ -38,28 +38,28 @@ class Embeddings:
         batch_size: int = BATCH,
         **options: Unpack[CallOptions],
     ) -> EmbeddingReply:
-        """Return one vector a text, in the order of the texts.
+        """Return one vector for each text, in the order of the texts.
 
-        Any number of texts is sent in batches, one after the other. The length of the vectors is the
-        model's: the service gives no other.
+        Any number of texts is sent in batches, one after the other. The model determines the length of the
+        vectors, which the service cannot change.
 
         Args:
-            input: A text, or several; an iterator is read once, before anything is sent. 1.x refuses a
-                text that is empty.
-            model: Alias or id of a model for embeddings; the client's default when not given.
+            input: One text or an iterable of texts, which is read once, before anything is sent. 1.x refuses
+                an empty text.
+            model: Alias or id of an embedding model; the client's default when not given.
             batch_size: Texts in one request.
             options: Options of the call, see ``CallOptions``: ``timeout`` bounds the silence of one request,
-                which lasts until its last text is done, ``retries`` the tries of one request, ``deadline``
-                all requests together.
+                which lasts until its last text is done, ``retries`` applies to each request, and
+                ``deadline`` bounds all of them together.
 
         Raises:
             ConfigError: There is no text, one cannot be sent, or the model is not for embeddings.
             ContextLengthExceeded: A text is longer than the model can read.
-            ServiceError: The service said no.
-            InvalidReply: A vector lacks, comes twice, or is none.
-            TransportError: No whole answer came.
-            DeadlineExceeded: The time for the whole call ran out.
-            Cancelled: It was ended from another thread.
+            ServiceError: The service refused or failed.
+            InvalidReply: A vector is missing, repeated or invalid.
+            TransportError: No whole response came.
+            DeadlineExceeded: The deadline of the whole call passed.
+            Cancelled: The call was cancelled from another thread.
         """
         started = clock.monotonic()
         whole_number("batch_size", batch_size, 1)
@@ -68,17 +68,21 @@ class Embeddings:
         checked = self._context.options(**options)
         self._check(request, checked)
         starts = range(0, len(request.texts), batch_size)
-        batches = [self._ask(request, at, at + batch_size, checked) for at in starts]
+        batches = [self._embed_batch(request, at, at + batch_size, checked) for at in starts]
         return self._join(batches, request, started)
 
     def _check(self, request: EmbeddingRequest, options: Options) -> None:
-        """Refuse a service without a route for it, and a model that is known not to be for it."""
+        """Raise for a service without embeddings, and for a model that is known to be of another kind."""
         dialect = self._context.dialect_for(options)
         call = dialect.embed(EmbeddingRequest(request.model, [], request.id), options).call
-        check_task(self._context, request.model, options, call=call.label, purpose="embeddings", fits=_fits)
+        check_task(
+            self._context, request.model, options, call=call.label, purpose="embeddings", fits=_may_embed
+        )
 
-    def _ask(self, request: EmbeddingRequest, start: int, end: int, options: Options) -> EmbeddingReply:
-        """Ask for one batch."""
+    def _embed_batch(
+        self, request: EmbeddingRequest, start: int, end: int, options: Options
+    ) -> EmbeddingReply:
+        """Return the vectors of one batch."""
         batch = EmbeddingRequest(request.model, request.texts[start:end], request.id)
         try:
             return self._context.ask(
@@ -101,5 +105,5 @@ class Embeddings:
             raise
 
 
-def _fits(task: str) -> bool:
+def _may_embed(task: str) -> bool:
     return task not in (CHAT, SPEECH)  # services name the task of embeddings in several ways

@@ -1,4 +1,4 @@
-"""Health: is the service there, what is loaded, how much memory does it take."""
+"""Health: whether the service answers, which models are loaded, how much memory it uses."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Status answers in milliseconds even while a model is loaded or answers run (docs/service.md, section 2).
-_PATIENCE = 5.0
-#: What a service that is not there, not ready, or not one of ours makes of a status request.
-_NOT_WELL = (TransportError, ServiceError, InvalidReply, DeadlineExceeded)
-#: Seconds between two looks at a service that is starting.
+#: Default timeout in seconds. The status takes milliseconds, even under load (docs/service.md, section 2).
+_DEFAULT_TIMEOUT = 5.0
+#: Errors of a status request to a service that is not running, not ready, or not Foundry Local.
+_UNHEALTHY = (TransportError, ServiceError, InvalidReply, DeadlineExceeded)
+#: Seconds between two checks of a service that is starting.
 _POLL = 0.1
 
 
 class Health:
-    """The health endpoint; it asks once, past breaker and slots, so that the answer is about now."""
+    """The health endpoint, whose requests bypass retries, breaker and slots to show the present state."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     def check(self, **options: Unpack[CallOptions]) -> HealthReport:
-        """Return how the service is.
+        """Return the health of the service.
 
-        ``status`` is ``"ok"``, or ``"busy"`` when the service answers but its list of loaded models
-        waits, as it does while a model is being loaded.
+        ``status`` is ``"ok"``, or ``"busy"`` when the service answers but does not send the list of loaded
+        models in time, as happens while a model is being loaded.
 
         Args:
             options: Options of the call. ``timeout``, 5 s by default, bounds the silence of each of the two
@@ -59,42 +59,44 @@ class Health:
 
         Raises:
             TransportError: The service does not answer.
-            InvalidReply: Something else answers there.
-            DeadlineExceeded: It did not answer in time.
+            InvalidReply: Another kind of service answers at the address.
+            DeadlineExceeded: The service did not answer in time.
         """
-        return self._tried(options, self._check)
+        return self._with_retries(options, self._check)
 
     def is_alive(self, **options: Unpack[CallOptions]) -> bool:
-        """Tell whether a Foundry Local service answers; never raises for a dead one.
+        """Return whether a Foundry Local service answers, without an error if it does not.
 
         Args:
             options: As for ``check``.
         """
         try:
-            self._tried(options, self._status)
-        except _NOT_WELL:
+            self._with_retries(options, self._status)
+        except _UNHEALTHY:
             return False
         return True
 
     def wait_until_ready(self, timeout: float = 30.0, **options: Unpack[OtherCallOptions]) -> HealthReport:
-        """Return the first good health report within ``timeout`` seconds.
+        """Return the first successful health report within ``timeout`` seconds.
 
         Args:
-            timeout: Seconds for all of it.
-            options: Further options of the call; a ``deadline`` that is earlier wins.
+            timeout: Seconds for the whole wait.
+            options: Further options of the call; an earlier ``deadline`` ends the wait.
 
         Raises:
-            DeadlineExceeded: None came in time; its cause is the last failure.
-            Cancelled: The client was closed, or the token cancelled, meanwhile.
+            DeadlineExceeded: The service was not ready in time; the cause is the last failure.
+            Cancelled: The client was closed or the token cancelled.
         """
         until = clock.monotonic() + positive_seconds("timeout", timeout)
         given = self._context.options(**options)
         until = min(until, given.until)
         while True:
-            left = max(0.01, min(_PATIENCE, until - clock.monotonic()))
+            left = max(0.01, min(_DEFAULT_TIMEOUT, until - clock.monotonic()))
             try:
-                return self._check(replace(given, timeouts=_all(left), until=clock.monotonic() + left))
-            except _NOT_WELL as error:
+                return self._check(
+                    replace(given, timeouts=_uniform_timeouts(left), until=clock.monotonic() + left)
+                )
+            except _UNHEALTHY as error:
                 if clock.monotonic() + _POLL >= until:
                     raise _not_ready(error, timeout) from error
             self._pause(given, "until the service is ready")
@@ -116,7 +118,7 @@ class Health:
         )
 
     def _status(self, options: Options) -> tuple[ServiceStatus, Reply]:
-        """Return the service's status with the answer that told it."""
+        """Return the service's status and the response that held it."""
 
         def build(target: Target) -> Operation[Reply, tuple[ServiceStatus, Reply]]:
             operation = target.dialect.status(options)
@@ -126,7 +128,7 @@ class Health:
         return self._context.ask(build, options, probe=True)
 
     def _loaded(self, options: Options) -> list[str] | None:
-        """Return the ids in memory; ``None`` where the service is too busy to tell."""
+        """Return the ids of the loaded models; ``None`` when the service is too busy to list them."""
         try:
             return self._context.ask(
                 lambda target: target.dialect.loaded_models(options), options, probe=True
@@ -136,31 +138,31 @@ class Health:
         except (ServiceTimeout, DeadlineExceeded):
             return None
 
-    def _tried(self, given: CallOptions, ask: Callable[[Options], T]) -> T:
-        """Return what ``ask`` returns, at the last of ``retries`` further tries.
+    def _with_retries(self, given: CallOptions, ask: Callable[[Options], T]) -> T:
+        """Return the result of ``ask``, which is repeated up to ``retries`` times.
 
-        A number as ``timeout`` bounds the silence of every phase and, without a deadline, all together.
+        A number as ``timeout`` bounds the silence of every phase and, without a deadline, the whole check.
         """
         options = self._context.options(**given)
-        timeout = given.get("timeout", _PATIENCE)
+        timeout = given.get("timeout", _DEFAULT_TIMEOUT)
         if timeout is None or isinstance(timeout, Timeouts):
-            return self._repeated(options, ask)
-        options = replace(options, timeouts=_all(timeout))
+            return self._repeat(options, ask)
+        options = replace(options, timeouts=_uniform_timeouts(timeout))
         if given.get("deadline") is not None:
-            return self._repeated(options, ask)
+            return self._repeat(options, ask)
         bounded = replace(options, until=min(options.until, clock.monotonic() + timeout))
         try:
-            return self._repeated(bounded, ask)
+            return self._repeat(bounded, ask)
         except DeadlineExceeded as error:
             if bounded.until == options.until:
                 raise
-            raise _silent(error, timeout) from error
+            raise _timed_out(error, timeout) from error
 
-    def _repeated(self, options: Options, ask: Callable[[Options], T]) -> T:
+    def _repeat(self, options: Options, ask: Callable[[Options], T]) -> T:
         for _ in range(options.retries or 0):
             try:
                 return ask(options)
-            except _NOT_WELL:
+            except _UNHEALTHY:
                 self._pause(options, "to ask again")
         return ask(options)
 
@@ -169,14 +171,14 @@ class Health:
         sleep(_POLL, (self._context.closing, *own), what)
 
 
-def _silent(error: DeadlineExceeded, timeout: float) -> ServiceTimeout:
-    """Return the error for a check whose ``timeout`` ran out, in the words of what was given."""
+def _timed_out(error: DeadlineExceeded, timeout: float) -> ServiceTimeout:
+    """Return the timeout error of a check that was given ``timeout`` and no deadline."""
     return ServiceTimeout(
         f"the service was silent: no whole answer within {timeout:g} s", call=error.call, url=error.url
     )
 
 
-def _all(seconds: float) -> Timeouts:
+def _uniform_timeouts(seconds: float) -> Timeouts:
     return Timeouts(connect=seconds, first_token=seconds, idle=seconds)
 
 
@@ -190,10 +192,10 @@ def _not_ready(error: FoundryError, timeout: float) -> DeadlineExceeded:
 
 
 def _resident_memory(status: ServiceStatus, url: str) -> int | None:
-    """Return the bytes that the service's process holds in memory, if it is a process of this machine.
+    """Return the resident memory of the service's process in bytes; ``None`` if it is not on this machine.
 
-    A forwarded port looks like this machine and is not. So the process that the service names must hold
-    the listening port; and where it names none, its model directory must be here.
+    A forwarded port has a loopback address although the service is elsewhere. So the process with the
+    reported pid must own the listening port; where none is reported, the model directory must exist here.
     """
     if not is_loopback(url):
         return None
@@ -205,17 +207,20 @@ def _resident_memory(status: ServiceStatus, url: str) -> int | None:
         if pid is None:
             return None
         process = psutil.Process(pid)
-        ports = {held.laddr.port for held in process.net_connections("tcp") if held.laddr}
+        ports = {connection.laddr.port for connection in process.net_connections("tcp") if connection.laddr}
         return int(process.memory_info().rss) if port in ports else None
-    except (psutil.Error, OSError, ValueError, OverflowError):  # the last two: no number for a process
+    except (psutil.Error, OSError, ValueError, OverflowError):  # the last two: not a valid pid
         return None
 
 
 def _listener(cache_path: str, port: int | None) -> int | None:
-    """Return the process that listens on a port; ``None`` where the system does not show it."""
+    """Return the pid of the process that listens on a port; ``None`` when the system does not reveal it."""
     if not cache_path or not Path(cache_path).is_dir():
         return None
     import psutil
 
-    listening = (held for held in psutil.net_connections("tcp") if held.status == psutil.CONN_LISTEN)
-    return next((held.pid for held in listening if held.laddr and held.laddr.port == port), None)
+    listening = (each for each in psutil.net_connections("tcp") if each.status == psutil.CONN_LISTEN)
+    return next(
+        (each.pid for each in listening if each.laddr and each.laddr.port == port),
+        None,
+    )

@@ -1,4 +1,4 @@
-"""Any route, through the same resilience."""
+"""Requests to any route, with the same deadlines, retries and errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NOT_IN_PATH = re.compile(r"[^!-~]|[#\\]")
 
 
 class Raw:
-    """Requests of the caller's own making, for what has a context."""
+    """A mixin with ``request``, for classes that have a context."""
 
     _context: Context
 
@@ -63,25 +63,25 @@ class Raw:
         parse: Callable[[Reply], T] | None = None,
         **options: Unpack[CallOptions],
     ) -> Reply | T:
-        """Send any request through the same deadlines, retries and error classes.
+        """Send any request, with the same deadlines, retries and error classes as all others.
 
         Args:
             method: HTTP verb.
             path: Path below the base URL, with its query.
             json: Body, or ``None`` for none.
-            replay: ``Replay.ALWAYS`` if asking twice is harmless; by default a request is repeated
-                only when it cannot have begun.
-            parse: Reads the answer; its result is returned.
+            replay: ``Replay.ALWAYS`` if the request may be sent twice; by default it is retried only when the
+                service cannot have begun to process it.
+            parse: Function that parses the response; its result is returned.
             options: Options of the call, see ``CallOptions``.
 
         Raises:
             ConfigError: The path or the body cannot be sent.
-            ServiceError: The service answered 300 or more.
-            TransportError: No whole answer came.
+            ServiceError: The HTTP status is 300 or more.
+            TransportError: No whole response came.
         """
         checked = self._context.options(**options)
         call = build_raw_call(method, path, json, replay, checked)
-        read: Callable[[Reply], Any] = parse or _as_it_is
+        read: Callable[[Reply], Any] = parse or _unparsed
 
         def build(target: Target) -> Operation[Reply, Any]:
             return Operation(replace(call, header_limit=target.header_limit), read)
@@ -91,7 +91,7 @@ class Raw:
 
 
 def build_raw_call(method: str, path: str, json: object, replay: Replay, options: Options) -> Call:
-    """Return the call for a route of the caller's choice.
+    """Return the call for any route.
 
     Raises:
         ConfigError: The verb, the path or the body cannot be sent.
@@ -107,5 +107,5 @@ def build_raw_call(method: str, path: str, json: object, replay: Replay, options
     return Call(method.upper(), path, None if json is None else encode_json(json), replay, options)
 
 
-def _as_it_is(reply: Reply) -> Reply:
+def _unparsed(reply: Reply) -> Reply:
     return reply

@@ -1,7 +1,7 @@
-"""Responses: the API that can remember a conversation.
+"""Responses: the API that can store a conversation.
 
-What is remembered lives in the service's memory only: 2.x keeps the last 20 responses made with
-``store=True`` and the sessions of the last 5, which hold their model in memory until they are deleted.
+Responses are stored in the service's memory only: 2.x keeps the last 20 that were made with ``store=True``
+and the sessions of the last 5, which hold their model in memory until they are deleted.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from foundry_rest.transport.call import CallOptions, Options
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-#: A name for a type, because ``Responses.list`` hides the builtin inside the class.
+#: Alias of a type, because ``Responses.list`` hides the builtin inside the class.
 InputItems = list[InputItem]
 
-_RESEND = (
+_RESEND_ADVICE = (
     "Send the whole conversation as input: the service remembers only what was made with store=True, the "
     "last 20 of it, and nothing after a restart."
 )
-_NOT_KEPT = (
+_NOT_STORED_ADVICE = (
     "It was made without store=True, deleted, pushed out by newer ones (20 are kept), or lost at a restart."
 )
 
@@ -46,7 +46,7 @@ class ResponseArguments(ResponseParams, CallOptions, total=False):
 
 
 class Responses:
-    """The Responses endpoint, which can remember."""
+    """The Responses endpoint, which can store conversations."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -62,26 +62,26 @@ class Responses:
         """Return the whole response to a prompt or to the items of a conversation.
 
         Args:
-            input: The user's prompt, or OpenAI input items; those of an earlier response's output will do.
+            input: The user's prompt, or OpenAI input items, also those of an earlier response's output.
             model: Alias or id; the client's default when not given.
             given: Options of the call, see ``CallOptions``, and parameters: ``instructions``,
                 ``max_output_tokens``, ``store``, ``previous_response_id``, ``tools`` and others, see
-                ``ResponseParams``. A request with ``store=True`` is repeated only when it cannot have begun.
+                ``ResponseParams``. A request with ``store=True`` is retried only when it cannot have begun.
 
         Raises:
             ConfigError: The input cannot be sent.
-            ResponseNotFound: The service does not remember ``previous_response_id``.
-            UnsupportedByService: This generation has no Responses API; 1.x goes on from one turn only.
-            ServiceError: The service said no, or the response failed, whatever the HTTP status.
+            ResponseNotFound: The service has not stored ``previous_response_id``, or no longer.
+            UnsupportedByService: This generation has no Responses API; 1.x continues from one turn only.
+            ServiceError: The service refused, or the response failed, whatever the HTTP status.
             TransportError: No whole response came; ``StreamInterrupted`` holds the text so far.
-            DeadlineExceeded: The time for the whole call ran out.
-            Cancelled: It was ended from another thread.
+            DeadlineExceeded: The deadline of the whole call passed.
+            Cancelled: The call was cancelled from another thread.
         """
         started = clock.monotonic()
         options, params = self._context.split(given)
         request = self._request(input, model, params)
         dialect = self._context.dialect_for(options)
-        with _advised(_RESEND):
+        with _with_advice(_RESEND_ADVICE):
             if dialect.completes_by_stream:
                 return self._open(request, options, started, "responses.create").gather()
             self._confirm_previous(request, options)
@@ -99,55 +99,57 @@ class Responses:
         model: str | None = None,
         **given: Unpack[ResponseArguments],
     ) -> ResponseStream:
-        """Return the response as an open stream of events; its first event has come.
+        """Return the response as an open stream of events, the first of which has arrived.
 
-        Args are those of ``create``. A response whose stream was left early is not stored.
+        The arguments are those of ``create``. A response whose stream is closed early is not stored.
 
         Raises:
             ConfigError: The input cannot be sent.
-            ResponseNotFound: The service does not remember ``previous_response_id``.
-            ServiceError: The service said no.
+            ResponseNotFound: The service has not stored ``previous_response_id``, or no longer.
+            ServiceError: The service refused or failed.
             TransportError: No event came.
-            DeadlineExceeded: The time for the whole call ran out.
-            UnsupportedByService: This generation has no Responses API; 1.x goes on from one turn only.
+            DeadlineExceeded: The deadline of the whole call passed.
+            UnsupportedByService: This generation has no Responses API; 1.x continues from one turn only.
         """
         started = clock.monotonic()
         options, params = self._context.split(given)
         request = self._request(input, model, params)
-        with _advised(_RESEND):
+        with _with_advice(_RESEND_ADVICE):
             return self._open(request, options, started, "responses.stream")
 
     def get(self, id: str, /, **options: Unpack[CallOptions]) -> Response:
         """Return a stored response.
 
         Args:
-            id: As in ``Response.id``.
+            id: Id of the response, as in ``Response.id``.
 
         Raises:
-            ResponseNotFound: The service does not keep it, or no longer.
-            ServiceError: It is a response that failed.
+            ResponseNotFound: The service has not stored it, or no longer.
+            ServiceError: The stored response had failed.
         """
         checked = self._context.options(**options)
         check_response_id(id)
-        with _advised(_NOT_KEPT):
+        with _with_advice(_NOT_STORED_ADVICE):
             return self._context.ask(lambda target: target.dialect.get_response(id, checked), checked)
 
     def delete(self, id: str, /, **options: Unpack[CallOptions]) -> None:
-        """Forget a stored response; the session that held its model in memory ends.
+        """Delete a stored response and the session that holds its model in memory.
 
-        What goes on from it by ``previous_response_id`` cannot be gone on from either, afterwards. Args
+        Responses that continue it by ``previous_response_id`` cannot be continued afterwards. The arguments
         are those of ``get``.
 
         Raises:
-            ResponseNotFound: The service does not keep it, or no longer.
+            ResponseNotFound: The service has not stored it, or no longer.
         """
         checked = self._context.options(**options)
         check_response_id(id)
-        with _advised(_NOT_KEPT):
+        with _with_advice(_NOT_STORED_ADVICE):
             try:
                 self._context.ask(lambda target: target.dialect.delete_response(id, checked), checked)
             except ResponseNotFound as error:
-                if len(error.attempts) < 2:  # else an earlier try, whose answer was lost, has deleted it
+                if (
+                    len(error.attempts) < 2
+                ):  # else an earlier attempt has deleted it, and its response was lost
                     raise
 
     def list(
@@ -157,11 +159,11 @@ class Responses:
         after: str | None = None,
         **options: Unpack[CallOptions],
     ) -> ResponsePage:
-        """Return one page of the stored responses; ``iterate`` goes through all pages.
+        """Return one page of the stored responses; ``iterate`` yields those of all pages.
 
         Args:
-            limit: Most responses of a page, 1 to 100; 20 by the service's default.
-            after: Id of the last one of the page before.
+            limit: Most responses in the page, 1 to 100; the service's default is 20.
+            after: Id of the last response of the previous page.
         """
         checked = self._context.options(**options)
         check_page(limit, after)
@@ -170,14 +172,14 @@ class Responses:
         )
 
     def iterate(self, **options: Unpack[CallOptions]) -> Iterator[Response]:
-        """Yield every stored response, page by page, each once; they may be deleted on the way.
+        """Yield every stored response once; they may be deleted meanwhile.
 
-        The options are those of one page's request.
+        The options apply to the request of each page.
         """
         seen: set[str] = set()
         page = self.list(**options)
-        # 2.x begins anew after an id that it does not know (any more): without the memory of what was
-        # there this would have no end.
+        # 2.x restarts at the first page after an id that it does not know, or no longer: without ``seen``
+        # this would be an endless loop.
         while fresh := [response for response in page if response.id not in seen]:
             seen.update(response.id for response in fresh)
             yield from fresh
@@ -186,16 +188,16 @@ class Responses:
             page = self.list(after=page.last_id or fresh[-1].id, **options)
 
     def input_items(self, id: str, /, **options: Unpack[CallOptions]) -> InputItems:
-        """Return what a stored response was asked: the items of its own turn, not of those before.
+        """Return the input items of a stored response: those of its own turn, not of earlier ones.
 
-        Args are those of ``get``.
+        The arguments are those of ``get``.
 
         Raises:
-            ResponseNotFound: The service does not keep it, or no longer.
+            ResponseNotFound: The service has not stored it, or no longer.
         """
         checked = self._context.options(**options)
         check_response_id(id)
-        with _advised(_NOT_KEPT):
+        with _with_advice(_NOT_STORED_ADVICE):
             return self._context.ask(lambda target: target.dialect.input_items(id, checked), checked)
 
     def _request(
@@ -220,10 +222,10 @@ class Responses:
         )
 
     def _confirm_previous(self, request: ResponseRequest, options: Options) -> None:
-        """Raise when the service would leave out in silence what was said before.
+        """Raise an error when the service would silently leave out earlier turns.
 
-        1.x goes on from nothing when it has forgotten the response, and never reads what that one went on
-        from itself (measured on 1.2.4: the third turn knows the second, not the first).
+        1.x ignores a previous response that it no longer stores, and never reads the one before that
+        (measured on 1.2.4: the third turn knows the second, not the first; docs/service.md, section 14).
         """
         previous = request.previous
         if previous is None:
@@ -239,8 +241,8 @@ class Responses:
 
 
 @contextmanager
-def _advised(advice: str) -> Iterator[None]:
-    """Put into the error of a response that is not there what to do."""
+def _with_advice(advice: str) -> Iterator[None]:
+    """Put ``advice`` into a ResponseNotFound that is raised inside."""
     try:
         yield
     except ResponseNotFound as error:

@@ -1,9 +1,9 @@
-"""Answers of a type: say the shape, check the answer, and let the model mend what does not fit.
+"""Structured output: request a type, check the answer, and let the model correct a mismatch.
 
-Where the service enforces ``response_format`` the decoder cannot write anything else, and only what a
-schema cannot say is left to be checked here. Where it ignores it the schema stands in the system message,
-and the JSON may come in a fence or between words. Either way the caller gets a value of the type or an
-error, never something in between.
+Where the service enforces ``response_format``, the model cannot write anything else, and only what a schema
+cannot express is left to be checked here. Where the service ignores it, the schema is put into the system
+message, and the JSON may come in a code fence or between words. In both cases the caller gets a value of the
+type or an error.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ from foundry_rest.schema.structure import Structure, find_json
 
 T = TypeVar("T")
 
-_CUT = "Give a larger max_tokens, or ask for a smaller type."
-_MISFIT = "What the model wrote is in error.text; give a larger max_reasks, a simpler type or a larger model."
+_CUT_ADVICE = "Give a larger max_tokens, or ask for a smaller type."
+_FIT_ADVICE = (
+    "What the model wrote is in error.text; give a larger max_reasks, a simpler type or a larger model."
+)
 
 
 def check_structured(max_reasks: int, params: Mapping[str, object], **others: object) -> None:
-    """Raise ConfigError for what cannot be given together with ``response_model``."""
+    """Raise ConfigError for arguments that cannot be combined with ``response_model``."""
     whole_number("max_reasks", max_reasks, 0)
     extra = params.get("extra")
     given = {**params, **(extra if isinstance(extra, Mapping) else {}), **others}
@@ -48,61 +50,63 @@ def ask_structured(
     """Return the answer as a value of the structure's type.
 
     Args:
-        ask: Asks once and returns the whole answer.
-        request: What to ask.
-        structure: The type.
-        enforced: The service keeps to ``response_format``.
-        max_reasks: Further questions when an answer does not fit.
-        place: Returns the facts ``call``, ``url`` and ``model`` of an error.
+        ask: Sends one request and returns the whole completion.
+        request: The request, without the schema.
+        structure: The structure of the type.
+        enforced: Whether the service enforces ``response_format``.
+        max_reasks: Further requests when an answer does not match.
+        place: Returns ``call``, ``url`` and ``model`` for an error.
 
     Raises:
-        InvalidReply: No answer fitted; ``where`` is the path, ``text`` the last answer.
+        InvalidReply: No answer matched; ``where`` is the path, ``text`` the last answer.
     """
     request = shaped(request, structure, enforced=enforced)
-    left = max_reasks
+    reasks_left = max_reasks
     while True:
         reply = ask(request)
         try:
             return structure.read(reply.content if enforced else find_json(reply.content))
-        except SchemaMismatch as misfit:
-            if not left or reply.finish_reason == "length":
-                what, advice = _verdict(structure, reply, misfit, max_reasks)
+        except SchemaMismatch as mismatch:
+            if not reasks_left or reply.finish_reason == "length":
+                message, advice = _failure(structure, reply, mismatch, max_reasks)
                 raise InvalidReply(
-                    what, where=misfit.where, text=reply.content, advice=advice, **place()
+                    message, where=mismatch.where, text=reply.content, advice=advice, **place()
                 ) from None
-            request = _asked_again(request, reply, misfit)
-            left -= 1
+            request = _reask(request, reply, mismatch)
+            reasks_left -= 1
 
 
 def shaped(request: ChatRequest, structure: Structure[T], *, enforced: bool) -> ChatRequest:
-    """Return a request that asks for the structure: by grammar where that holds, else in words."""
+    """Return a request for the structure: by ``response_format`` where it is enforced, else in words."""
     if enforced:
         params = {**request.params, "response_format": structure.response_format}
         return msgspec.structs.replace(request, params=params)
-    messages = _instructed(request.messages, structure.instruction)
+    messages = _with_instruction(request.messages, structure.instruction)
     return msgspec.structs.replace(request, messages=messages)
 
 
-def _instructed(messages: list[Message], instruction: str) -> list[Message]:
-    """Return messages with the instruction in the system message: many templates take only one."""
+def _with_instruction(messages: list[Message], instruction: str) -> list[Message]:
+    """Return messages with the instruction in the system message; many chat templates accept only one."""
     first = messages[0]
-    said = first.get("content")
-    if first["role"] == "system" and isinstance(said, str):
-        return [{**first, "content": f"{said}\n\n{instruction}"}, *messages[1:]]
+    text = first.get("content")
+    if first["role"] == "system" and isinstance(text, str):
+        return [{**first, "content": f"{text}\n\n{instruction}"}, *messages[1:]]
     return [{"role": "system", "content": instruction}, *messages]
 
 
-def _asked_again(request: ChatRequest, reply: ChatReply, misfit: SchemaMismatch) -> ChatRequest:
-    wish = f"That does not fit: {misfit.detail} (at {misfit.where}). Write the whole JSON again, corrected."
-    messages = [*request.messages, reply.message, {"role": "user", "content": wish}]
+def _reask(request: ChatRequest, reply: ChatReply, mismatch: SchemaMismatch) -> ChatRequest:
+    retry = (
+        f"That does not fit: {mismatch.detail} (at {mismatch.where}). Write the whole JSON again, corrected."
+    )
+    messages = [*request.messages, reply.message, {"role": "user", "content": retry}]
     return msgspec.structs.replace(request, messages=messages)
 
 
-def _verdict(
-    structure: Structure[T], reply: ChatReply, misfit: SchemaMismatch, max_reasks: int
+def _failure(
+    structure: Structure[T], reply: ChatReply, mismatch: SchemaMismatch, max_reasks: int
 ) -> tuple[str, str]:
-    """Return what happened and what to do next."""
+    """Return the message and the advice of the final error."""
     if reply.finish_reason == "length":
-        return f"max_tokens cut the answer before it was a whole {structure.name}", _CUT
+        return f"max_tokens cut the answer before it was a whole {structure.name}", _CUT_ADVICE
     again = ", also when asked again" if max_reasks else ""
-    return f"the answer is no {structure.name}: {misfit.what}{again}", _MISFIT
+    return f"the answer is no {structure.name}: {mismatch.what}{again}", _FIT_ADVICE

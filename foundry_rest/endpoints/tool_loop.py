@@ -1,8 +1,8 @@
-"""The tool loop: the model asks for functions, they are called, it goes on with their results.
+"""The tool loop: the model requests functions, they are called, and it continues with their results.
 
-Every round is one question with a bound on their number. What the model got wrong (a name, an argument)
-goes back to it as the call's result, so that it can mend it; what the caller's function raises goes to
-the caller unchanged. A call that ``max_tokens`` cut is never guessed at.
+Every turn is one request, and the number of turns is bounded. What the model got wrong (a name, an argument)
+is sent back as the call's result, so that it can correct it; an exception of the caller's function is raised
+unchanged. A tool call that ``max_tokens`` cut is never completed by guessing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def tools_of(functions: Iterable[Callable[..., object]]) -> dict[str, Tool]:
     """Return the functions as tools by name.
 
     Raises:
-        ConfigError: There is none, two have one name, or one cannot be described.
+        ConfigError: There is no function, two have the same name, or one cannot be described.
     """
     if isinstance(functions, (str, bytes, Mapping)) or not isinstance(functions, Iterable):
         raise ConfigError(f"functions must be a list of functions, not {type(functions).__name__}")
@@ -42,18 +42,18 @@ def run_loop(
     max_turns: int = MAX_TURNS,
     place: Callable[[], Mapping[str, str]] = dict,
 ) -> ToolRun:
-    """Return the conversation once the model answers without asking for a function.
+    """Return the conversation once the model answers without a tool call.
 
     Args:
-        ask: Asks once and returns the whole answer.
-        request: The first question, with the tools in it.
-        tools: What may be called, by name.
-        max_turns: Answers of the model, the last one included.
-        place: Returns the facts ``call``, ``url`` and ``model`` of an error.
+        ask: Sends one request and returns the whole completion.
+        request: The first request, with the tools in it.
+        tools: The tools by name.
+        max_turns: Most turns of the model, including the final answer.
+        place: Returns ``call``, ``url`` and ``model`` for an error.
 
     Raises:
-        InvalidReply: ``max_tokens`` cut a call.
-        ToolLoopExceeded: The turns were used up.
+        InvalidReply: ``max_tokens`` cut a tool call.
+        ToolLoopExceeded: All turns were used up.
     """
     made: list[CallMade] = []
     for turn in range(1, max_turns + 1):
@@ -62,9 +62,9 @@ def run_loop(
         if not reply.tool_calls:
             return ToolRun(reply, (*request.messages, reply.message), tuple(made))
         if turn < max_turns:
-            done = [_made(call, tools) for call in reply.tool_calls]
+            done = [_make_call(call, tools) for call in reply.tool_calls]
             made += done
-            request = _grown(request, reply, done)
+            request = _next_request(request, reply, done)
     raise ToolLoopExceeded(
         f"the model still asks for tools after {max_turns} turns",
         turns=max_turns,
@@ -74,7 +74,7 @@ def run_loop(
 
 
 def _check_whole(reply: ChatReply, request: ChatRequest, place: Callable[[], Mapping[str, str]]) -> None:
-    """Raise InvalidReply when ``max_tokens`` cut a call, or the answer that had to be one."""
+    """Raise InvalidReply when ``max_tokens`` cut a tool call, or an answer that had to be one."""
     if reply.finish_reason == "length" and (reply.tool_calls or _is_forced(request)):
         raise InvalidReply(
             "max_tokens cut the answer within a tool call",
@@ -85,21 +85,23 @@ def _check_whole(reply: ChatReply, request: ChatRequest, place: Callable[[], Map
         )
 
 
-def _made(call: ToolCall, tools: Tools) -> CallMade:
-    """Call the function that is asked for; what the model got wrong is told instead."""
+def _make_call(call: ToolCall, tools: Tools) -> CallMade:
+    """Call the requested function; return the model's mistake as an error instead if it made one."""
     tool = tools.get(call.name)
     if tool is None:
         return CallMade(call, error=f"There is no tool {call.name!r}, only: {', '.join(tools)}.")
     try:
         arguments = tool.read(call)
-    except SchemaMismatch as misfit:
-        return CallMade(call, error=f"The arguments do not fit: {misfit.detail} (at {misfit.where}).")
+    except SchemaMismatch as mismatch:
+        return CallMade(call, error=f"The arguments do not fit: {mismatch.detail} (at {mismatch.where}).")
     return CallMade(call, tool.function(**arguments))
 
 
-def _grown(request: ChatRequest, reply: ChatReply, done: list[CallMade]) -> ChatRequest:
-    """Return the next question: a forced choice is lifted, for it would ask for calls without end."""
-    results = [tool_message(one.call, f"Error: {one.error}" if one.error else one.result) for one in done]
+def _next_request(request: ChatRequest, reply: ChatReply, done: list[CallMade]) -> ChatRequest:
+    """Return the next request, without a forced tool choice, which would request calls for ever."""
+    results = [
+        tool_message(each.call, f"Error: {each.error}" if each.error else each.result) for each in done
+    ]
     messages: list[Message] = [*request.messages, reply.message, *results]
     params = {**request.params, "tool_choice": "auto"} if _is_forced(request) else request.params
     return msgspec.structs.replace(request, messages=messages, params=params)

@@ -1,1 +1,1 @@
-"""Model names and aliases, what is on disk and in memory, loading, downloading, recoveries."""
+"""Model names and aliases, models on disk and in memory, loading, downloading, recoveries."""

@@ -1,16 +1,16 @@
-"""Downloading a model: over REST where the service can, else through the embedded runtime."""
+"""Downloads of models: through the embedded runtime if there is one, else over REST."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from foundry_rest.models.loading import Loading, Wanted
+from foundry_rest.models.loading import Loading, LoadRequest
 from foundry_rest.schema import DownloadStep, ModelInfo
 from foundry_rest.services.context import Context
 from foundry_rest.stream.download import DownloadStream
 from foundry_rest.transport.call import Options
 
-Tell = Callable[[DownloadStep], object]
+Progress = Callable[[DownloadStep], object]
 
 
 class Downloads:
@@ -19,26 +19,26 @@ class Downloads:
     def __init__(self, context: Context, loading: Loading) -> None:
         self._context, self._loading = context, loading
 
-    def run(self, wanted: Wanted, tell: Tell, options: Options) -> ModelInfo:
-        """Fetch a model unless it is there, and return it; every step is told."""
+    def run(self, request: LoadRequest, progress: Progress, options: Options) -> ModelInfo:
+        """Download a model unless it is cached, and return it; call ``progress`` with every step."""
         if self._context.fetch is not None:
-            self._context.fetch(wanted.name, tell, options)
-            return self._loading.resolve(wanted, options)
+            self._context.fetch(request.name, progress, options)
+            return self._loading.resolve(request, options)
         dialect = self._context.dialect_for(options)
         if not dialect.has("download_model"):
             dialect.unsupported_download()
-        info = self._loading.resolve(wanted, options)
+        info = self._loading.resolve(request, options)
         if not info.cached:
-            self._over_rest(info, tell, options)
-            info = self._loading.resolve(Wanted(info.id), options)
-        tell(DownloadStep(fraction=1.0, done=True))
+            self._download_over_rest(info, progress, options)
+            info = self._loading.resolve(LoadRequest(info.id), options)
+        progress(DownloadStep(fraction=1.0, done=True))
         return info
 
-    def _over_rest(self, info: ModelInfo, tell: Tell, options: Options) -> None:
+    def _download_over_rest(self, info: ModelInfo, progress: Progress, options: Options) -> None:
         steps = self._context.open(
             DownloadStream, lambda target: target.dialect.download_model(info, options), options
         )
         with steps:
             for step in steps:
                 if not step.done:
-                    tell(step)
+                    progress(step)

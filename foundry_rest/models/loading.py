@@ -1,4 +1,4 @@
-"""Loading one model, by whichever of its names the service takes."""
+"""Resolving and loading one model, by whichever of its names the service accepts."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from foundry_rest.schema import ModelInfo
 from foundry_rest.services.context import Context
 from foundry_rest.transport.call import Options, Reply, Request
 
-#: 2.x's word for a model that was in memory before.
+#: Outcome that 2.x reports for a model that was in memory before.
 ALREADY_LOADED = "already_loaded"
 
 
-class Wanted(msgspec.Struct, frozen=True):
-    """What a caller asks to load.
+class LoadRequest(msgspec.Struct, frozen=True):
+    """A caller's choice of a model, and how to load it.
 
     Attributes:
         name: Alias or id.
-        device: ``"NPU"``, ``"GPU"``, ``"CPU"``, or ``""`` for the best there is.
-        ttl: Seconds without use after which it may go, or ``None``.
-        provider: Execution provider in place of the variant's own.
+        device: ``"NPU"``, ``"GPU"``, ``"CPU"``, or ``""`` for the best available.
+        ttl: Seconds without use until it may be unloaded, or ``None``.
+        provider: Execution provider in place of the variant's own, or ``""``.
     """
 
     name: str
@@ -45,123 +45,123 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class Loading:
-    """The loading of models."""
+    """The resolution of names and the loading of models."""
 
     def __init__(self, context: Context, inventory: Inventory) -> None:
         self._context, self._inventory = context, inventory
 
-    def resolve(self, wanted: Wanted, options: Options) -> ModelInfo:
-        """Return the model that is wanted, as the service lists it now."""
+    def resolve(self, request: LoadRequest, options: Options) -> ModelInfo:
+        """Return the requested model, as the service lists it now."""
         models = self._inventory.catalog(options)
-        found = best_match(wanted.name, models, wanted.device)
+        found = best_match(request.name, models, request.device)
         if found is None:
-            raise not_found(wanted, models)
-        self._context.names.learn(wanted.name, found)
+            raise not_found(request, models)
+        self._context.names.learn(request.name, found)
         return found
 
-    def load(self, wanted: Wanted, options: Options) -> ModelInfo:
-        """Load a model; threads that want the same one at once wait for one load."""
+    def load(self, request: LoadRequest, options: Options) -> ModelInfo:
+        """Load a model; threads that request the same one at the same time share one load."""
         load = self._by_alias if self._context.dialect_for(options).loads_by_alias else self._by_id
-        return self._context.flights.run(f"load {wanted}", options, lambda: load(wanted, options))
+        return self._context.flights.run(f"load {request}", options, lambda: load(request, options))
 
     def prepare(self, name: str, options: Options) -> None:
-        """Find out which model a name means before it is first asked for, where only ids are understood.
+        """Resolve a name before its first use, where the service accepts ids only.
 
-        A model that is not in memory is loaded on the way, if that may be done unasked. So the first request
-        by an alias is no failure, and costs at most five requests, three when the model is loaded already.
+        A model that is not in memory is loaded, if ``auto_load`` allows it. So the first call by an alias
+        does not begin with a failure, and takes at most five requests, or three when the model is loaded.
         """
         self._context.dialect_for(options)
         if not self._context.target(options).must_prepare(name):
             return
         info = None
-        with suppress(ModelNotFound):  # the service itself has the last word on a name that it does not list
-            info = self._prepared(Wanted(name), options)
+        with suppress(ModelNotFound):  # the service itself decides about a name that it does not list
+            info = self._load_or_look_up(LoadRequest(name), options)
         self._context.names.learn(name, info or ModelInfo(id=name))
 
-    def _prepared(self, wanted: Wanted, options: Options) -> ModelInfo | None:
+    def _load_or_look_up(self, request: LoadRequest, options: Options) -> ModelInfo | None:
         if not self._context.config.auto_load:
-            return self.known(wanted.name, options)
+            return self.known(request.name, options)
         return self._context.flights.run(
-            f"load {wanted}", options, lambda: self._by_alias(wanted, options, must=False)
+            f"load {request}", options, lambda: self._by_alias(request, options, must=False)
         )
 
     def resolve_for(self, request: Request) -> ModelInfo:
-        """Return the model that a request asks for, within its bounds."""
-        return self.resolve(Wanted(request.runs_on), self._options_of(request))
+        """Return the model of a request, within that request's limits."""
+        return self.resolve(LoadRequest(request.runs_on), self._options_of(request))
 
     def load_for(self, request: Request) -> ModelInfo:
-        """Load the model that a request asks for, within its bounds, and remember what its name means."""
-        info = self.load(Wanted(request.runs_on), self._options_of(request))
+        """Load the model of a request, within that request's limits, and learn the id of its name."""
+        info = self.load(LoadRequest(request.runs_on), self._options_of(request))
         self._context.names.learn(request.runs_on, info)
         return info
 
     def _options_of(self, request: Request) -> Options:
-        """Return what a request on behalf of another may take: its deadline, headers and token."""
+        """Return the options of a request on behalf of another: its deadline, headers and cancel token."""
         given = request.options
         return Options(self._context.config.timeouts, given.until, given.headers, given.cancel)
 
-    # ---------------------------------------------------------------- a service that takes ids
+    # ---------------------------------------------------------------- services that load by id
 
-    def _by_id(self, wanted: Wanted, options: Options) -> ModelInfo:
-        """Resolve first: the service's own refusal does not tell an unknown name from a failure."""
-        known = self._context.names.get(wanted.name) if not wanted.device else None
+    def _by_id(self, request: LoadRequest, options: Options) -> ModelInfo:
+        """Resolve, then load by id: a refusal of the service does not show whether the name is unknown."""
+        known = self._context.names.get(request.name) if not request.device else None
         if known is not None and known.cached is False:
-            known = None  # it may have been downloaded since
-        info = known or self._resolve_or_trust(wanted, options)
+            known = None  # it may have been downloaded meanwhile
+        info = known or self._resolve_or_assume_id(request, options)
         if info.cached is False:
             raise ModelNotCached(
-                "the model is in the catalog but not on this machine", model=wanted.name, call="models.load"
+                "the model is in the catalog but not on this machine", model=request.name, call="models.load"
             )
-        if known or not info.loaded or wanted.ttl is not None or wanted.provider:
-            self._context.ask(lambda target: _load(target.dialect, info.id, wanted, options), options)
+        if known or not info.loaded or request.ttl is not None or request.provider:
+            self._context.ask(lambda target: _load(target.dialect, info.id, request, options), options)
         return msgspec.structs.replace(info, loaded=True, cached=True)
 
-    def _resolve_or_trust(self, wanted: Wanted, options: Options) -> ModelInfo:
-        """Return the model; while the service cannot list any, take the name for an id."""
+    def _resolve_or_assume_id(self, request: LoadRequest, options: Options) -> ModelInfo:
+        """Return the requested model; take the name for an id if the service fails to list its models."""
         try:
-            return self.resolve(wanted, options)
+            return self.resolve(request, options)
         except ServerError:
-            return ModelInfo(id=wanted.name)
+            return ModelInfo(id=request.name)
 
-    # ---------------------------------------------------------------- a service that takes aliases
+    # ---------------------------------------------------------------- services that load by alias
 
-    def _by_alias(self, wanted: Wanted, options: Options, *, must: bool = True) -> ModelInfo:
-        """Load by alias; unless it ``must`` be, a model that is seen to be in memory is not asked for."""
-        chosen = self._chosen(wanted, options, must=must)
+    def _by_alias(self, request: LoadRequest, options: Options, *, must: bool = True) -> ModelInfo:
+        """Load by alias; without ``must``, send no load for a model that is listed as loaded."""
+        chosen = self._chosen(request, options, must=must)
         before = self._inventory.loaded_ids(options)
         if chosen is not None and chosen.id in before and not must:
             return msgspec.structs.replace(chosen, loaded=True, cached=True)
         dialect = self._context.dialect_for(options)
-        word = self.by_any_name(
-            wanted.name,
+        outcome = self.by_any_name(
+            request.name,
             chosen,
             options,
-            lambda each: _load(dialect, each, wanted, options),
-            id_first=bool(wanted.device),
+            lambda each: _load(dialect, each, request, options),
+            id_first=bool(request.device),
         )
-        after = before if word == ALREADY_LOADED else self._inventory.loaded_ids(options)
-        chosen = chosen or self._context.names.get(wanted.name)
-        if wanted.device and chosen is not None and chosen.id not in after:
-            raise _other_variant(wanted, chosen)
-        if chosen is None or (chosen.id not in after and chosen.id != wanted.name):
-            chosen = self._learn(wanted.name, loaded_as(wanted.name, word, before, after))
+        after = before if outcome == ALREADY_LOADED else self._inventory.loaded_ids(options)
+        chosen = chosen or self._context.names.get(request.name)
+        if request.device and chosen is not None and chosen.id not in after:
+            raise _wrong_variant(request, chosen)
+        if chosen is None or (chosen.id not in after and chosen.id != request.name):
+            chosen = self._learn(request.name, loaded_as(request.name, outcome, before, after))
         return msgspec.structs.replace(chosen, loaded=True, cached=True)
 
-    def _chosen(self, wanted: Wanted, options: Options, *, must: bool = True) -> ModelInfo | None:
-        """Return the variant to load, ``None`` when only the service knows what the name means."""
-        if wanted.device:
-            return self.resolve(wanted, options)
-        return self.known(wanted.name, options, fresh=must)
+    def _chosen(self, request: LoadRequest, options: Options, *, must: bool = True) -> ModelInfo | None:
+        """Return the variant to load; ``None`` when only the service can resolve the name."""
+        if request.device:
+            return self.resolve(request, options)
+        return self.known(request.name, options, fresh=must)
 
     def known(self, name: str, options: Options, *, fresh: bool = False) -> ModelInfo | None:
-        """Return what is known of a name without asking for the whole catalog.
+        """Return the model of a name without a request for the whole catalog; ``None`` if it is unknown.
 
-        Unless it is to be ``fresh``, the model directory that was told at the first contact will do.
+        The model directory is the one that the service reported first, or with ``fresh`` reports now.
         """
         info = self._context.names.get(name)
         if info is None:
-            told = "" if fresh else self._context.target(options).cache_path
-            on_disk = self._inventory.in_folder(told, options) if told else self._inventory.on_disk(options)
+            path = "" if fresh else self._context.target(options).cache_path
+            on_disk = self._inventory.in_folder(path, options) if path else self._inventory.on_disk(options)
             details, cached = on_disk
             info = best_match(name, [mark(each, (), cached) for each in details])
             if info is not None:
@@ -175,7 +175,7 @@ class Loading:
         self._context.names.learn(name, info)
         return info
 
-    # ---------------------------------------------------------------- both
+    # ---------------------------------------------------------------- all services
 
     def by_any_name(
         self,
@@ -186,7 +186,7 @@ class Loading:
         *,
         id_first: bool = False,
     ) -> str:
-        """Send what ``build`` makes of one spelling after the other until the service knows it."""
+        """Send the operation for one name of the model after the other until the service knows the name."""
         refusal, models = ModelNotFound(), list[ModelInfo]()
         for spelling in self._names_to_try(name, info, options, models, id_first=id_first):
             try:
@@ -200,7 +200,7 @@ class Loading:
     def _names_to_try(
         self, name: str, info: ModelInfo | None, options: Options, models: list[ModelInfo], *, id_first: bool
     ) -> Iterator[str]:
-        """Yield the spellings of what is known; when none will do, those of what the catalog says now."""
+        """Yield the known names of the model; when the service refuses them all, those in its catalog."""
         by_id = id_first or not self._context.dialect_for(options).loads_by_alias
         tried = _spellings(name, info, id_first=by_id)
         yield from tried
@@ -212,35 +212,35 @@ class Loading:
             yield from (each for each in _spellings(name, found, id_first=by_id) if each not in tried)
 
 
-def _load(dialect: Dialect, name: str, wanted: Wanted, options: Options) -> Operation[Reply, str]:
-    return dialect.load_model(name, options, ttl=wanted.ttl, provider=wanted.provider)
+def _load(dialect: Dialect, name: str, request: LoadRequest, options: Options) -> Operation[Reply, str]:
+    return dialect.load_model(name, options, ttl=request.ttl, provider=request.provider)
 
 
 def _spellings(name: str, info: ModelInfo | None, *, id_first: bool) -> tuple[str, ...]:
-    """Return the names to try: today's rule first, the announced one second, the caller's own last."""
+    """Return the names to try: what the service takes today, what a later one will take, the caller's."""
     if info is None:
         return (name,)
     order = (info.id, info.alias, name) if id_first else (info.alias, info.id, name)
     return tuple(dict.fromkeys(spelling for spelling in order if spelling))
 
 
-def not_found(wanted: Wanted, models: list[ModelInfo]) -> ModelNotFound:
-    """Return the error for a name that the service does not list, with what comes near it."""
-    variant = f" for {wanted.device}" if wanted.device else ""
+def not_found(request: LoadRequest, models: list[ModelInfo]) -> ModelNotFound:
+    """Return the error for a name that the service does not list, with similar names."""
+    variant = f" for {request.device}" if request.device else ""
     error = ModelNotFound(
-        f"the service lists no such model{variant}", model=wanted.name, status=404, call="models.resolve"
+        f"the service lists no such model{variant}", model=request.name, status=404, call="models.resolve"
     )
     suggest(error, models)
-    others = sorted({info.device for info in models if info.has_name(wanted.name) and info.device})
+    others = sorted({info.device for info in models if info.has_name(request.name) and info.device})
     if others:
         error.suggestions, error.advice = (), f"It is listed for {', '.join(others)}: leave device= out."
     return error
 
 
-def _other_variant(wanted: Wanted, chosen: ModelInfo) -> LoadFailed:
+def _wrong_variant(request: LoadRequest, chosen: ModelInfo) -> LoadFailed:
     return LoadFailed(
         f"the service loaded another variant than {chosen.id}",
-        model=wanted.name,
+        model=request.name,
         call="models.load",
         advice="This service chooses the variant: remove the others from its disk, or leave device= out.",
     )

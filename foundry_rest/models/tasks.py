@@ -1,8 +1,9 @@
-"""What a model is for, looked up before it is asked.
+"""The check that a model is made for a task, before the request is sent.
 
-A chat model that is asked for embeddings ends 1.x's process. Elsewhere the service refuses it, but only
-after this client has loaded it, which may take minutes and gigabytes, and be the default model that the
-caller forgot to replace. So an unknown name is looked up once where models can be loaded.
+A request for embeddings from a chat model ends the process of 1.x (docs/service.md, section 11.2). Other
+generations refuse it, but only after this client has loaded the model, which may take minutes and gigabytes;
+it may be the default model, which the caller forgot to replace. So an unknown name is looked up once where
+models can be loaded.
 """
 
 from __future__ import annotations
@@ -13,40 +14,40 @@ from contextlib import suppress
 from foundry_rest.dialects.operation import Dialect
 from foundry_rest.errors import ConfigError, InvalidReply, ServerError, ServiceError
 from foundry_rest.models.inventory import Inventory
-from foundry_rest.models.loading import Loading, Wanted
+from foundry_rest.models.loading import Loading, LoadRequest
 from foundry_rest.schema import ModelInfo
 from foundry_rest.services.context import Context
 from foundry_rest.transport.call import Options
 
 CHAT, SPEECH = "chat-completion", "automatic-speech-recognition"
-#: What leaves a task unknown: the service does not tell, or tells no aliases (2.x on another machine).
-_UNTOLD = (ServiceError, InvalidReply)
-#: Where the wrong model is deadly: only that the catalog is away for all models.
-_AWAY = (ServerError,)
+#: Errors that leave a task unknown: the service does not list it, or lists no aliases (2.x elsewhere).
+_TASK_UNKNOWN = (ServiceError, InvalidReply)
+#: The same where a wrong model ends the service: only a catalog that is unavailable for all models.
+_CATALOG_UNAVAILABLE = (ServerError,)
 
 
 def check_task(
     context: Context, name: str, options: Options, *, call: str, purpose: str, fits: Callable[[str], bool]
 ) -> None:
-    """Refuse a model whose task is known and does not fit.
+    """Raise ConfigError for a model whose task is known and does not fit.
 
     Args:
-        context: Where names are learnt.
+        context: The context of the endpoint.
         name: Alias or id.
-        options: Of the call that is about to be sent.
-        call: Its label.
-        purpose: What is wanted, in words.
-        fits: Tells whether a task will do; ``""`` is an unknown one.
+        options: Options of the call that is about to be sent.
+        call: Label of that call.
+        purpose: The purpose of the call, for the message.
+        fits: Returns whether a task fits; ``""`` is an unknown one.
 
     Raises:
-        ConfigError: The model is for something else.
-        ModelNotFound: Nothing is known of it where the wrong model is deadly.
+        ConfigError: The model is for another task.
+        ModelNotFound: The model is unknown, and a wrong one would end the service.
     """
     dialect = context.dialect_for(options)
     info = context.names.get(name)
     if _must_look_up(info, dialect):
-        with suppress(*(_UNTOLD if dialect.checks_tasks else _AWAY)):
-            info = Loading(context, Inventory(context)).resolve(Wanted(name), options)
+        with suppress(*(_TASK_UNKNOWN if dialect.checks_tasks else _CATALOG_UNAVAILABLE)):
+            info = Loading(context, Inventory(context)).resolve(LoadRequest(name), options)
     if info is not None and not fits(info.task):
         raise ConfigError(
             f"{info.id} is a model for {info.task}, not for {purpose}",

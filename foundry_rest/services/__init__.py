@@ -1,1 +1,1 @@
-"""The services that a client may ask: targets, and how they are found."""
+"""The services that a client can use: targets, their pool, and discovery."""

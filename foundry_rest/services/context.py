@@ -1,4 +1,4 @@
-"""Context: what every endpoint is given, and the two doors through which all requests go."""
+"""Context: the shared parts of all endpoints, and the two methods that send every request."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ A = TypeVar("A")
 T = TypeVar("T")
 S = TypeVar("S", bound=AnswerStream[Any])
 
-#: Builds an operation for a target: pure, and called again when target or what was learnt of it changes.
+#: Builds an operation for a target; pure, and called again when the target or its dialect or ids change.
 Build = Callable[[Target], Operation[A, T]]
-#: Downloads the named model, tells each step, within the options' bounds.
+#: Downloads a model by name, with a callback for progress, within the limits of the options.
 Fetch = Callable[[str, Callable[[DownloadStep], object], Options], None]
 
 
-#: The options there are; looked at each time, for a further one may be declared.
+#: All declared options; read at each call, because another one may be declared later.
 _DECLARED = CallOptions.__annotations__
-#: The options that have a field of their own.
-_READ_HERE = frozenset(("timeout", "deadline", "headers", "cancel", "retries"))
+#: The options with a field of their own in ``Options``.
+_OPTION_FIELDS = frozenset(("timeout", "deadline", "headers", "cancel", "retries"))
 
 
 class TargetedRequest(Generic[A, T]):
-    """One request, built for the target of each attempt and read by the operation that asked.
+    """One request, whose call is built for the target of each attempt.
 
     Args:
         build: Builds the operation.
-        options: The call's options.
-        runs_on: The model that it makes work, as the caller named it; ``""`` for none.
-        recognise: Has a target that is still unknown tell its dialect; ``None`` where none is needed.
+        options: Options of the call.
+        runs_on: Model that the request uses, as the caller named it; ``""`` for none.
+        recognise: Detects the dialect of a target where it is unknown; ``None`` where it is not needed.
     """
 
     def __init__(
@@ -66,31 +66,31 @@ class TargetedRequest(Generic[A, T]):
         self.operation: Operation[A, T]
 
     def call_for(self, target: Target) -> Call:
-        """Return the call for a target; the same one while nothing new was learnt."""
+        """Return the call for a target; the same one while its dialect and the model's id are unchanged."""
         if target.dialect is UNKNOWN and self._recognise is not None:
             self._recognise(target, self.options)
         info = target.names.get(self.runs_on)
         self.asked_as = self.runs_on if info is None else info.id
-        learnt = (target, target.dialect, self.asked_as)
-        if learnt != self._built_for:
-            self.operation, self._built_for = self._build(target), learnt
+        key = (target, target.dialect, self.asked_as)
+        if key != self._built_for:
+            self.operation, self._built_for = self._build(target), key
         return self.operation.call
 
 
 class Context(msgspec.Struct):
-    """What endpoints share.
+    """The shared parts of all endpoints of a client.
 
     Attributes:
-        sender: Sends with retries and recoveries.
-        probe: Sends once, for health checks.
-        targets: The services that may be asked.
+        sender: Sender with retries and recoveries.
+        probe: Sender of one attempt, for health checks.
+        targets: Pool of the services.
         config: Settings of this client or view.
-        emit: Told of what happens.
-        flights: Work under way that other threads may wait for.
-        locks: Models that requests run on.
-        closing: Cancelled when the client closes.
-        prepare: Finds out, before the first request by some name, which model it means, and loads it.
-        fetch: Downloads a model through the embedded runtime; ``None`` without one.
+        emit: Function that receives every event.
+        flights: Operations in progress whose result several threads share.
+        locks: Locks of the models that requests use.
+        closing: Token that is cancelled when the client closes.
+        prepare: Function that resolves and loads a model before the first request by its name.
+        fetch: Function that downloads a model through the embedded runtime; ``None`` without one.
     """
 
     sender: Sender
@@ -104,7 +104,7 @@ class Context(msgspec.Struct):
     prepare: Callable[[str, Options], None] | None = None
     fetch: Fetch | None = None
 
-    # ---------------------------------------------------------------- the two doors
+    # ---------------------------------------------------------------- sending
 
     def ask(
         self,
@@ -115,21 +115,21 @@ class Context(msgspec.Struct):
         probe: bool = False,
         recognise: bool = True,
     ) -> T:
-        """Send what ``build`` makes for the target, and return what the operation reads from the answer.
+        """Send the operation that ``build`` returns for the target, and return its parsed response.
 
         Args:
             build: Builds the operation for a target.
-            options: The call's options.
-            model: The model that it makes work, as the caller named it; ``""`` for none.
-            probe: Send once, past retries and breaker, as health checks do.
-            recognise: Find out first how the service spells things.
+            options: Options of the call.
+            model: Model that the request uses, as the caller named it; ``""`` for none.
+            probe: Whether to send once, without retries and breaker, as health checks do.
+            recognise: Whether the service's dialect has to be detected first.
         """
         request = self._request(build, options, model, recognise=recognise)
         reply = (self.probe if probe else self.sender).send(request)
         operation = request.operation
         try:
             return operation.parse(reply)
-        except (InvalidReply, ServiceError) as error:  # a response may tell its failure under HTTP 200
+        except (InvalidReply, ServiceError) as error:  # a failure may come under HTTP 200
             error.call, error.url, error.model = operation.call.label, reply.url, operation.call.model
             raise
 
@@ -142,27 +142,27 @@ class Context(msgspec.Struct):
         model: str = "",
         started: float | None = None,
     ) -> S:
-        """Return the answer to what ``build`` makes for the target as a stream of one kind.
+        """Send the operation that ``build`` returns for the target, and return its open stream.
 
         Args:
-            kind: The stream's class.
+            kind: Class of the stream.
             build: Builds the operation for a target.
-            options: The call's options.
-            model: The model that it makes work, as the caller named it; ``""`` for none.
-            started: Monotonic instant at which the call began; default now.
+            options: Options of the call.
+            model: Model that the request uses, as the caller named it; ``""`` for none.
+            started: Monotonic time at which the call began; default now.
         """
         began = clock.monotonic() if started is None else started
         request = self._request(build, options, model)
         opened = self.sender.open(request)
         return kind(opened, request.operation, began, self.emit)
 
-    # ---------------------------------------------------------------- what endpoints ask before
+    # ---------------------------------------------------------------- options and target
 
     def options(self, **given: Unpack[CallOptions]) -> Options:
-        """Return one call's options, checked; what is not given comes from the client's settings.
+        """Return the checked options of one call; the client's settings are the defaults.
 
         Raises:
-            ConfigError: One cannot be used.
+            ConfigError: An option has a bad value.
             TypeError: There is no such option.
         """
         if not given:
@@ -179,38 +179,38 @@ class Context(msgspec.Struct):
             given.get("headers") or {},
             None if cancel is None else instance_of("cancel", cancel, CancelToken),
             None if retries is None else whole_number("retries", retries, 0),
-            {name: value for name, value in given.items() if name not in _READ_HERE},
+            {name: value for name, value in given.items() if name not in _OPTION_FIELDS},
         )
 
     def split(self, given: Mapping[str, Any]) -> tuple[Options, dict[str, object]]:
-        """Return the call's options among keyword arguments, checked, and the rest."""
+        """Return the checked options of a call and the remaining keyword arguments."""
         params = {name: value for name, value in given.items() if name not in _DECLARED}
         if len(params) == len(given):
             return self.options(), params
         return self.options(**{name: value for name, value in given.items() if name in _DECLARED}), params
 
     def target(self, options: Options) -> Target:
-        """Return the target that would be asked now."""
+        """Return the target that a request would be sent to now."""
         return self.targets.take(options)
 
     def dialect_for(self, options: Options, *, probe: bool = False) -> Dialect:
-        """Return the dialect of the target, or of the one that was lost; the service is asked once."""
+        """Return the dialect of the target, or of the lost one; it is detected at its first use."""
         target = self.targets.current or self.targets.last or self.targets.take(options)
         if target.dialect is not UNKNOWN:
             return target.dialect
         found = detect((self.probe if probe else self.sender).send, options)
-        target = self.targets.take(options)  # another one, if it moved meanwhile
+        target = self.targets.take(options)  # another one, if the service has moved meanwhile
         target.learn(found.dialect, found.status)
         return target.dialect
 
     @property
     def names(self) -> LearnedNames:
-        """Return what was learnt about model names; nothing while no service was found."""
+        """Return the learned model names of the current target; none before a service was found."""
         target = self.targets.current
         return LearnedNames() if target is None else target.names
 
     def url(self) -> str:
-        """Return the address that would be asked now."""
+        """Return the address that a request would be sent to now."""
         return self.targets.take().url
 
     def _until(self, deadline: float | None) -> float:
@@ -228,12 +228,12 @@ class Context(msgspec.Struct):
         return request
 
     def _recognise(self, target: Target, options: Options) -> None:
-        """Have a target that came up in the middle of a call tell its dialect."""
+        """Detect the dialect of a target that was found in the middle of a call."""
         del target
         self.dialect_for(options, probe=True)
 
     def _prepare(self, request: TargetedRequest[Any, Any], model: str, options: Options) -> None:
-        """Have an unknown name looked up before it is asked for; a failure is the call's own."""
+        """Resolve an unknown name before the request is sent; report a failure as that of the call."""
         prepare = cast("Callable[[str, Options], None]", self.prepare)
         began = clock.monotonic()
         try:

@@ -1,4 +1,4 @@
-"""TargetPool: the targets that a client may ask; one, today."""
+"""TargetPool: the targets of a client; at present one."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from foundry_rest.transport.call import Options
 from foundry_rest.transport.cancellation import CancelToken
 from foundry_rest.transport.single_flight import SingleFlight
 
-#: Finds the service within a call's bounds: its base URL, and its dialect if that was seen.
+#: Finds the service within the limits of a call: its base URL, and its dialect if that was detected.
 Find = Callable[[Options], tuple[str, Dialect]]
 
 
 class TargetPool:
-    """The targets of a client: one, found at first use, then remembered.
+    """The targets of a client: one, which is found at the first use and then kept.
 
-    A service that was discovered, or is embedded, may come back elsewhere: ``has_moved`` looks for it.
-    Of the threads that ask at once one looks, and all take what it found: a look may start processes.
+    A service that was discovered or is embedded may return at another address: ``has_moved`` searches for it.
+    Threads that need the service at the same time share one search, because a search may start processes.
 
     Args:
-        named: Given address, or ``None`` to have it found.
-        find: Finds the service; for an embedded one it starts the runtime again if that died.
-        dialect: Given dialect; ``UNKNOWN`` to recognise it.
-        may_move: Whether a named service may come back elsewhere, as an embedded one does.
+        named: Given address; ``None`` to discover the service.
+        find: Finds the service; an embedded runtime that has died is started again.
+        dialect: Given dialect; ``UNKNOWN`` to detect it.
+        may_move: Whether a service with a given address may move, as an embedded one does.
         breakers: The circuits of all addresses, or ``None``.
-        emit: Told of every move.
-        closing: Ends a look that is under way.
+        emit: Function that receives an event for every move.
+        closing: Token that ends a search in progress.
 
     Attributes:
-        current: The target to ask; ``None`` before the first look, and after a loss.
-        last: The target that was lost last; ``None`` while none was.
+        current: The known target; ``None`` before the first search and after a loss.
+        last: The target that was lost last; ``None`` if none was.
     """
 
     def __init__(
@@ -59,30 +59,30 @@ class TargetPool:
         closing: CancelToken | None = None,
     ) -> None:
         self._find, self._given, self._breakers, self._emit = find, dialect, breakers, emit
-        self._stays = named is not None and not may_move
-        self._looks = SingleFlight(closing)
+        self._is_fixed = named is not None and not may_move
+        self._searches = SingleFlight(closing)
         self._lost: deque[Target] = deque(maxlen=1)
         self.last: Target | None = None
         self.current: Target | None = None if named is None else self._make(base_url(named))
 
     def take(self, options: Options | None = None) -> Target:
-        """Return the target to ask; a look for it keeps to the bounds of ``options``.
+        """Return the target for a request; search for it within the limits of ``options`` if it is unknown.
 
         Raises:
-            DeadlineExceeded, Cancelled: The call's time was over, or the call ended, before it was found.
-            ServiceNotFound: None was given and none was discovered.
-            ServiceUnreachable: It was there before and is gone.
+            DeadlineExceeded, Cancelled: The deadline passed, or the call was cancelled, before it was found.
+            ServiceNotFound: No address was given and no service was discovered.
+            ServiceUnreachable: The service was found earlier and is gone.
         """
         target = self.current
-        return self._look(options or Options()) if target is None else target
+        return self._search(options or Options()) if target is None else target
 
     def has_moved(self, url: str, options: Options | None = None) -> bool:
-        """Tell whether the service that was lost at ``url`` is found elsewhere now.
+        """Return whether the service that was lost at ``url`` is found at another address now.
 
         Raises:
-            DeadlineExceeded, Cancelled: The call's time was over, or the call ended, meanwhile.
+            DeadlineExceeded, Cancelled: The deadline passed, or the call was cancelled, meanwhile.
         """
-        if self._stays or not url:
+        if self._is_fixed or not url:
             return False
         target = self.current
         if target is not None and target.url == url:
@@ -96,7 +96,7 @@ class TargetPool:
             return False
 
     def note_pid(self, pid: int | None) -> None:
-        """Note which process answers; another one than before has loaded nothing and failed nothing."""
+        """Record the pid of the service; a new process gets a new target and a closed circuit."""
         target = self.current
         if target is None or not pid:
             return
@@ -105,33 +105,35 @@ class TargetPool:
             self._reset(target.url)
         target.pid = pid
 
-    def _look(self, options: Options) -> Target:
-        found = self._looks.run("look", options, lambda: self._arrive(options), "looks for the service")
+    def _search(self, options: Options) -> Target:
+        found = self._searches.run(
+            "look", options, lambda: self._find_target(options), "looks for the service"
+        )
         if not isinstance(found, ServiceNotFound):
             return found
         if self.last is None:
-            raise copy.copy(found)  # each call adds its own attempts to its error
-        # It was there a moment ago, so it may be starting: that is worth another try.
+            raise copy.copy(found)  # a copy, because each call adds its own attempts to its error
+        # It was there a moment ago, so it may be restarting: ServiceUnreachable is retried.
         raise ServiceUnreachable(
             f"the service is gone: {found.message}", sent=False, url=self.last.url, advice=found.advice
         ) from found
 
-    def _arrive(self, options: Options) -> Target | ServiceNotFound:
-        """Return where the service is; the failure is returned, too: whoever waited would look again.
+    def _find_target(self, options: Options) -> Target | ServiceNotFound:
+        """Find the service; return even the failure, because waiting threads would repeat the search.
 
-        A look that ends with its own call's time tells the others nothing: the next one looks.
+        A search that ends because its own call has no time left raises: the next thread searches again.
         """
-        if self.current is not None:  # somebody was faster
+        if self.current is not None:  # another thread was faster
             return self.current
         try:
             url, dialect = self._find(options)
         except ServiceNotFound as error:
             return error
-        self.current = target = self._back_at(url) or self._make(url, dialect)
+        self.current = target = self._restore(url) or self._make(url, dialect)
         return target
 
-    def _back_at(self, url: str) -> Target | None:
-        """Return the target that was lost if it is there again; else tell that it moved."""
+    def _restore(self, url: str) -> Target | None:
+        """Return the lost target if it is at ``url`` again; else emit that it has moved."""
         with suppress(IndexError):
             lost = self._lost.pop()
             if lost.url == url:

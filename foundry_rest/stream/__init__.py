@@ -1,4 +1,4 @@
-"""One open answer: iterate, close, gather. Other answers than chat's are in the modules beside this one."""
+"""Open streams: iterate, close, gather. Streams of other endpoints than chat are in the sibling modules."""
 
 from foundry_rest.stream.answer import GRACE, AnswerStream
 from foundry_rest.stream.chat import ChatStream

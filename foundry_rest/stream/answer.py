@@ -1,9 +1,9 @@
-"""AnswerStream: one open answer, whatever its events are.
+"""AnswerStream: one open stream, whatever the type of its events.
 
-One state machine owns the stream's end, because every other client takes a cut for a finish. A stream is
-whole when ``[DONE]`` came, or when an event has said why the answer ended (some services close right
-after it). Everything else, clean or not, is an error that carries what had arrived. Nothing is repeated
-here: the caller has seen tokens.
+One state machine decides how a stream ends, because a connection that was cut may look like a normal end. A
+stream is complete when ``[DONE]`` came, or when an event gave the reason why the answer ended (some services
+close right after it). Any other end, even a clean one, is an error that carries what had arrived. Nothing is
+retried here: the caller has seen tokens.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 C = TypeVar("C")
 
-#: Seconds granted for usage and ``[DONE]`` after the answer is complete: 0.8.117 never sends them
-#: (issue 383), and the text is whole without them.
+#: Seconds to wait for usage and ``[DONE]`` after the answer is complete: 0.8.117 never sends them
+#: (docs/service.md, section 8.1), and the text is complete without them.
 GRACE = 2.0
 
 
@@ -36,16 +36,16 @@ class AnswerStream(Generic[C]):
     """The events of one answer, as they arrive.
 
     ``close()``, the end of a ``with`` block, an error, or dropping the stream (as ``break`` does in
-    ``for chunk in client.chat.stream(...)``) gives the connection back and makes the service stop working
-    on the answer. A stream that was left early never looks whole: reading on raises again. ``text`` and
-    ``usage`` hold what has come so far. One thread reads; any may close.
+    ``for chunk in client.chat.stream(...)``) releases the connection and makes the service stop generating.
+    A stream that was closed early never looks complete: reading on raises again. ``text`` and ``usage``
+    hold what has arrived so far. One thread reads; any thread may close.
 
-    A subclass says in ``_add`` what an event adds and whether it ends the answer.
+    A subclass implements ``_add``, which takes one event and returns whether it completes the answer.
 
     Raises:
         StreamInterrupted: The stream broke or ended early; the error holds the text so far.
-        DeadlineExceeded: The call's time ran out; the error holds the text so far.
-        Cancelled: It was closed, here or in another thread; the error holds the text so far.
+        DeadlineExceeded: The call's deadline passed; the error holds the text so far.
+        Cancelled: The stream was closed, here or in another thread; the error holds the text so far.
     """
 
     def __init__(
@@ -60,39 +60,39 @@ class AnswerStream(Generic[C]):
         self.headers: Mapping[str, str] = opened.headers
         self._opened, self._parse, self._call = opened, operation.parse, operation.call
         self._started, self._emit = started, emit
-        # No generator of our own: one that holds self is a cycle, and a dropped stream would stay open
-        # until the garbage collector came by.
+        # Not a generator: one that holds self is a reference cycle, and a dropped stream would stay open
+        # until the garbage collector runs.
         self._events = iter(opened)
         self._texts: list[str] = []
         self._count = 0
         self._last = b""
-        self._kept: list[bytes] | None = None
+        self._kept_events: list[bytes] | None = None
         self._lock = threading.Lock()
-        self._over = self._whole = self._answered = False
+        self._ended = self._complete = self._answered = False
         self._error: FoundryError | None = None
-        self._begin()
+        self._initialise()
 
     @property
     def text(self) -> str:
-        """Return the answer's text so far."""
+        """Return the text so far."""
         return "".join(self._texts)
 
     def __iter__(self) -> Iterator[C]:
         return self
 
     def __next__(self) -> C:
-        if self._over:
+        if self._ended:
             self._repeat_end()
         try:
             event = next(self._events, None)
             if event is not None and event != DONE:
                 return self._take(event)
-            self._judge_end(done=event is not None)
+            self._check_end(done=event is not None)
         except FoundryError as error:
-            # What breaks after the answer said why it ended takes nothing from it.
+            # An error after the reason why the answer ended does not make the answer incomplete.
             if not self._answered or isinstance(error, Cancelled):
-                self._break(error)
-        except BaseException:  # Ctrl-C, or a parse= of the caller's own
+                self._fail(error)
+        except BaseException:  # Ctrl-C, or an error of the caller's own parse=
             self.close()
             raise
         self._finish()
@@ -111,21 +111,21 @@ class AnswerStream(Generic[C]):
             self.close()
 
     def close(self) -> None:
-        """Stop the answer; from any thread, idempotent. A stream that has ended stays as it is."""
+        """Close the stream, from any thread; without effect on a stream that has ended."""
         if self._claim_end():
             self._opened.close()
-            self._tell(ABANDONED)
+            self._emit_outcome(ABANDONED)
 
-    def _begin(self) -> None:
-        """Set what a subclass gathers."""
+    def _initialise(self) -> None:
+        """Initialise the fields of a subclass."""
 
     def _add(self, item: C) -> bool:
-        """Add what an event says; return whether it says that the answer is complete."""
+        """Add the content of an event; return whether it completes the answer."""
         raise NotImplementedError
 
     @property
     def _size(self) -> int:
-        """Return how many pieces of the answer have come."""
+        """Return the number of pieces of the answer so far."""
         return len(self._texts)
 
     @property
@@ -135,46 +135,46 @@ class AnswerStream(Generic[C]):
     def _take(self, event: bytes) -> C:
         self._last = event
         item = self._parse(event)
-        if self._kept is not None:
-            self._kept.append(event)
+        if self._kept_events is not None:
+            self._kept_events.append(event)
         size = self._size if self._answered else 0
         ends = self._add(item)
         self._count += 1
-        # What still comes after a reason shows that it was none yet: the wait for the end begins again.
+        # More content after a finish reason shows that it was premature: the wait for the end starts again.
         if self._size > size if self._answered else ends:
             self._answered = True
             self._opened.set_idle(min(GRACE, self._call.options.timeouts.idle))
         return item
 
-    def _judge_end(self, *, done: bool) -> None:
-        """Raise when the stream ended before its answer did."""
+    def _check_end(self, *, done: bool) -> None:
+        """Raise StreamInterrupted when the stream ended before its answer was complete."""
         if not self._count:
             raise StreamInterrupted("the stream ended before its first chunk")
         if not done and not self._answered:
-            # A parse= of the caller's own may have passed over the service's last word.
+            # The last event may be an error that the caller's own parse= did not raise.
             raise error_in(self._last) or StreamInterrupted(
                 "the stream ended without [DONE] or a finish_reason"
             )
 
     def _claim_end(self) -> bool:
-        """Return True to the first who ends the stream: that one closes it and tells."""
+        """Return True to the first thread that ends the stream; it closes it and emits the outcome."""
         with self._lock:
-            first, self._over = not self._over, True
+            first, self._ended = not self._ended, True
         return first
 
     def _finish(self) -> None:
-        self._whole = True
+        self._complete = True
         if self._claim_end():
             self._opened.finish()
-            self._tell(OK)
+            self._emit_outcome(OK)
 
     def _repeat_end(self) -> NoReturn:
-        if self._whole:
+        if self._complete:
             raise StopIteration
-        self._break(self._error or Cancelled("the stream was closed before its end"))
+        self._fail(self._error or Cancelled("the stream was closed before its end"))
 
-    def _break(self, error: FoundryError) -> NoReturn:
-        """Raise ``error``: as it is when nothing had come or its class can hold the text."""
+    def _fail(self, error: FoundryError) -> NoReturn:
+        """Raise ``error``, as StreamInterrupted if text had arrived that its own class cannot hold."""
         final = error
         if not isinstance(error, (Cancelled, DeadlineExceeded, StreamInterrupted)) and self._has_content:
             final = StreamInterrupted(f"the answer broke off: {error.message}")
@@ -184,12 +184,12 @@ class AnswerStream(Generic[C]):
         self._error = final
         if self._claim_end():
             self._opened.fail(error)
-            # The service ends a stream after its error: the connection can be kept.
+            # The service ends a stream after an error event, so the connection can be reused.
             (self._opened.finish if isinstance(error, ServiceError) else self._opened.close)()
-            self._tell(ERROR, final)
+            self._emit_outcome(ERROR, final)
         raise final from (error if final is not error else error.__cause__)
 
-    def _tell(self, outcome: str, error: FoundryError | None = None) -> None:
+    def _emit_outcome(self, outcome: str, error: FoundryError | None = None) -> None:
         self._emit(
             CallFinished(
                 self._opened.url,

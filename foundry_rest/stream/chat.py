@@ -1,4 +1,4 @@
-"""ChatStream: one chat answer in chunks."""
+"""ChatStream: one chat completion in chunks."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from foundry_rest.stream.tool_calls import ToolCallBuilder
 
 
 class ChatStream(AnswerStream[ChatChunk]):
-    """The chunks of one chat answer, as they arrive.
+    """The chunks of one chat completion, as they arrive.
 
     ``close()``, the end of a ``with`` block, an error, or dropping the stream (as ``break`` does in
-    ``for chunk in client.chat.stream(...)``) gives the connection back and makes the service stop working
-    on the answer. A stream that was left early never looks whole: reading on raises again. ``text``,
-    ``usage`` and ``finish_reason`` hold what has come so far. One thread reads; any may close.
+    ``for chunk in client.chat.stream(...)``) releases the connection and makes the service stop generating.
+    A stream that was closed early never looks complete: reading on raises again. ``text``, ``usage`` and
+    ``finish_reason`` hold what has arrived so far. One thread reads; any thread may close.
 
     Raises:
         StreamInterrupted: The stream broke or ended early; the error holds the text so far.
-        DeadlineExceeded: The call's time ran out; the error holds the text so far.
-        Cancelled: It was closed, here or in another thread; the error holds the text so far.
+        DeadlineExceeded: The call's deadline passed; the error holds the text so far.
+        Cancelled: The stream was closed, here or in another thread; the error holds the text so far.
     """
 
-    def _begin(self) -> None:
+    def _initialise(self) -> None:
         self.finish_reason: str | None = None
         self._reasonings: list[str] = []
         self._tool_calls: ToolCallBuilder | None = None
@@ -31,15 +31,15 @@ class ChatStream(AnswerStream[ChatChunk]):
         self._reason_at = 0
 
     def gather(self) -> ChatReply:
-        """Read the rest and return the whole answer, what was read before included.
+        """Read the rest of the stream and return the whole completion, including what was read before.
 
-        ``bodies`` of the reply holds only the events that were read here.
+        ``bodies`` of the reply holds only the events that this method read.
 
         Raises:
             StreamInterrupted: The stream broke or ended early; the error holds the text so far.
             Cancelled: The stream was closed before its end.
         """
-        self._kept = self._kept or []
+        self._kept_events = self._kept_events or []
         for _ in self:
             pass
         return ChatReply(
@@ -54,7 +54,7 @@ class ChatStream(AnswerStream[ChatChunk]):
             elapsed=clock.monotonic() - self._started,
             first_token=self.first_token,
             headers=self.headers,
-            bodies=tuple(self._kept),
+            bodies=tuple(self._kept_events),
         )
 
     def _add(self, item: ChatChunk) -> bool:
@@ -76,7 +76,7 @@ class ChatStream(AnswerStream[ChatChunk]):
             self._reasonings.append(part.reasoning_content)
         if part.tool_calls:
             self._add_calls(part.tool_calls)
-        return choice.finish_reason is not None and self._is_over(choice.reason)
+        return choice.finish_reason is not None and self._keep_reason(choice.reason)
 
     def _add_calls(self, fragments: list[ToolCall]) -> None:
         if self._tool_calls is None:
@@ -84,8 +84,8 @@ class ChatStream(AnswerStream[ChatChunk]):
         for fragment in fragments:
             self._tool_calls.add(fragment)
 
-    def _is_over(self, reason: str | None) -> bool:
-        """Keep the reason; a later one counts where more of the answer has come since."""
+    def _keep_reason(self, reason: str | None) -> bool:
+        """Keep a finish reason, also a later one after more content; return whether one came."""
         if reason is not None and (self.finish_reason is None or self._size > self._reason_at):
             self.finish_reason, self._reason_at = reason, self._size
         return reason is not None

@@ -1,4 +1,4 @@
-"""DownloadStream: a download, step by step."""
+"""DownloadStream: the progress of one download."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ _ADVICE = "Download it again: the service goes on where it stopped."
 
 
 class DownloadStream(AnswerStream[DownloadStep]):
-    """The steps of a download, which is whole only when the service said that it is done.
+    """The steps of a download, which is complete only when the service reports that it is done.
 
     Raises:
-        ServiceError: The service says that it failed.
-        StreamInterrupted: The service fell silent or left before that.
+        ServiceError: The service reports that the download failed.
+        StreamInterrupted: The service fell silent or closed the connection before that.
     """
 
     def _add(self, item: DownloadStep) -> bool:
         return item.done
 
-    def _judge_end(self, *, done: bool) -> None:  # noqa: ARG002 ([DONE] is no word of a download)
+    def _check_end(self, *, done: bool) -> None:  # noqa: ARG002 (a download has no [DONE])
         if not self._answered:
             raise StreamInterrupted(
                 "the download ended before the service said that it is done", advice=_ADVICE
             )
 
-    def _break(self, error: FoundryError) -> NoReturn:
+    def _fail(self, error: FoundryError) -> NoReturn:
         if isinstance(error, (ServiceUnreachable, ServiceTimeout)):
             broken = StreamInterrupted(f"the download broke off: {error.message}", advice=_ADVICE)
             broken.__cause__, error = error, broken
-        super()._break(error)
+        super()._fail(error)

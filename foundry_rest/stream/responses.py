@@ -11,26 +11,26 @@ from foundry_rest.errors import StreamInterrupted
 from foundry_rest.schema.responses import OutputItem, Response, ResponseEvent
 from foundry_rest.stream.answer import AnswerStream
 
-_ENDS = ("response.completed", "response.incomplete")
+_FINAL_EVENTS = ("response.completed", "response.incomplete")
 
 
 class ResponseStream(AnswerStream[ResponseEvent]):
     """The events of one response, as they arrive.
 
-    ``close()``, the end of a ``with`` block, an error, or dropping the stream gives the connection back
-    and makes the service stop working on the response, which is then not stored. ``text``, ``reasoning``
-    and ``usage`` hold what has come so far; ``response`` is the whole one once its last event has come.
-    It is whole only then: ``[DONE]`` alone is no end. One thread reads; any may close.
+    ``close()``, the end of a ``with`` block, an error, or dropping the stream releases the connection and
+    makes the service stop generating the response, which is then not stored. ``text``, ``reasoning`` and
+    ``usage`` hold what has arrived so far; ``response`` is set by the last event. Only that event completes
+    the stream: ``[DONE]`` alone does not. One thread reads; any thread may close.
 
     Raises:
-        ServiceError: The response failed before it said anything.
+        ServiceError: The response failed before it had any content.
         StreamInterrupted: The stream broke, ended early, or the response failed midway; the error holds
             the text so far.
-        DeadlineExceeded: The call's time ran out; the error holds the text so far.
-        Cancelled: It was closed, here or in another thread; the error holds the text so far.
+        DeadlineExceeded: The call's deadline passed; the error holds the text so far.
+        Cancelled: The stream was closed, here or in another thread; the error holds the text so far.
     """
 
-    def _begin(self) -> None:
+    def _initialise(self) -> None:
         self.response: Response | None = None
         self._reasonings: list[str] = []
         self._items: list[OutputItem] = []
@@ -38,24 +38,24 @@ class ResponseStream(AnswerStream[ResponseEvent]):
 
     @property
     def reasoning(self) -> str:
-        """Return the model's thinking so far."""
+        """Return the model's reasoning so far."""
         return "".join(self._reasonings)
 
     def gather(self) -> Response:
-        """Read the rest and return the whole response, what was read before included.
+        """Read the rest of the stream and return the whole response, including what was read before.
 
         Raises:
-            ServiceError: The response failed before it said anything.
+            ServiceError: The response failed before it had any content.
             StreamInterrupted: The stream broke or ended early; the error holds the text so far.
             Cancelled: The stream was closed before its end.
         """
         for _ in self:
             pass
-        return cast("Response", self.response)  # a stream without it is no whole one
+        return cast("Response", self.response)  # set, else reading would have raised
 
     def _add(self, item: ResponseEvent) -> bool:
         if item.delta and not self._has_begun:
-            # The events before it come at once, whatever the model does.
+            # The events before it are sent at once, before the model has written anything.
             self._has_begun, self.first_token = True, clock.monotonic() - self._started
         if item.content:
             self._texts.append(item.content)
@@ -63,14 +63,14 @@ class ResponseStream(AnswerStream[ResponseEvent]):
             self._reasonings.append(item.reasoning)
         if item.item is not None and item.type == "response.output_item.done":
             self._items.append(item.item)
-        if item.response is None or item.type not in _ENDS:
+        if item.response is None or item.type not in _FINAL_EVENTS:
             return False
         self.usage = item.response.usage
         self.response = self._completed(item.response)
         return True
 
     def _completed(self, response: Response) -> Response:
-        """Return the last event's response with this call's figures, and with all items that came."""
+        """Return the response of the last event, with this call's timings and all items that arrived."""
         return msgspec.structs.replace(
             response,
             output=response.output or tuple(self._items),
@@ -83,7 +83,7 @@ class ResponseStream(AnswerStream[ResponseEvent]):
     def _has_content(self) -> bool:
         return self._has_begun
 
-    def _judge_end(self, *, done: bool) -> None:
-        del done  # [DONE] says nothing here
+    def _check_end(self, *, done: bool) -> None:
+        del done  # [DONE] does not complete a response
         if self.response is None:
             raise StreamInterrupted("the stream ended without response.completed or response.incomplete")

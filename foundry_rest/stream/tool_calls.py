@@ -1,10 +1,10 @@
 """ToolCallBuilder: whole tool calls from the fragments of a stream.
 
-By OpenAI's rule a fragment names its call by ``index``; the first one of a call brings id and name, the
-others pieces of the arguments, and fragments of several calls may alternate. Servers leave out the index or
-the id, or give every call the same index. So a fragment belongs to the call of its id, else to the latest one
-of its index, else to the latest of all; and it begins a new call when its id is new, or when it brings
-another name, or the name again although the arguments of the call that it would belong to are whole.
+In OpenAI's format ``index`` identifies the call of a fragment; the first fragment of a call has its id and
+name, the others have pieces of the arguments, and fragments of several calls may alternate. Some servers omit
+the index or the id, or give every call the same index. So a fragment belongs to the call with its id, else to
+the latest one with its index, else to the latest of all. It begins a new call when its id is new, when it has
+another name, or when it repeats the name although the arguments of that call are complete.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from foundry_rest.transport.sse import is_whole_object
 
 
 class ToolCallBuilder:
-    """The tool calls of one answer while it comes.
+    """The tool calls of one completion while it is streamed.
 
     Attributes:
-        pieces: Fragments so far.
+        pieces: Number of fragments so far.
     """
 
     def __init__(self) -> None:
@@ -36,17 +36,17 @@ class ToolCallBuilder:
             self._calls[position] = _joined(self._calls[position], fragment)
 
     def build(self) -> tuple[ToolCall, ...]:
-        """Return the calls in the order of their indexes; one without arguments has ``{}``."""
+        """Return the calls in the order of their indexes, with ``{}`` for missing arguments."""
         calls = sorted(self._calls, key=lambda call: call.index or 0)
         return tuple(call.whole() for call in calls)
 
     def _position(self, fragment: ToolCall) -> int | None:
-        """Return where the call of a fragment stands; ``None`` for a new one."""
-        fitting = [at for at, call in enumerate(self._calls) if _may_belong(fragment, call)]
-        if not fitting:
+        """Return the position of a fragment's call; ``None`` for a new one."""
+        matching = [position for position, call in enumerate(self._calls) if _may_belong(fragment, call)]
+        if not matching:
             return None
-        latest = fitting[-1]
-        return None if _begins_anew(fragment, self._calls[latest]) else latest
+        latest = matching[-1]
+        return None if _begins_new_call(fragment, self._calls[latest]) else latest
 
 
 def _may_belong(fragment: ToolCall, call: ToolCall) -> bool:
@@ -55,8 +55,8 @@ def _may_belong(fragment: ToolCall, call: ToolCall) -> bool:
     return fragment.index is None or call.index is None or fragment.index == call.index
 
 
-def _begins_anew(fragment: ToolCall, call: ToolCall) -> bool:
-    """Tell whether a fragment that brings a name is another call than the one that it would belong to."""
+def _begins_new_call(fragment: ToolCall, call: ToolCall) -> bool:
+    """Return whether a fragment with a name begins another call than the one that matches it."""
     if not fragment.name or (fragment.id and fragment.id == call.id):
         return False
     return call.name not in ("", fragment.name) or is_whole_object(call.arguments.encode())

@@ -11,29 +11,29 @@ class TranscriptionStream(AnswerStream[TranscriptionChunk]):
     """The pieces of one transcription, as they arrive.
 
     ``close()``, the end of a ``with`` block, an error, or dropping the stream makes the service stop
-    working on it. ``text`` holds what has come so far. One thread reads; any may close. No event says
-    that the text is complete, so it is whole with ``[DONE]`` alone, even when nothing else came: the file
-    is silent then.
+    transcribing. ``text`` holds what has arrived so far. One thread reads; any thread may close. No event
+    marks the text as complete, so ``[DONE]`` alone does, even when nothing came before it: the file is then
+    silent.
 
     Raises:
         StreamInterrupted: The stream broke or ended early; the error holds the text so far.
-        DeadlineExceeded: The call's time ran out; the error holds the text so far.
-        Cancelled: It was closed, here or in another thread; the error holds the text so far.
+        DeadlineExceeded: The call's deadline passed; the error holds the text so far.
+        Cancelled: The stream was closed, here or in another thread; the error holds the text so far.
     """
 
-    def _begin(self) -> None:
+    def _initialise(self) -> None:
         self._id = ""
 
     def gather(self) -> Transcription:
-        """Read the rest and return the whole transcription, what was read before included.
+        """Read the rest of the stream and return the whole transcription, including what was read before.
 
-        ``bodies`` of the answer holds only the events that were read here.
+        ``bodies`` of the transcription holds only the events that this method read.
 
         Raises:
             StreamInterrupted: The stream broke or ended early; the error holds the text so far.
             Cancelled: The stream was closed before its end.
         """
-        self._kept = self._kept or []
+        self._kept_events = self._kept_events or []
         for _ in self:
             pass
         return Transcription(
@@ -43,7 +43,7 @@ class TranscriptionStream(AnswerStream[TranscriptionChunk]):
             elapsed=clock.monotonic() - self._started,
             first_token=self.first_token,
             headers=self.headers,
-            bodies=tuple(self._kept),
+            bodies=tuple(self._kept_events),
         )
 
     def _add(self, item: TranscriptionChunk) -> bool:
@@ -52,6 +52,6 @@ class TranscriptionStream(AnswerStream[TranscriptionChunk]):
             self._texts.append(item.text)
         return False
 
-    def _judge_end(self, *, done: bool) -> None:
+    def _check_end(self, *, done: bool) -> None:
         if not done:
-            super()._judge_end(done=False)
+            super()._check_end(done=False)

@@ -231,7 +231,7 @@ def crowd(pool: TargetPool, count: int) -> list[object]:
 
 def waiting(pool: TargetPool) -> int:
     """Count the threads that wait for the one that looks."""
-    return sum(len(look._waiting) for look in pool._looks._under_way.values())
+    return sum(len(look._waiting) for look in pool._searches._under_way.values())
 
 
 @pytest.mark.parametrize("found", [A, ServiceNotFound("nowhere")], ids=["found", "nowhere"])
