@@ -302,9 +302,9 @@ def test_what_a_start_said(program, within):
     """Both streams are its words; once they are forgotten there are none."""
     begun = Foundry().start(program("print('out', flush=True); print('err', file=sys.stderr)"), [])
 
-    assert within(10, lambda: begun.said().stdout == "out\nerr\n")
-    begun.forget()
-    assert begun.said().stdout == ""
+    assert within(10, lambda: begun.output().stdout == "out\nerr\n")
+    begun.discard_output()
+    assert begun.output().stdout == ""
 
 
 def test_a_client_that_is_closed_asks_nothing(program):

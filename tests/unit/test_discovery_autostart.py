@@ -57,11 +57,11 @@ class FakeFoundry:
         self.begun.append((path, *words))
         return self
 
-    def said(self):
+    def output(self):
         """Return what the start printed."""
         return Output(self.says)
 
-    def forget(self):
+    def discard_output(self):
         """Note that its words were removed."""
         self.forgotten += 1
 

@@ -1,10 +1,10 @@
-"""Where is the service: asked in order, every candidate probed before it is believed.
+"""The discovery of the service's address; every candidate is probed before it is used.
 
-1. the address that was given, 2. ``FOUNDRY_ENDPOINT``, 3. the registry file that ``foundry-rest serve``
-writes, 4. the file in which the daemon of the ``foundry`` command (0.10) says where it is, 5. what
-``foundry server status`` (0.10) and ``foundry service status`` (0.x) print, 6. only with
-``auto_start=True``: the same command is told to start the service, once per process.
+The sources, in order: 1. the given address, 2. ``FOUNDRY_ENDPOINT``, 3. the registry file that ``foundry-rest
+serve`` writes, 4. the file with the addresses of the ``foundry`` command's daemon (0.10), 5. the output of
+``foundry server status`` (0.10) and ``foundry service status`` (0.x), 6. only with ``auto_start=True``: the
+same command starts the service, once per process.
 
-An address that was named, in code or in the environment, is taken at its word: falling back to another
-service would answer with another model. Nothing is ever downloaded here, and nothing started unasked.
+An address that is given, in code or in the environment, is used without a search: a fallback to another
+service would answer with another model. Discovery never downloads, and starts nothing without ``auto_start``.
 """

@@ -1,4 +1,4 @@
-"""What may tell where the service is, one source after the other."""
+"""Candidate addresses of the service, from one source each."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import msgspec
 
 from foundry_rest.services.discovery.command_output import Output, addresses, in_short
 
-#: Below the home directory. Written by the daemon of the 0.10 command, with its ``web_urls`` and ``pid``;
-#: not documented, but read by public programs, and there where a cron job has no ``foundry`` on ``PATH``.
+#: File below the home directory in which the daemon of the 0.10 command keeps its ``web_urls`` and ``pid``.
+#: It is undocumented, but other programs read it, and so can a cron job without ``foundry`` on ``PATH``.
 _DAEMON_FILE = Path(".foundry", "daemon.json")
-#: Bytes; the file has some hundred.
-_LARGEST = 65536
+#: Most bytes that are read; the file has some hundred.
+_MAX_BYTES = 65536
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """Name addresses to be probed, and say what to tell of this source when none answers.
+    """The addresses from one source, and the note for the error when none of them answers.
 
     Attributes:
-        source: What was looked at.
-        note: Why it did not help.
-        urls: Candidates, the most promising first.
-        pid: Process that must answer there, ``None`` for any.
+        source: Name of the source.
+        note: Why the source did not help.
+        urls: Addresses, the most likely first.
+        pid: Id of the process that must answer there; ``None`` for any.
     """
 
     source: str
@@ -33,7 +33,7 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 def from_registry(registry: Path | None) -> Candidate:
-    """Return what the registry file of ``foundry-rest serve`` says."""
+    """Return the address in the registry file of ``foundry-rest serve``."""
     from foundry_rest.services.discovery.registry_file import read, registry_path
 
     try:
@@ -48,23 +48,25 @@ def from_registry(registry: Path | None) -> Candidate:
 
 
 def from_daemon_file() -> Candidate:
-    """Return what the daemon of the ``foundry`` command left in this user's home."""
+    """Return the addresses in the file of the ``foundry`` command's daemon in this user's home."""
     source = f"daemon file {Path('~') / _DAEMON_FILE}"
     try:
         path = Path.home() / _DAEMON_FILE
-        text = path.read_bytes()[:_LARGEST].decode("utf-8", "replace") if path.is_file() else ""
-    except (OSError, RuntimeError) as error:  # the latter: a user without a home
+        text = path.read_bytes()[:_MAX_BYTES].decode("utf-8", "replace") if path.is_file() else ""
+    except (OSError, RuntimeError) as error:  # RuntimeError: the user has no home
         return Candidate(source, str(error))
     urls = addresses(text)
-    return Candidate(source, _dead(urls) if urls else "none", urls)
+    return Candidate(source, _unanswered(urls) if urls else "none", urls)
 
 
 def from_answer(words: Sequence[str], output: Output) -> Candidate:
-    """Return what the ``foundry`` command answered to ``words``."""
+    """Return the addresses in the output of the ``foundry`` command with the arguments ``words``."""
     urls = addresses(output.stdout, output.stderr)
-    told = in_short(output, words[0])
-    return Candidate(f"foundry {' '.join(words)}", f"{_dead(urls)}; {told}" if urls else told, urls)
+    summary = in_short(output, words[0])
+    return Candidate(
+        f"foundry {' '.join(words)}", f"{_unanswered(urls)}; {summary}" if urls else summary, urls
+    )
 
 
-def _dead(urls: tuple[str, ...]) -> str:
+def _unanswered(urls: tuple[str, ...]) -> str:
     return f"nothing answers at {', '.join(urls)}"

@@ -1,8 +1,8 @@
-"""What the ``foundry`` command says, read as it is really printed (docs/service.md, section 3).
+"""The output of the ``foundry`` command, parsed as it is really printed (docs/service.md, section 3).
 
-Nothing here is anchored, for first-run banners and update notices may stand before anything; and nothing
-is believed, for the command's word is stale in both directions: it names dead addresses, and says "not
-running" of a service that runs (issue 286). So the text yields candidates, and a probe decides.
+No pattern is anchored, because first-run banners and update notices may precede anything. And no statement is
+trusted, because the command may be wrong in both directions: it prints dead addresses, and reports a running
+service as "not running". So the text yields candidates, and a probe decides.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ import msgspec
 from foundry_rest.config import base_url, is_loopback
 from foundry_rest.errors import ConfigError
 
-#: By the word that a version of the command knows, the newest first: what to ask it.
+#: Subcommand that a version of the command knows, the newest first -> arguments of the status query.
 STATUS: dict[str, tuple[str, ...]] = {
     "server": ("server", "status", "-o", "json"),
     "service": ("service", "status"),
 }
-#: Cut to scheme://host:port. A port must be there, as in the official clients: links in banners have none.
+#: Matches scheme://host:port. The port is required, as in the official clients: links in banners have none.
 _URL = re.compile(r"https?://(?:\[[0-9a-f:.]+\]|[\w.*+-]+):\d{1,5}(?!\d)", re.IGNORECASE | re.ASCII)
-#: A line that holds one of these reports a failure, and the address in it is likely a dead one.
-_TROUBLE = re.compile(r"exception|error|fail", re.IGNORECASE)
-#: How a parser of command lines refuses a word, in English; in any language it quotes the word.
-_REFUSED = r"unrecognized|unknown command|usage:|'{word}'"
-#: Keys of the daemon's status and of its file, without case and underscores.
+#: Words in a line that reports a failure; an address in such a line is probably dead.
+_FAILURE = re.compile(r"exception|error|fail", re.IGNORECASE)
+#: Messages with which a command refuses a subcommand, in English; in other languages it quotes the word.
+_UNKNOWN_SUBCOMMAND = r"unrecognized|unknown command|usage:|'{word}'"
+#: Keys of the addresses in the daemon's status and file, in lower case without underscores.
 _KEYS = ("weburls", "urls")
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[a-z]", re.IGNORECASE)
-#: Characters of what the command said that go into a message: its first sentence or two.
-_SHOWN = 200
+#: Most characters of the output in a message: its first sentence or two.
+_MAX_SHOWN = 200
 
 
 class Output(msgspec.Struct, frozen=True):
-    """Hold what one run of the command printed.
+    """The output of one run of the command.
 
     Attributes:
-        stdout: What it said.
-        stderr: What it complained of.
-        trouble: Why the run came to no end of its own, or to none at all; ``""`` for a run that ended.
+        stdout: Text on standard output.
+        stderr: Text on standard error.
+        trouble: Why the command could not be run or was killed; ``""`` for a run that ended by itself.
     """
 
     stdout: str = ""
@@ -47,52 +47,52 @@ class Output(msgspec.Struct, frozen=True):
     trouble: str = ""
 
     def understood(self, word: str) -> bool:
-        """Tell whether this version of the command knows ``word``; the exit code does not say it."""
+        """Return whether this version knows the subcommand ``word``, which the exit code does not show."""
         text = f"{self.stderr}\n{self.stdout}"
-        refused = re.search(_REFUSED.format(word=word), text, re.IGNORECASE)
+        refused = re.search(_UNKNOWN_SUBCOMMAND.format(word=word), text, re.IGNORECASE)
         return bool(text.strip()) and not self.trouble and not refused
 
 
 def addresses(*texts: str) -> tuple[str, ...]:
-    """Return the addresses on this machine that the texts name, the most promising first.
+    """Return the addresses on this machine in the texts, the most likely first.
 
-    What a status lists under ``webUrls`` comes first, what stands in the report of a failure last. The
-    service binds loopback only (issue 16); addresses of other machines are links, and are left alone.
+    Addresses under ``webUrls`` in a status come first, those in the report of a failure last. The service
+    binds loopback only, so addresses of other machines are links and are ignored.
 
     >>> addresses("Service is Started on http://0.0.0.0:64646/, PID 17000!")
     ('http://127.0.0.1:64646',)
     """
-    lines = [line for text in texts for line in _plain(text).splitlines()]
-    lines.sort(key=lambda line: bool(_TROUBLE.search(line)))
+    lines = [line for text in texts for line in _without_colours(text).splitlines()]
+    lines.sort(key=lambda line: bool(_FAILURE.search(line)))
     listed = [url for text in texts for url in _listed(_json_in(text))]
     found = [url for line in (*listed, *lines) for url in _URL.findall(line)]
     return tuple(dict.fromkeys(url for url in map(_local, found) if url))
 
 
 def word_known(outputs: Mapping[str, Output]) -> str | None:
-    """Return the word that the command understood, the newest; ``None`` when it understood none."""
+    """Return the newest subcommand that the command knows; ``None`` when it knows none."""
     return next((word for word, output in outputs.items() if output.understood(word)), None)
 
 
 def in_short(output: Output, word: str = "") -> str:
-    """Return for a message, on one line, what came of asking the command."""
+    """Return one line for a message about the outcome of a run."""
     if output.trouble:
         return output.trouble
-    said = " ".join(_plain(f"{output.stderr}\n{output.stdout}").split())
-    if not said:
+    text = " ".join(_without_colours(f"{output.stderr}\n{output.stdout}").split())
+    if not text:
         return "it said nothing"
     if word and not output.understood(word):
         return "unknown to this version"
-    return f"it said: {said[:_SHOWN]}{'...' if len(said) > _SHOWN else ''}"
+    return f"it said: {text[:_MAX_SHOWN]}{'...' if len(text) > _MAX_SHOWN else ''}"
 
 
-def _plain(text: str) -> str:
-    """Return the text without colours, which may stand in the middle of an address."""
+def _without_colours(text: str) -> str:
+    """Return the text without colour codes, which may occur in the middle of an address."""
     return _COLOUR.sub("", text)
 
 
 def _json_in(text: str) -> object:
-    """Return the object in a text that may begin with a spinner's leavings, ``None`` for none."""
+    """Return the JSON object in a text, which may follow the remains of a spinner; ``None`` for none."""
     start, end = text.find("{"), text.rfind("}")
     try:
         return msgspec.json.decode(text[start : end + 1].encode()) if 0 <= start < end else None
@@ -101,7 +101,7 @@ def _json_in(text: str) -> object:
 
 
 def _listed(status: object) -> Iterator[str]:
-    """Yield what a status lists as its addresses: a list, or one text."""
+    """Yield the addresses in a status: a list, or one text."""
     if not isinstance(status, dict):
         return
     for key, value in status.items():
@@ -111,9 +111,9 @@ def _listed(status: object) -> Iterator[str]:
 
 
 def _local(url: str) -> str:
-    """Return the address as this machine reaches it, ``""`` when it is not on this machine."""
+    """Return the address as this machine can connect to it; ``""`` when it is on another machine."""
     try:
-        # "+" is how Kestrel writes "every address", besides "*" and 0.0.0.0.
+        # Kestrel writes "+" for every interface, besides "*" and 0.0.0.0.
         url = base_url(url.replace("://+:", "://*:"))
     except ConfigError:
         return ""

@@ -1,7 +1,7 @@
-"""The ``foundry`` command as a process: found, asked within a time limit, told to start the service.
+"""The ``foundry`` command as a process: find it, run it within a time limit, start the service with it.
 
-Its output goes to files, not pipes: the service that it starts inherits them and keeps them open for
-hours, so that the end of a pipe would never come (issue 337). A child has a session of its own, so that
+Its output goes to files, not pipes: the service that it starts inherits them and keeps them open for hours,
+so a pipe would never reach its end (docs/service.md, section 3). A child has a session of its own, so that
 Ctrl-C in the terminal of the calling script does not end the service.
 """
 
@@ -25,22 +25,22 @@ from foundry_rest.transport.cancellation import CancelToken, wait_watched
 if TYPE_CHECKING:
     import subprocess
 
-#: Seconds that one question may take; the command answers in about one, cold from a slow disk in five.
+#: Longest run in seconds; the command takes about one, or five at first from a slow disk.
 PATIENCE = 10.0
-#: Seconds for a killed process to be gone; it takes milliseconds.
+#: Longest wait in seconds for a killed process to end; it takes milliseconds.
 _GRACE = 1.0
-#: Bytes read of what the command printed; an answer has some hundred.
-_LARGEST = 65536
-#: Seconds between two looks at whether a wait was cancelled.
+#: Most bytes of output that are read; an output has some hundred.
+_MAX_BYTES = 65536
+#: Seconds between two checks whether a wait was cancelled.
 _POLL = 0.05
 
 
 class Foundry:
-    """Run the ``foundry`` command of this machine.
+    """A runner of this machine's ``foundry`` command.
 
     Args:
-        until: Monotonic instant at which every wait ends.
-        cancels: Any of these ends every wait.
+        until: Monotonic time at which every wait ends.
+        cancels: Tokens each of which ends every wait.
     """
 
     def __init__(self, until: float = float("inf"), cancels: Iterable[CancelToken | None] = ()) -> None:
@@ -48,49 +48,49 @@ class Foundry:
         self._cancels = tuple(token for token in cancels if token is not None)
 
     def find(self) -> str | None:
-        """Return the command's path, ``None`` when it is not on ``PATH``."""
+        """Return the command's path; ``None`` when it is not on ``PATH``."""
         path = shutil.which("foundry")
-        # A relative path comes from the working directory, where anybody may have put it.
+        # A relative path is in the working directory, where anybody may have put it.
         return path if path and Path(path).is_absolute() else None
 
-    def ask(self, path: str, words: Sequence[str], seconds: float = PATIENCE) -> Output:
-        """Return what the command prints; after ``seconds`` it is killed, with all that it started.
+    def ask(self, path: str, arguments: Sequence[str], seconds: float = PATIENCE) -> Output:
+        """Run the command and return its output; after ``seconds`` it is killed with all its children.
 
         Raises:
-            Cancelled: The client was closed, or the call ended, meanwhile.
-            DeadlineExceeded: The call's time is over.
+            Cancelled: The client was closed, or the call was cancelled, meanwhile.
+            DeadlineExceeded: The call's deadline passed.
         """
         try:
             with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
-                has_ended = self._run([path, *words], stdout, stderr, seconds)
+                has_ended = self._run([path, *arguments], stdout, stderr, seconds)
                 trouble = "" if has_ended else f"no answer within {seconds:g} s"
                 return Output(_read(stdout), _read(stderr), trouble)
         except OSError as error:
             return Output(trouble=f"cannot be run: {error}")
 
-    def start(self, path: str, words: Sequence[str]) -> Begun:
-        """Tell the command to start the service, and do not wait for it.
+    def start(self, path: str, arguments: Sequence[str]) -> StartedCommand:
+        """Start the service with the command, without waiting for it.
 
         Raises:
             OSError: The command cannot be run.
         """
-        return Begun([path, *words])
+        return StartedCommand([path, *arguments])
 
     def pause(self, seconds: float) -> None:
-        """Let so many seconds pass.
+        """Wait for a number of seconds.
 
         Raises:
-            Cancelled: The client was closed, or the call ended, meanwhile.
-            DeadlineExceeded: The call's time is over.
+            Cancelled: The client was closed, or the call was cancelled, meanwhile.
+            DeadlineExceeded: The call's deadline passed.
         """
         wait_watched(threading.Event(), min(seconds, self._until - clock.monotonic()), self._cancels)
         self.check()
 
-    def _run(self, line: list[str], stdout: IO[bytes], stderr: IO[bytes], seconds: float) -> bool:
-        """Tell whether the command came to its end in time."""
+    def _run(self, command_line: list[str], stdout: IO[bytes], stderr: IO[bytes], seconds: float) -> bool:
+        """Run the command; return whether it ended in time."""
         import subprocess
 
-        process = _spawn(line, stdout, stderr)
+        process = _spawn(command_line, stdout, stderr)
         until = clock.monotonic() + seconds
         try:
             while clock.monotonic() < until:
@@ -103,49 +103,49 @@ class Foundry:
             _kill(process)
 
     def check(self) -> None:
-        """Raise Cancelled or DeadlineExceeded if there is nobody left to look for."""
+        """Raise Cancelled or DeadlineExceeded if the call that needs the service has ended."""
         if any(token.cancelled for token in self._cancels):
             raise Cancelled("the call was ended from elsewhere while the service was looked for")
         if clock.monotonic() >= self._until:
             raise DeadlineExceeded("the deadline passed while the service was looked for", call="discover")
 
 
-class Begun:
-    """Hold a command that was told to start the service; it may end at once, or never.
+class StartedCommand:
+    """A running command that starts the service; it may end at once, or never.
 
-    Nobody waits for it here, and it outlives this process. On Windows its file of words stays behind in
-    the temporary directory as long as the service holds it open.
+    It is not waited for, and it outlives this process. On Windows its output file cannot be removed from the
+    temporary directory while the service holds it open.
     """
 
-    def __init__(self, line: list[str]) -> None:
+    def __init__(self, command_line: list[str]) -> None:
         handle, name = tempfile.mkstemp(prefix="foundry_rest-start-")
-        self._words = Path(name)
+        self._file = Path(name)
         try:
-            with os.fdopen(handle, "wb") as words:
-                process = _spawn(line, words, words)
+            with os.fdopen(handle, "wb") as arguments:
+                process = _spawn(command_line, arguments, arguments)
         except OSError:
-            self.forget()
+            self.discard_output()
             raise
-        # Takes the exit code when there is one: an ended child would stay in the process table.
+        # Collects the exit code: an ended child would stay in the process table.
         threading.Thread(target=process.wait, daemon=True).start()
 
-    def said(self) -> Output:
-        """Return what it printed so far."""
-        with suppress(OSError), self._words.open("rb") as words:
-            return Output(_text(words.read(_LARGEST)))
+    def output(self) -> Output:
+        """Return the output so far."""
+        with suppress(OSError), self._file.open("rb") as arguments:
+            return Output(_text(arguments.read(_MAX_BYTES)))
         return Output()
 
-    def forget(self) -> None:
-        """Remove the file of its words."""
+    def discard_output(self) -> None:
+        """Remove the output file."""
         with suppress(OSError):
-            self._words.unlink()
+            self._file.unlink()
 
 
-def _spawn(line: list[str], stdout: IO[bytes], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
+def _spawn(command_line: list[str], stdout: IO[bytes], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
     import subprocess
 
     return subprocess.Popen(
-        line,
+        command_line,
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=stderr,
@@ -155,7 +155,7 @@ def _spawn(line: list[str], stdout: IO[bytes], stderr: IO[bytes]) -> subprocess.
 
 
 def _creation_flags() -> int:
-    """Return what makes a process of its own on Windows: no console window, no Ctrl-C from ours."""
+    """Return the flags that separate a process on Windows: no console window, no Ctrl-C from ours."""
     if sys.platform == "win32":
         import subprocess
 
@@ -164,7 +164,7 @@ def _creation_flags() -> int:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process that has not ended, and what it started."""
+    """Kill a process that has not ended, and its children."""
     import signal
     import subprocess
 
@@ -175,15 +175,15 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
             process.kill()
         else:
             os.killpg(process.pid, signal.SIGKILL)
-    with suppress(subprocess.TimeoutExpired):  # a process that waits for a dead disk takes no signal
+    with suppress(subprocess.TimeoutExpired):  # a process that is blocked by a dead disk ignores signals
         process.wait(_GRACE)
 
 
 def _read(file: IO[bytes]) -> str:
     file.seek(0)
-    return _text(file.read(_LARGEST))
+    return _text(file.read(_MAX_BYTES))
 
 
 def _text(printed: bytes) -> str:
-    """Return the text; a foreign code page mangles the emoji in it, and nothing that is looked for."""
+    """Return the output as text; another code page damages its emoji, but nothing that is searched for."""
     return printed.decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""The order of the search, and what is said when it finds nothing."""
+"""The search for the service, in the order of its sources, and the error when it finds nothing."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from foundry_rest.transport.call import Options
 from foundry_rest.transport.cancellation import CancelToken
 from foundry_rest.transport.session.transport import SessionTransport
 
-#: Answers whether a Foundry Local service with this pid (``None``: any) answers at an address.
+#: Returns a true value if a Foundry Local service with this pid (``None``: any) answers at an address.
 Probe = Callable[[str, "int | None"], object]
 
-#: Seconds a candidate gets to answer: it is on this machine, or it is not believed.
+#: Longest time in seconds for a candidate to answer; all of them are on this machine.
 _PATIENCE = 2.0
 _ADVICE = (
     "Start one with: foundry-rest serve --model-dir DIR; or give base_url= (FOUNDRY_ENDPOINT), "
@@ -46,15 +46,15 @@ def discover(
 
     Args:
         named: Given address, or that of ``FOUNDRY_ENDPOINT``.
-        probe: Asks one candidate.
+        probe: Probes one candidate.
         registry: Registry file; default the user's own.
-        foundry: Runs the ``foundry`` command.
-        auto_start: Have the ``foundry`` command start the service if it is nowhere.
-        once: Remembers that this was done.
+        foundry: Runner of the ``foundry`` command.
+        auto_start: Whether the ``foundry`` command starts the service if none is found.
+        once: Record of that start.
 
     Raises:
-        ServiceNotFound: What was looked at and what to run.
-        Cancelled, DeadlineExceeded: As ``foundry`` is bounded.
+        ServiceNotFound: No source led to a service; the error lists them and advises what to run.
+        Cancelled, DeadlineExceeded: The limits of ``foundry`` were reached.
     """
     if named is not None:
         return base_url(named)
@@ -66,47 +66,47 @@ def discover(
                 if probe(url, candidate.pid):
                     return url
             looked_at[candidate.source] = candidate.note
-    told = ", ".join(f"{source} ({note})" for source, note in looked_at.items())
+    sources = ", ".join(f"{source} ({note})" for source, note in looked_at.items())
     raise ServiceNotFound(
-        f"no Foundry Local service was found; looked at {told}",
+        f"no Foundry Local service was found; looked at {sources}",
         advice=_advice(command.word, auto_start=auto_start),
         call="discover",
     )
 
 
 def look(options: Options, closing: CancelToken, *, auto_start: bool) -> tuple[str, Dialect]:
-    """Return where the service is, and the dialect in which it answered.
+    """Return the base URL of the service, and its dialect.
 
     Args:
-        options: Bounds of the call that looks.
-        closing: Ends the look, as the call's own token does.
-        auto_start: Have the ``foundry`` command start the service if it is nowhere.
+        options: Options of the call that needs the service; they limit the search.
+        closing: Token that ends the search, as the call's own token does.
+        auto_start: Whether the ``foundry`` command starts the service if none is found.
 
     Raises:
-        ServiceNotFound: What was looked at and what to run.
-        Cancelled, DeadlineExceeded: The call ended meanwhile.
+        ServiceNotFound: No source led to a service; the error lists them and advises what to run.
+        Cancelled, DeadlineExceeded: The call was cancelled, or its deadline passed, meanwhile.
     """
     foundry = Foundry(options.until, (closing, options.cancel))
-    heard: dict[str, Dialect] = {}
+    dialects: dict[str, Dialect] = {}
 
     def probe(url: str, pid: int | None) -> bool:
         dialect = answers(url, pid, options)
         if dialect is None:
             foundry.check()
             return False
-        heard[url] = dialect
+        dialects[url] = dialect
         return True
 
     url = discover(None, probe, foundry=foundry, auto_start=auto_start)
-    return url, heard.get(url, UNKNOWN)
+    return url, dialects.get(url, UNKNOWN)
 
 
 def answers(url: str, pid: int | None, bounds: Options | None = None) -> Dialect | None:
-    """Return the dialect of the service with this pid (``None``: any) at ``url``; ``None`` after 2 s."""
-    patience = Timeouts(connect=_PATIENCE, first_token=_PATIENCE, idle=_PATIENCE)
+    """Return the dialect of the service with this pid (``None``: any); ``None`` if it is silent for 2 s."""
+    timeouts = Timeouts(connect=_PATIENCE, first_token=_PATIENCE, idle=_PATIENCE)
     bounds = bounds or Options()
     until = min(bounds.until, clock.monotonic() + _PATIENCE)
-    options = Options(patience, until, cancel=bounds.cancel)
+    options = Options(timeouts, until, cancel=bounds.cancel)
     transport, target = SessionTransport(pool_size=1), Target(url)
     try:
         found = detect(lambda call: transport.send(call, target), options)
@@ -114,30 +114,30 @@ def answers(url: str, pid: int | None, bounds: Options | None = None) -> Dialect
         return None
     finally:
         transport.close()
-    told = None if found.status is None else found.status.pid
-    return found.dialect if pid in (None, told) else None
+    reported = None if found.status is None else found.status.pid
+    return found.dialect if pid in (None, reported) else None
 
 
 class FoundryCommand(msgspec.Struct):
-    """Ask the ``foundry`` command, and remember what it answered."""
+    """The ``foundry`` command as a source of candidates, with its outputs by subcommand."""
 
     foundry: Foundry
     outputs: dict[str, Output] = msgspec.field(default_factory=dict)
 
     @property
     def word(self) -> str | None:
-        """Return the word for the service that its version understood; ``None`` for none yet."""
+        """Return the subcommand that its version knows; ``None`` for none yet."""
         return word_known(self.outputs)
 
     def candidates(self, once: Autostart | None) -> Generator[Candidate, None, None]:
-        """Yield what it says, then, given ``once``, what comes of its starting the service."""
+        """Yield the addresses that it prints, then, given ``once``, those after it started the service."""
         path = self.foundry.find()
         if path is None:
             yield Candidate("foundry command", "not on PATH")
             return
-        for word, words in STATUS.items():
-            self.outputs[word] = self.foundry.ask(path, words)
-            yield from_answer(words, self.outputs[word])
+        for word, arguments in STATUS.items():
+            self.outputs[word] = self.foundry.ask(path, arguments)
+            yield from_answer(arguments, self.outputs[word])
         if once is not None and self.word is not None:
             yield from started(self.foundry, path, self.word, once)
 
