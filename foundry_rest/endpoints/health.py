@@ -91,10 +91,12 @@ class Health:
         given = self._context.options(**options)
         until = min(until, given.until)
         while True:
-            left = max(0.01, min(_DEFAULT_TIMEOUT, until - clock.monotonic()))
+            left = min(_DEFAULT_TIMEOUT, until - clock.monotonic())
             try:
                 return self._check(
-                    replace(given, timeouts=_uniform_timeouts(left), until=clock.monotonic() + left)
+                    replace(
+                        given, timeouts=_uniform_timeouts(max(0.01, left)), until=clock.monotonic() + left
+                    )
                 )
             except _UNHEALTHY as error:
                 if clock.monotonic() + _POLL >= until:

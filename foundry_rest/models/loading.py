@@ -96,9 +96,8 @@ class Loading:
         return info
 
     def _options_of(self, request: Request) -> Options:
-        """Return the options of a request on behalf of another: its deadline, headers and cancel token."""
-        given = request.options
-        return Options(self._context.config.timeouts, given.until, given.headers, given.cancel)
+        """Return the options of a request on behalf of another: all but its time-outs and its retries."""
+        return msgspec.structs.replace(request.options, timeouts=self._context.config.timeouts, retries=None)
 
     # ---------------------------------------------------------------- services that load by id
 
