@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import inspect
+import json
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -150,3 +153,67 @@ def test_no_io_at_import_or_in_the_constructor():
     result = subprocess.run(command, capture_output=True, text=True, check=True)
 
     assert result.stdout == "[] []\n"
+
+
+# ------------------------------------------------------------------------ what could be written before
+
+SCRIPT = Path(__file__).parents[2] / "tools" / "public_api.py"
+FIRST = json.loads((Path(__file__).parents[1] / "samples" / "public_api.json").read_text(encoding="utf-8"))
+#: Public by their spelling alone: the sender's recoveries called them, with a call that no user has.
+INTERNAL = {"models.load_for is gone", "models.resolve_for is gone"}
+
+
+@pytest.fixture(scope="module")
+def tool():
+    """The script that records the public surface."""
+    spec = importlib.util.spec_from_file_location("tools_public_api", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_what_could_be_written_can_be_written(tool):
+    """Every name, method and parameter of the first edition is there, or the surface is wider."""
+    assert set(tool.narrowed(FIRST, tool.surface())) == INTERNAL
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "said"),
+    [
+        ({"a": "either"}, {"a": "either", "b": "keyword?"}, []),
+        ({"a": "position"}, {"a": "either?"}, []),
+        ({"a": "keyword"}, {"b": "either?", "a": "either"}, []),
+        ({"a": "keyword?"}, {}, ["a is gone"]),
+        (
+            {"a": "either"},
+            {"a": "keyword"},
+            ["a was either and is keyword", "the positions were ['a'] and are []"],
+        ),
+        ({"a": "either"}, {"a": "position"}, ["a was either and is position"]),
+        ({"a": "keyword?"}, {"a": "keyword"}, ["a was keyword? and is keyword"]),
+        ({"a": "either"}, {"b": "either?", "a": "either"}, ["the positions were ['a'] and are ['b', 'a']"]),
+        ({}, {"a": "keyword"}, ["a is new and cannot be left out"]),
+        ({"a": "**"}, {}, ["a is gone"]),
+        (None, {}, ["was an attribute and is a function, or the other way round"]),
+    ],
+)
+def test_narrower_is_told(tool, then, now, said):
+    """A parameter may become more than it was, never less, and a further one may be left out."""
+    assert list(tool.narrowed_parameters(then, now)) == said
+
+
+def test_what_is_gone_is_told(tool):
+    """A name, a method or an attribute that is no longer there is a complaint."""
+    then, now = ({"names": names, "members": dict.fromkeys(names)} for names in (["a", "b"], ["b", "c"]))
+
+    assert tool.narrowed(then, now) == ["a is gone"]
+
+
+def test_the_keys_of_options_are_parameters(tool):
+    """What a TypedDict declares may be given by name, and left out."""
+    from foundry_rest.endpoints.health import Health
+
+    assert tool.parameters(Health.check) == {
+        "self": "either",
+        **dict.fromkeys(("timeout", "deadline", "retries", "headers", "cancel"), "keyword?"),
+    }
