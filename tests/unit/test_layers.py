@@ -7,6 +7,7 @@ on small bad samples: a check that cannot complain proves nothing.
 from __future__ import annotations
 
 import ast
+import itertools
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -263,8 +264,9 @@ def _extra(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
 def rules_of_tests(files: list[Source]) -> Iterator[str]:
     """Every test states the rule that it checks."""
     for source in files:
-        for node in source.functions:
-            if node.name.startswith("test_") and not ast.get_docstring(node):
+        classes = (node for node in source.tree.body if isinstance(node, ast.ClassDef))
+        for node in itertools.chain(source.tree.body, *(each.body for each in classes)):
+            if isinstance(node, Function) and node.name.startswith("test_") and not ast.get_docstring(node):
                 yield f"{source.path}:{node.lineno}: {node.name} has no docstring"
 
 
