@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
+from support.servers import CHAT
+from support.values import nested
 
 from foundry_rest import (
     ConfigError,
@@ -16,7 +18,6 @@ from foundry_rest import (
 
 pytestmark = pytest.mark.runtime
 ID = "demo-chat-generic-cpu:1"
-CHAT = "/v1/chat/completions"
 
 
 @pytest.fixture
@@ -27,14 +28,6 @@ def asked(runtime):
         yield client
         assert client.complete("Say OK", temperature=0).content == "OK"
         assert client.health_check().pid == pid
-
-
-def nested(depth):
-    """Return lists inside each other."""
-    value: list = []
-    for _ in range(depth):
-        value = [value]
-    return value
 
 
 def assert_refused(client, error_words, ask):

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.discovery import moved
 
 from foundry_rest import FoundryAPIClient, RetryPolicy
 from foundry_rest.errors import Cancelled, ServiceNotFound
-from foundry_rest.events import ServiceMoved
 from foundry_rest.services.discovery.autostart import AUTOSTART
 from foundry_rest.services.discovery.process import PATIENCE, Foundry
 from foundry_rest.services.discovery.registry_file import Entry, write
@@ -44,12 +44,6 @@ def words(tmp_path, monkeypatch) -> Path:
     place.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(place))
     return place
-
-
-@pytest.fixture
-def told():
-    """Return what observers were told."""
-    return []
 
 
 @pytest.fixture
@@ -82,11 +76,6 @@ def lost(**options) -> ServiceNotFound:
     with FoundryAPIClient(**options) as client, pytest.raises(ServiceNotFound) as caught:
         client.complete("Hi")
     return caught.value
-
-
-def moved(told) -> list[tuple[str, str]]:
-    """Return the moves told: from, to."""
-    return [(event.before, event.url) for event in told if isinstance(event, ServiceMoved)]
 
 
 # ---------------------------------------------------------------- found

@@ -11,26 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from operator import methodcaller
 
 import pytest
+from support.forks import forks
+from support.servers import CHAT, echo
 
 from foundry_rest.client import FoundryAPIClient
-from foundry_rest.testing import FaultServer, chat_stream, hold
+from foundry_rest.testing import FaultServer, hold
 
-CHAT = "/v1/chat/completions"
 MODEL = "demo-generic-cpu:1"
 CALLS, CHILDREN = 50, 4
 #: Seconds after which a child that hangs is ended; far above what it needs.
 PATIENCE = 20
-
-
-def forks(test):
-    """Mark a test that forks: Python 3.12 warns where threads run, which is what is tested."""
-    test = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")(test)
-    return pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")(test)
-
-
-def echo(request):
-    """Answer with the prompt itself."""
-    return chat_stream([request.json()["messages"][0]["content"]])
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from support.servers import CHAT
 
 from foundry_rest import FoundryAPIClient, NotFound
 from foundry_rest.errors import ConfigError
 
 pytestmark = pytest.mark.runtime
 ALIAS, ID = "demo-chat", "demo-chat-generic-cpu:2"
-CHAT = "/v1/chat/completions"
 QUESTION = "What is the capital of France?"
 
 

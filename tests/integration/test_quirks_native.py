@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.servers import CHAT
 
 from foundry_rest import FoundryAPIClient, LocalRuntime, ModelNotFound, NotFound, ServiceError
 from foundry_rest.config import DEFAULT_MAX_TOKENS
@@ -14,7 +15,6 @@ from foundry_rest.errors import ConfigError, UnsupportedByService
 pytestmark = pytest.mark.runtime
 MODELS = Path(__file__).parents[1] / "models"
 ID = "demo-chat-generic-cpu:1"
-CHAT = "/v1/chat/completions"
 QUESTION = "What is the capital of France?"
 #: Makes the model write until its limit ends it.
 ENDLESS = {"type": "lark_grammar", "lark_grammar": "start: /[a-z ]{60000}/"}

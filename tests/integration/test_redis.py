@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from support.breakers import fail, is_admitted
 
 from foundry_rest.errors import CircuitOpen, ConfigError
 from foundry_rest.resilience.breaker.breaker import Breaker, BreakerPolicy, Outcome
@@ -95,21 +96,6 @@ def make(client, running):
             return Breaker(policy, RedisBreakers(own)("a"), "a", emit)
 
         yield build
-
-
-def fail(breaker, times=1):
-    """Let so many attempts fail."""
-    for _ in range(times):
-        breaker.report(breaker.admit(), Outcome.FAILURE)
-
-
-def is_admitted(breaker):
-    """Tell whether an attempt may go."""
-    try:
-        breaker.admit()
-    except CircuitOpen:
-        return False
-    return True
 
 
 def at_once(works):

@@ -21,12 +21,6 @@ pytestmark = [
 
 
 @pytest.fixture
-def told():
-    """Return what observers were told."""
-    return []
-
-
-@pytest.fixture
 def embedded(told):
     """Return a client that owns a runtime of its own."""
     soon = RetryPolicy(base=0.02)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from support.servers import CHAT
 
 from foundry_rest import (
     BadRequest,
@@ -30,7 +31,6 @@ from foundry_rest.runtime import demo_model_dir
 
 pytestmark = pytest.mark.runtime
 ALIAS, ID = "demo-chat", "demo-chat-generic-cpu:1"
-CHAT = "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "Hello"}]
 #: Makes the model write until `max_tokens`, about 3,000 tokens a second.
 ENDLESS = {"type": "lark_grammar", "lark_grammar": "start: /[a-z ]{60000}/"}

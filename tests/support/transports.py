@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from foundry_rest.services.target import Target
+from foundry_rest.transport.call import Call
 from foundry_rest.transport.session.transport import SessionTransport
+
+GET = Call("GET", "/status", label="health.check", model="demo")
 
 
 class BoundTransport:
@@ -23,3 +26,13 @@ class BoundTransport:
     def open(self, call):
         """Return the open stream."""
         return self.transport.open(call, Target(self._locate()))
+
+
+def ask(server, call=GET, **settings):
+    """Send one call over a transport of its own; return the request as it came."""
+    transport = BoundTransport(lambda: server.url, **settings)
+    try:
+        transport.send(call)
+    finally:
+        transport.close()
+    return server.requests[-1]

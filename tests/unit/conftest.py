@@ -1,15 +1,40 @@
-"""What many unit tests start from: a time of their own, a breaker, a file for its state."""
+"""What many unit tests start from: a server and its client, a time of their own, a breaker and its file."""
 
 from __future__ import annotations
 
 import pytest
 from support.breakers import ADDRESS, POLICY
+from support.transports import BoundTransport
 
+from foundry_rest import FoundryAPIClient
 from foundry_rest.resilience.breaker.breaker import Breaker
 from foundry_rest.resilience.breaker.record import MemoryState
 from foundry_rest.resilience.breaker.storage import SqliteState
 from foundry_rest.resilience.breaker.storage.file import SqliteFile
+from foundry_rest.testing import DEMO_MODEL, FaultServer
 from foundry_rest.testing.fakes import FakeClock
+
+
+@pytest.fixture
+def server():
+    """Serve a healthy 2.x with one loaded model."""
+    with FaultServer() as running:
+        yield running
+
+
+@pytest.fixture
+def client(server):
+    """Ask that server for its model by id; try once."""
+    with FoundryAPIClient(server.url, model=DEMO_MODEL, retries=0) as made:
+        yield made
+
+
+@pytest.fixture
+def transport(server):
+    """Give a transport to that server, without settings."""
+    transport = BoundTransport(lambda: server.url)
+    yield transport
+    transport.close()
 
 
 @pytest.fixture

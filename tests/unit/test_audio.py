@@ -22,10 +22,9 @@ from foundry_rest.errors import (
     UnsupportedByService,
 )
 from foundry_rest.schema import ModelInfo
-from foundry_rest.testing import FaultServer, cut, event, json_answer, json_error, sse, stall
+from foundry_rest.testing import DEMO_MODEL, FaultServer, cut, event, json_answer, json_error, sse, stall
 
 PATH = "/v1/audio/transcriptions"
-ID = "demo-generic-cpu:1"
 
 
 def piece(text: str) -> bytes:
@@ -46,13 +45,6 @@ def server():
 
 
 @pytest.fixture
-def client(server):
-    """Ask that server for its model by id."""
-    with FoundryAPIClient(server.url, model=ID, retries=0) as made:
-        yield made
-
-
-@pytest.fixture
 def file(tmp_path) -> Path:
     """Return a file that could hold sound."""
     made = tmp_path / "a.wav"
@@ -64,12 +56,12 @@ def test_a_whole_transcription(server, client, file):
     """It is gathered from a stream, so that giving up stops the work."""
     found = client.audio.transcribe(file, language="en", headers={"X-Mine": "1"})
 
-    assert (found.text, found.id, found.model) == ("Hello world", "audio_1", ID)
+    assert (found.text, found.id, found.model) == ("Hello world", "audio_1", DEMO_MODEL)
     assert found.elapsed >= found.first_token > 0
     assert [each["text"] for each in found.raw] == ["Hello", " world"]
     (request,) = server.asked(PATH)
     assert request.headers.get("X-Mine") == "1"
-    assert request.json() == {"model": ID, "filename": str(file), "stream": True, "language": "en"}
+    assert request.json() == {"model": DEMO_MODEL, "filename": str(file), "stream": True, "language": "en"}
 
 
 class _PlainDialect(Generation2Dialect):
@@ -81,10 +73,10 @@ class _PlainDialect(Generation2Dialect):
 def test_where_a_plain_request_is_stopped_too(server, file):
     """There a whole transcription is one plain request."""
     server.on("POST", PATH, json_answer({"id": "audio_2", "text": "All of it"}))
-    with FoundryAPIClient(server.url, model=ID, dialect=_PlainDialect()) as client:
+    with FoundryAPIClient(server.url, model=DEMO_MODEL, dialect=_PlainDialect()) as client:
         assert client.audio.transcribe(str(file)).text == "All of it"
 
-    assert server.asked(PATH)[0].json() == {"model": ID, "filename": str(file)}
+    assert server.asked(PATH)[0].json() == {"model": DEMO_MODEL, "filename": str(file)}
 
 
 def test_a_transcription_in_pieces(client, file):
@@ -132,7 +124,7 @@ def test_a_broken_stream(server, client, file, script, error):
     with pytest.raises(error) as caught:
         client.audio.transcribe(file, timeout=Timeouts(1, 0.2, 0.2))
 
-    assert (caught.value.call, caught.value.model) == ("audio.transcribe", ID)
+    assert (caught.value.call, caught.value.model) == ("audio.transcribe", DEMO_MODEL)
     assert getattr(caught.value, "text", "") == ("Hello" if b"Hello" in _bytes_of(script) else "")
 
 
@@ -143,7 +135,10 @@ def _bytes_of(script) -> bytes:
 def test_a_file_that_is_no_audio_is_asked_about_once(server, file):
     """The service says 500 to it; another try would say the same."""
     server.on("POST", PATH, sse([NO_AUDIO], done=False))
-    with FoundryAPIClient(server.url, model=ID, retries=3) as client, pytest.raises(BadRequest) as caught:
+    with (
+        FoundryAPIClient(server.url, model=DEMO_MODEL, retries=3) as client,
+        pytest.raises(BadRequest) as caught,
+    ):
         client.audio.transcribe(file)
 
     assert len(server.asked(PATH)) == len(caught.value.attempts) == 1
@@ -253,8 +248,8 @@ def test_a_generation_without_audio(server, client, file):
 def test_a_model_for_something_else(server, file, task, dialect):
     """A model that is known to be for something else is refused, by either way of asking."""
     with FoundryAPIClient(server.url, model="demo", dialect=dialect()) as client:
-        client._context.names.learn("demo", ModelInfo(id=ID, task=task))
-        with pytest.raises(ConfigError, match=f"{ID} is a model for {task}") as caught:
+        client._context.names.learn("demo", ModelInfo(id=DEMO_MODEL, task=task))
+        with pytest.raises(ConfigError, match=f"{DEMO_MODEL} is a model for {task}") as caught:
             client.audio.transcribe(file)
 
     assert caught.value.model == "demo"
@@ -264,10 +259,10 @@ def test_a_model_for_something_else(server, file, task, dialect):
 def test_a_model_that_is_known_to_hear(server, file):
     """A speech model goes by its exact id, where that has been learnt."""
     with FoundryAPIClient(server.url, model="demo") as client:
-        client._context.names.learn("demo", ModelInfo(id=ID, task="automatic-speech-recognition"))
+        client._context.names.learn("demo", ModelInfo(id=DEMO_MODEL, task="automatic-speech-recognition"))
         client.audio.transcribe(file)
 
-    assert server.asked(PATH)[0].json()["model"] == ID
+    assert server.asked(PATH)[0].json()["model"] == DEMO_MODEL
 
 
 @pytest.mark.parametrize("options", [{"model": ""}, {"model": 5}, {"language": "klingon"}, {"deadline": 0}])

@@ -6,24 +6,14 @@ import copy
 import pickle
 
 import pytest
+from support.breakers import fail, succeed
 
-from foundry_rest.errors import ConfigError, ServiceUnreachable
-from foundry_rest.resilience.breaker.breaker import BreakerPolicy, Outcome, Ticket
+from foundry_rest.errors import ConfigError
+from foundry_rest.resilience.breaker.breaker import BreakerPolicy, Ticket
 from foundry_rest.resilience.breaker.record import MemoryState
 from foundry_rest.resilience.breaker.registry import BreakerRegistry
 
 POLICY = BreakerPolicy(failures=3, reset_after=10, reset_max=60)
-
-
-def fail(breaker, times=1):
-    """Let so many attempts fail."""
-    for _ in range(times):
-        breaker.report(breaker.admit(), Outcome.FAILURE, ServiceUnreachable("refused"))
-
-
-def succeed(breaker):
-    """Let one attempt succeed."""
-    breaker.report(breaker.admit(), Outcome.SUCCESS)
 
 
 # ---------------------------------------------------------------- policy

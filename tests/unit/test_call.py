@@ -6,6 +6,7 @@ import types
 
 import msgspec
 import pytest
+from support.values import nested
 
 from foundry_rest.errors import ConfigError, InvalidReply
 from foundry_rest.transport.call import Call, Replay, Reply
@@ -55,14 +56,6 @@ class Share(float):
 def test_json_is_written_compact_in_utf8(value, body):
     """Any mapping, tuple or Struct will do; text stays text."""
     assert encode_json(value) == body
-
-
-def nested(levels):
-    """Return lists in lists, deeper than Python's stack."""
-    value = []
-    for _ in range(levels):
-        value = [value]
-    return value
 
 
 @pytest.mark.parametrize(

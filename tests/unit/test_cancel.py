@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 
 import pytest
+from support.servers import CHAT
 
 from foundry_rest.client import FoundryAPIClient
 from foundry_rest.errors import Cancelled
 from foundry_rest.testing import FaultServer, chat_stream, stall
 from foundry_rest.transport.cancellation import CancelToken
-
-CHAT = "/v1/chat/completions"
 
 
 def test_watchers_are_called_once():

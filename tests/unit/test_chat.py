@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support.servers import CHAT
 
 from foundry_rest import FoundryAPIClient, Timeouts
 from foundry_rest.dialects.openai import parse_chunk
@@ -17,7 +18,6 @@ from foundry_rest.errors import (
     StreamInterrupted,
 )
 from foundry_rest.testing import (
-    FaultServer,
     answer,
     chat_completion,
     chat_event,
@@ -30,22 +30,6 @@ from foundry_rest.testing import (
     sse,
     stall,
 )
-
-CHAT = "/v1/chat/completions"
-
-
-@pytest.fixture
-def server():
-    """Serve a healthy 2.x with one loaded model."""
-    with FaultServer() as running:
-        yield running
-
-
-@pytest.fixture
-def client(server):
-    """Ask that server for its model by id."""
-    with FoundryAPIClient(server.url, model="demo-generic-cpu:1", retries=0) as made:
-        yield made
 
 
 def body_of(server) -> dict[str, object]:

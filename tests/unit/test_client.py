@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
+from support.servers import CHAT, echo
 
 from foundry_rest import Config, FoundryAPIClient, RetryPolicy, Timeouts
 from foundry_rest.dialects.generation2_native import Generation2Dialect
@@ -19,30 +20,12 @@ from foundry_rest.errors import (
 )
 from foundry_rest.events import AttemptFailed, CallFinished
 from foundry_rest.testing import (
-    FaultServer,
-    chat_stream,
+    DEMO_MODEL,
     context_exceeded,
     dead_address,
     stall,
     too_many,
 )
-
-CHAT = "/v1/chat/completions"
-MODEL = "demo-generic-cpu:1"
-
-
-@pytest.fixture
-def server():
-    """Serve a healthy 2.x with one loaded model."""
-    with FaultServer() as running:
-        yield running
-
-
-@pytest.fixture
-def client(server):
-    """Ask that server for its model."""
-    with FoundryAPIClient(server.url, model=MODEL, retries=0) as made:
-        yield made
 
 
 def test_the_readme_in_short(client):
@@ -58,7 +41,7 @@ def test_a_configuration_in_place_of_the_environment(server, monkeypatch):
     with pytest.raises(ConfigError, match="FOUNDRY_TIMEOUT"):
         FoundryAPIClient(server.url)
     config = Config(endpoint=server.url, model="other", retries=0)
-    with FoundryAPIClient(model=MODEL, config=config) as client:
+    with FoundryAPIClient(model=DEMO_MODEL, config=config) as client:
         assert client.complete("Hi").content == "Hello there"
 
 
@@ -66,7 +49,7 @@ def test_the_environment(server, monkeypatch):
     """What is not given comes from the variables: address, model, key, and the bounds."""
     for name, text in {
         "FOUNDRY_ENDPOINT": server.url,
-        "FOUNDRY_MODEL": MODEL,
+        "FOUNDRY_MODEL": DEMO_MODEL,
         "FOUNDRY_API_KEY": "k3y",
         "FOUNDRY_RETRIES": "0",
         "FOUNDRY_TIMEOUT": "0.03",
@@ -74,7 +57,7 @@ def test_the_environment(server, monkeypatch):
         monkeypatch.setenv(name, text)
     with FoundryAPIClient() as client:
         client.complete("Hi")
-        assert server.asked(CHAT)[0].json()["model"] == MODEL
+        assert server.asked(CHAT)[0].json()["model"] == DEMO_MODEL
         assert server.asked(CHAT)[0].headers.get("authorization") == "Bearer k3y"
         server.on("POST", CHAT, stall())
         with pytest.raises(ServiceTimeout):
@@ -117,8 +100,8 @@ def test_a_view_shares(server, client):
     assert server.connections == 1
     assert view.stats() == client.stats()
     assert client.stats().by_call["chat.complete"].calls == 2
-    assert client._spec.config.model == MODEL
-    assert client.models._context.names.id_of("demo") == MODEL
+    assert client._spec.config.model == DEMO_MODEL
+    assert client.models._context.names.id_of("demo") == DEMO_MODEL
 
 
 def test_a_views_own_bounds(server, client):
@@ -150,7 +133,7 @@ def test_observers(server, caplog):
         raise RuntimeError("observer's own fault")
 
     server.on("POST", CHAT, too_many(0), server.healthy)
-    with FoundryAPIClient(server.url, model=MODEL, observers=[broken, told.append]) as client:
+    with FoundryAPIClient(server.url, model=DEMO_MODEL, observers=[broken, told.append]) as client:
         assert client.complete("Hi").content == "Hello there"
 
     failed, finished = (event for event in told if event.call == "chat.complete")
@@ -187,11 +170,6 @@ def test_the_repr_hides_keys():
     assert "SECRET" not in repr(vars(client))
 
 
-def echo(request):
-    """Answer with the prompt itself."""
-    return chat_stream([request.json()["messages"][0]["content"]])
-
-
 def test_one_client_in_many_threads(server, client):
     """16 threads each get their own answers."""
     server.on("POST", CHAT, echo)
@@ -209,7 +187,7 @@ def test_one_client_in_many_threads(server, client):
 def test_a_given_dialect_is_used(server):
     """Neither name nor object is checked against the service."""
     for dialect in ("2.x", Generation2Dialect()):
-        with FoundryAPIClient(server.url, model=MODEL, dialect=dialect) as client:
+        with FoundryAPIClient(server.url, model=DEMO_MODEL, dialect=dialect) as client:
             client.complete("Hi")
 
     assert [request.path for request in server.requests] == [CHAT] * 2

@@ -8,6 +8,8 @@ import threading
 from contextlib import nullcontext
 
 import pytest
+from support.servers import CHAT
+from support.waits import until
 
 from foundry_rest import RetryPolicy, clock
 from foundry_rest.client import FoundryAPIClient
@@ -15,25 +17,7 @@ from foundry_rest.errors import (
     Cancelled,
     FoundryError,
 )
-from foundry_rest.testing import FaultServer, chat_stream, dead_address, deaf_address, stall
-
-CHAT = "/v1/chat/completions"
-MODEL = "demo-generic-cpu:1"
-
-
-@pytest.fixture
-def server():
-    """Serve a healthy 2.x."""
-    with FaultServer() as running:
-        yield running
-
-
-def until(condition) -> None:
-    """Wait until a condition holds; fail after two seconds."""
-    limit = clock.monotonic() + 2
-    while not condition():
-        assert clock.monotonic() < limit
-        clock.sleep(0.001)
+from foundry_rest.testing import DEMO_MODEL, chat_stream, dead_address, deaf_address, stall
 
 
 class Caller:
@@ -71,7 +55,7 @@ def closed(client, what, *callers):
 def test_close_ends_connecting():
     """A service whose queue is full."""
     with deaf_address() as url:
-        client = FoundryAPIClient(url, model=MODEL, dialect="2.x")
+        client = FoundryAPIClient(url, model=DEMO_MODEL, dialect="2.x")
         caller = Caller(lambda: client.complete("Hi"))
         until(lambda: any(handle.held for handle in list(client._core.transport._deadlines._handles)))
         closed(client, "connect", caller)
@@ -89,7 +73,7 @@ def test_close_before_connecting(server, monkeypatch, address):
 
     monkeypatch.setattr(socket, "getaddrinfo", closes)
     with address() as url:
-        client = FoundryAPIClient(url or server.url, model=MODEL, dialect="2.x", timeout=3)
+        client = FoundryAPIClient(url or server.url, model=DEMO_MODEL, dialect="2.x", timeout=3)
         begun = clock.monotonic()
         with pytest.raises(Cancelled):
             client.complete("Hi")
@@ -104,7 +88,7 @@ def test_close_before_connecting(server, monkeypatch, address):
 def test_close_ends_the_wait_for_an_answer(server, what, script):
     """A service that is silent before or after its headers."""
     server.on("POST", CHAT, script)
-    client = FoundryAPIClient(server.url, model=MODEL, dialect="2.x")
+    client = FoundryAPIClient(server.url, model=DEMO_MODEL, dialect="2.x")
     caller = Caller(lambda: client.complete("Hi"))
     assert server.wait_requests(1)
     closed(client, what, caller)
@@ -114,7 +98,7 @@ def test_close_ends_the_wait_for_an_answer(server, what, script):
 def test_close_ends_a_stall(server):
     """A stream that fell silent; its text is kept."""
     server.on("POST", CHAT, chat_stream(["one", " two", " three"])[:4] + stall())
-    client = FoundryAPIClient(server.url, model=MODEL, dialect="2.x")
+    client = FoundryAPIClient(server.url, model=DEMO_MODEL, dialect="2.x")
     texts: list[str] = []
 
     def read():
@@ -130,7 +114,7 @@ def test_close_ends_a_back_off():
     """A call that sleeps before its next try."""
     patient = RetryPolicy(base=60, longest=60, floor=60)
     with dead_address() as url:
-        client = FoundryAPIClient(url, model=MODEL, dialect="2.x", retries=patient)
+        client = FoundryAPIClient(url, model=DEMO_MODEL, dialect="2.x", retries=patient)
         caller = Caller(lambda: client.complete("Hi"))
         until(lambda: client._core.bounds.closing._watchers)
         closed(client, "back-off", caller)
@@ -140,7 +124,7 @@ def test_close_ends_a_back_off():
 def test_close_ends_the_wait_for_a_slot(server):
     """Calls that wait for their turn, and the one that has it."""
     server.on("POST", CHAT, stall())
-    client = FoundryAPIClient(server.url, model=MODEL, dialect="2.x", max_concurrency=1)
+    client = FoundryAPIClient(server.url, model=DEMO_MODEL, dialect="2.x", max_concurrency=1)
     callers = [Caller(lambda: client.complete("Hi")) for _ in range(4)]
     until(lambda: client._core.bounds.slots.waiting == 3)
     assert server.wait_requests(1)
@@ -150,7 +134,7 @@ def test_close_ends_the_wait_for_a_slot(server):
 
 def test_after_the_end(server):
     """Nothing is sent any more; closing again does nothing."""
-    client = FoundryAPIClient(server.url, model=MODEL)
+    client = FoundryAPIClient(server.url, model=DEMO_MODEL)
     client.close()
     client.close()
     with pytest.raises(Cancelled):

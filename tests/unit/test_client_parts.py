@@ -8,8 +8,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from support.servers import CHAT
 
-from foundry_rest import RetryPolicy, Timeouts, clock
+from foundry_rest import RetryPolicy, Timeouts
 from foundry_rest.client import FoundryAPIClient
 from foundry_rest.errors import (
     Cancelled,
@@ -23,8 +24,6 @@ from foundry_rest.resilience.breaker.policy import BreakerPolicy
 from foundry_rest.resilience.breaker.record import MemoryState
 from foundry_rest.testing import DEMO_MODEL, FaultServer, chat_stream, dead_address, unavailable
 
-CHAT = "/v1/chat/completions"
-MODEL = "demo-generic-cpu:1"
 KEY = "sk-0123456789"
 SEEN: list[object] = []
 STATES: list[str] = []
@@ -41,21 +40,6 @@ def make_state(address: str) -> MemoryState:
     return MemoryState()
 
 
-@pytest.fixture
-def server():
-    """Serve a healthy 2.x."""
-    with FaultServer() as running:
-        yield running
-
-
-def until(condition) -> None:
-    """Wait until a condition holds; fail after two seconds."""
-    limit = clock.monotonic() + 2
-    while not condition():
-        assert clock.monotonic() < limit
-        clock.sleep(0.001)
-
-
 # ---------------------------------------------------------------- pickle
 
 
@@ -64,7 +48,7 @@ def test_a_copy_is_a_client_of_its_own(server):
     policy = RetryPolicy(retries=7)
     with FoundryAPIClient(
         server.url,
-        model=MODEL,
+        model=DEMO_MODEL,
         api_key=KEY,
         timeout=5,
         deadline=9,
@@ -103,7 +87,7 @@ def test_a_copy_hides_its_key_too(server):
 
 def test_a_pickle_holds_no_socket(server):
     """A client in use pickles, and its bytes name nothing of the network but the address."""
-    with FoundryAPIClient(server.url, model=MODEL) as client:
+    with FoundryAPIClient(server.url, model=DEMO_MODEL) as client:
         client.complete("Hi")
         data = pickle.dumps(client)
 
@@ -113,7 +97,7 @@ def test_a_pickle_holds_no_socket(server):
 
 def test_a_closed_client_pickles_open(server):
     """The copy is a new client."""
-    client = FoundryAPIClient(server.url, model=MODEL)
+    client = FoundryAPIClient(server.url, model=DEMO_MODEL)
     client.close()
     with pickle.loads(pickle.dumps(client)) as copy:
         assert copy.complete("Hi").content == "Hello there"
@@ -122,7 +106,7 @@ def test_a_closed_client_pickles_open(server):
 def test_a_view_pickles_as_a_client(server):
     """With the view's settings; closing it closes its own connections only."""
     with FoundryAPIClient(server.url, model="other") as client:
-        view = client.with_options(model=MODEL, timeout=Timeouts(first_token=4), deadline=8, retries=0)
+        view = client.with_options(model=DEMO_MODEL, timeout=Timeouts(first_token=4), deadline=8, retries=0)
         copy = pickle.loads(pickle.dumps(view))
         assert (copy._spec.config, copy._spec.policy) == (view._spec.config, view._spec.policy)
         assert copy.complete("Hi").content == "Hello there"
@@ -147,7 +131,7 @@ class Own(FoundryAPIClient):
 
 def test_max_concurrency(server):
     """So many calls and open streams at a time; the next one waits for its slot, within its deadline."""
-    with FoundryAPIClient(server.url, model=MODEL, max_concurrency=1) as client:
+    with FoundryAPIClient(server.url, model=DEMO_MODEL, max_concurrency=1) as client:
         server.on("POST", CHAT, chat_stream("one two"))
         view = client.with_options(deadline=0.02)
         with client.stream_complete("Hi") as stream:
@@ -178,7 +162,7 @@ def test_without_a_breaker():
     """Every call is tried, however many failed."""
     with (
         dead_address() as url,
-        FoundryAPIClient(url, model=MODEL, breaker=None, retries=0, dialect="2.x") as client,
+        FoundryAPIClient(url, model=DEMO_MODEL, breaker=None, retries=0, dialect="2.x") as client,
     ):
         for _ in range(9):
             with pytest.raises(ServiceUnreachable):
@@ -203,7 +187,7 @@ def test_the_breakers_state_is_the_callers_choice():
         dead_address() as url,
         FoundryAPIClient(
             url,
-            model=MODEL,
+            model=DEMO_MODEL,
             breaker=BreakerPolicy(failures=1),
             breaker_state=make_state,
             retries=0,
@@ -235,7 +219,7 @@ def test_no_pool_is_full(server, caplog):
         gate.wait(5)
         return chat_stream("ok")
 
-    with caplog.at_level(logging.DEBUG, "urllib3"), FoundryAPIClient(server.url, model=MODEL) as client:
+    with caplog.at_level(logging.DEBUG, "urllib3"), FoundryAPIClient(server.url, model=DEMO_MODEL) as client:
         client.complete("warm")
         server.on("POST", CHAT, answer)
         with ThreadPoolExecutor(64) as pool:

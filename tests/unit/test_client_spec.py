@@ -11,7 +11,7 @@ from foundry_rest import BreakerPolicy, Config, FoundryAPIClient, RetryPolicy, T
 from foundry_rest.client.spec import ClientArguments, ClientSpec
 from foundry_rest.dialects.generation2_native import Generation2Dialect
 from foundry_rest.errors import ConfigError
-from foundry_rest.testing import DEMO_MODEL, FaultServer
+from foundry_rest.testing import DEMO_MODEL
 from foundry_rest.transport.call import Options
 
 
@@ -21,13 +21,6 @@ class Labelled(FoundryAPIClient):
     def __init__(self, label, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.label = label
-
-
-@pytest.fixture
-def server():
-    """Serve a healthy 2.x with one loaded model."""
-    with FaultServer() as running:
-        yield running
 
 
 COPIES = {

@@ -8,20 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support.forks import forks, in_child
+from support.waits import until
 
 from foundry_rest import clock
 from foundry_rest.errors import Cancelled, ConfigError, DeadlineExceeded
 from foundry_rest.resilience.concurrency import Slots
 from foundry_rest.testing import FakeClock
 from foundry_rest.transport.cancellation import CancelToken
-
-
-def until(condition) -> None:
-    """Wait until a condition holds; fail after two seconds."""
-    limit = clock.monotonic() + 2
-    while not condition():
-        assert clock.monotonic() < limit
-        clock.sleep(0.001)
 
 
 def start(work, *arguments) -> threading.Thread:

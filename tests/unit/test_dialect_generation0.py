@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support.dialects import HEADERS, read
 
 from foundry_rest.config import Timeouts
 from foundry_rest.dialects.generation0_cli import Generation0Dialect
@@ -20,7 +21,7 @@ from foundry_rest.errors import (
     UnsupportedByService,
 )
 from foundry_rest.schema import DownloadStep, ModelInfo, build_chat_request
-from foundry_rest.transport.call import Options, Replay, Reply
+from foundry_rest.transport.call import Options, Replay
 from foundry_rest.transport.lines import LineDecoder
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "legacy-0.8"
@@ -28,12 +29,6 @@ PATIENT = Timeouts(first_token=77.0, idle=77.0, load=77.0)
 OPTIONS = Options(Timeouts(first_token=3.0, idle=4.0, load=77.0), until=99.0, headers={"X-A": "1"})
 LEGACY = Generation0Dialect()
 GENERIC_CPU = "Phi-4-mini-instruct-generic-cpu:5"
-
-
-def read(operation, body: bytes | str | object):
-    """Return what an operation reads from a body; what is no text is sent as JSON."""
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return operation.parse(Reply(200, {"server": "Kestrel"}, content, "http://h"))
 
 
 def listed(name: str) -> list[ModelInfo]:
@@ -73,7 +68,7 @@ def test_status(sample, path, url):
     status = read(operation, (SAMPLES / f"{sample}.json").read_bytes())
 
     assert place(operation.call) == ("GET", "/openai/status", "health.check")
-    assert (status.cache_path, status.pid, status.headers) == (path, None, {"server": "Kestrel"})
+    assert (status.cache_path, status.pid, status.headers) == (path, None, HEADERS)
     assert url in str(status.raw)
     assert read(operation, {"modelDirPath": None}).cache_path == ""
 

@@ -7,21 +7,17 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from support.dialects import HEADERS, read
 
 from foundry_rest.config import Timeouts
 from foundry_rest.dialects.generation1_core import Generation1Dialect
 from foundry_rest.errors import ConfigError, InvalidReply, UnsupportedByService
 from foundry_rest.schema import build_chat_request
-from foundry_rest.transport.call import Options, Replay, Reply
+from foundry_rest.transport.call import Options, Replay
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 OPTIONS = Options(Timeouts(first_token=3.0, load=77.0), until=99.0)
 CORE = Generation1Dialect()
-
-
-def read(operation, body: bytes):
-    """Return what an operation reads from a body."""
-    return operation.parse(Reply(200, {"server": "Kestrel"}, body, "http://h"))
 
 
 def request_of(messages: object = "Hi", **params: object):
@@ -41,7 +37,7 @@ def test_status():
 
     assert (operation.call.path, operation.call.replay) == ("/status", Replay.ALWAYS)
     assert (status.pid, status.cache_path) == (None, "/home/me/.foundry/cache/models")
-    assert (status.raw["pipeName"], status.headers) == (None, {"server": "Kestrel"})
+    assert (status.raw["pipeName"], status.headers) == (None, HEADERS)
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"modelDirPath":null}', b'{"status":"ok"}', b"<html>"])

@@ -6,22 +6,18 @@ import json
 from pathlib import Path
 
 import pytest
+from support.dialects import HEADERS, read
 
 from foundry_rest.config import Timeouts
 from foundry_rest.dialects.generation2_native import Generation2Dialect
 from foundry_rest.errors import ConfigError, InvalidReply, UnsupportedByService
 from foundry_rest.schema import build_chat_request
-from foundry_rest.transport.call import NATIVE_HEADER_LIMIT, Options, Replay, Reply
+from foundry_rest.transport.call import NATIVE_HEADER_LIMIT, Options, Replay
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 OPTIONS = Options(Timeouts(first_token=3.0, load=77.0), until=99.0)
 NATIVE = Generation2Dialect()
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
-
-
-def read(operation, body: bytes):
-    """Return what an operation reads from a body."""
-    return operation.parse(Reply(200, {"server": "oatpp/1.3.0"}, body, "http://h"))
 
 
 def body_with(response_format: object) -> dict[str, object]:
@@ -43,7 +39,7 @@ def test_status():
     )
     assert (status.pid, status.cache_path) == (15372, "/home/me/.foundry/cache/models")
     assert status.raw["endpoints"] == ["http://127.0.0.1:7301"]
-    assert status.headers == {"server": "oatpp/1.3.0"}
+    assert status.headers == HEADERS
 
 
 @pytest.mark.parametrize(

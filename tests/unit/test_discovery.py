@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from support.discovery import register
 
 from foundry_rest import FoundryAPIClient
 from foundry_rest.errors import ConfigError, ServiceNotFound, ServiceUnreachable
@@ -19,21 +20,9 @@ from foundry_rest.transport.call import Reply
 STATUS = Reply(200, {}, json.dumps({"modelCachePath": "", "pid": 1}).encode())
 
 
-@pytest.fixture
-def server():
-    """Serve a healthy 2.x."""
-    with FaultServer() as running:
-        yield running
-
-
 def never(url, pid):
     """Fail: nothing is to be probed."""
     pytest.fail(f"{url} was probed")
-
-
-def register(url: str, pid: int = 0) -> None:
-    """Write this user's registry file, as ``foundry-rest serve`` does."""
-    write(Entry(url, pid or os.getpid(), 1.0))
 
 
 def test_a_named_address_is_taken_at_its_word():

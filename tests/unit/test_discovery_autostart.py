@@ -14,7 +14,6 @@ from foundry_rest.services.discovery.autostart import START_PATIENCE, Autostart
 from foundry_rest.services.discovery.command_output import Output
 from foundry_rest.services.discovery.process import Foundry
 from foundry_rest.services.discovery.search import discover
-from foundry_rest.testing import FakeClock
 from foundry_rest.transport.cancellation import CancelToken
 
 SAMPLES = Path(__file__).parents[1] / "samples" / "cli"
@@ -68,13 +67,6 @@ class FakeFoundry:
     def pause(self, seconds):
         """Let time pass."""
         clock.sleep(seconds)
-
-
-@pytest.fixture
-def time():
-    """Return a clock that moves only by waiting."""
-    with FakeClock().installed() as fake:
-        yield fake
 
 
 def probe(*alive):

@@ -22,10 +22,19 @@ from foundry_rest.errors import (
 )
 from foundry_rest.schema import ModelInfo
 from foundry_rest.schema.embeddings import build_embedding_request
-from foundry_rest.testing import FaultServer, Request, answer, cut, html_page, json_answer, json_error, stall
+from foundry_rest.testing import (
+    DEMO_MODEL,
+    FaultServer,
+    Request,
+    answer,
+    cut,
+    html_page,
+    json_answer,
+    json_error,
+    stall,
+)
 
 PATH = "/v1/embeddings"
-ID = "demo-generic-cpu:1"
 
 
 def vector_of(text: str) -> list[float]:
@@ -48,13 +57,6 @@ def server():
         yield running.on("POST", PATH, embed)
 
 
-@pytest.fixture
-def client(server):
-    """Ask that server for its model by id."""
-    with FoundryAPIClient(server.url, model=ID, retries=0) as made:
-        yield made
-
-
 def sizes(server) -> list[int]:
     """Return how many texts each request had."""
     return [len(request.json()["input"]) for request in server.asked(PATH)]
@@ -65,9 +67,9 @@ def test_one_text(server, client):
     reply = client.embeddings.create("Hello")
 
     assert reply.vectors == [reply.vector] == [vector_of("Hello")]
-    assert (reply.model, reply.usage.prompt_tokens) == (ID, 1)
+    assert (reply.model, reply.usage.prompt_tokens) == (DEMO_MODEL, 1)
     assert reply.elapsed > 0
-    assert server.asked(PATH)[0].json() == {"model": ID, "input": ["Hello"]}
+    assert server.asked(PATH)[0].json() == {"model": DEMO_MODEL, "input": ["Hello"]}
 
 
 @pytest.mark.parametrize("kind", [list, tuple, iter, lambda texts: (text for text in texts)])
@@ -133,7 +135,7 @@ def test_an_empty_text_has_a_vector(client):
 
 def test_a_model_that_is_not_loaded():
     """It is loaded by its alias, then asked for by its id; one that was dropped since is loaded again."""
-    idle = json_error(400, f"Model not loaded: {ID}")
+    idle = json_error(400, f"Model not loaded: {DEMO_MODEL}")
     with (
         FaultServer(loaded=[]).on("POST", PATH, idle, embed) as server,
         FoundryAPIClient(server.url, model="demo") as client,
@@ -141,7 +143,7 @@ def test_a_model_that_is_not_loaded():
         assert len(client.embeddings.create(["a", "b"], batch_size=1).vectors) == 2
         asked = [request.json()["model"] for request in server.asked(PATH)]
 
-    assert asked == [ID, ID, ID]
+    assert asked == [DEMO_MODEL, DEMO_MODEL, DEMO_MODEL]
     assert server.asked("/models/load/demo")
 
 
@@ -167,7 +169,7 @@ def test_a_broken_answer(server, client, script, error):
     with pytest.raises(error) as caught:
         client.embeddings.create("a")
 
-    assert (caught.value.call, caught.value.model) == ("embeddings.create", ID)
+    assert (caught.value.call, caught.value.model) == ("embeddings.create", DEMO_MODEL)
 
 
 def test_two_batches_of_different_models(server, client):
@@ -177,7 +179,7 @@ def test_two_batches_of_different_models(server, client):
     with pytest.raises(InvalidReply, match="another model") as caught:
         client.embeddings.create(["a", "b"], batch_size=1)
 
-    assert (caught.value.call, caught.value.model) == ("embeddings.create", ID)
+    assert (caught.value.call, caught.value.model) == ("embeddings.create", DEMO_MODEL)
 
 
 def test_a_text_that_is_too_long(server, client):
@@ -229,7 +231,7 @@ def knowing(client) -> Callable[[str], FoundryAPIClient]:
     """Return a function that gives a client which has learnt the model's task."""
 
     def learn(task: str) -> FoundryAPIClient:
-        client._context.names.learn(ID, ModelInfo(id=ID, alias="demo", task=task))
+        client._context.names.learn(DEMO_MODEL, ModelInfo(id=DEMO_MODEL, alias="demo", task=task))
         return client
 
     return learn
@@ -241,7 +243,7 @@ def test_a_model_for_something_else(server, knowing, task):
     with pytest.raises(ConfigError, match=f"a model for {task}") as caught:
         knowing(task).embeddings.create("a")
 
-    assert (caught.value.call, caught.value.model) == ("embeddings.create", ID)
+    assert (caught.value.call, caught.value.model) == ("embeddings.create", DEMO_MODEL)
     assert sizes(server) == []
 
 

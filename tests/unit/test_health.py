@@ -35,13 +35,6 @@ from foundry_rest.testing import (
 )
 
 
-@pytest.fixture
-def server():
-    """Serve a healthy 2.x with one loaded model."""
-    with FaultServer() as running:
-        yield running
-
-
 def health_of(url: str, **options):
     """Return the health endpoint of a new client, which patiently retries everything else."""
     return FoundryAPIClient(url, retries=5, **options).health

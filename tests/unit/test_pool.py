@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from support.discovery import moved, register
 
 from foundry_rest import RetryPolicy, clock
 from foundry_rest.dialects.generation2_native import Generation2Dialect
 from foundry_rest.dialects.operation import UNKNOWN
 from foundry_rest.errors import Cancelled, DeadlineExceeded, ServiceNotFound, ServiceUnreachable
-from foundry_rest.events import ServiceMoved
-from foundry_rest.services.discovery.registry_file import Entry, write
 from foundry_rest.services.discovery.search import look
 from foundry_rest.services.pool import TargetPool
 from foundry_rest.testing import FaultServer
 from foundry_rest.transport.call import Options
 from foundry_rest.transport.cancellation import CancelToken
 
-CHAT = "/v1/chat/completions"
-MODEL = "demo-generic-cpu:1"
 A, B = "http://127.0.0.1:1", "http://127.0.0.1:2"
 SOON = RetryPolicy(retries=3, base=0.01, floor=0.001)
-
-
-def register(server: FaultServer) -> None:
-    """Write this user's registry file, as ``foundry-rest serve`` does."""
-    write(Entry(server.url, os.getpid(), 1.0))
-
-
-def moved(events) -> list[tuple[str, str]]:
-    """Return the moves told: from, to."""
-    return [(event.before, event.url) for event in events if isinstance(event, ServiceMoved)]
 
 
 class Registry:
@@ -203,7 +189,7 @@ def test_gone():
     """What was there a moment ago may be starting: an error that is worth another try."""
     pool = searching()
     with FaultServer() as server:
-        register(server)
+        register(server.url)
         url = pool.take().url
     assert not pool.has_moved(url)
     with pytest.raises(ServiceUnreachable, match=r"the service is gone: .*looked at base_url") as caught:
@@ -216,7 +202,7 @@ def test_gone():
 def test_a_discovered_service_is_recognised_already(monkeypatch):
     """Whoever looked for it heard how it speaks: the first call need not ask again."""
     with FaultServer() as server:
-        register(server)
+        register(server.url)
         target = searching().take()
 
         assert (target.url, target.dialect.generation) == (server.url, "2.x")

@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 
 import pytest
+from support.discovery import moved, register
+from support.servers import CHAT
 
 from foundry_rest import RetryPolicy, clock
 from foundry_rest.client import FoundryAPIClient
 from foundry_rest.errors import Cancelled, ServiceUnreachable
-from foundry_rest.events import AttemptFailed, CureStarted, ServiceMoved
+from foundry_rest.events import AttemptFailed, CureStarted
 from foundry_rest.resilience.breaker.policy import BreakerPolicy
-from foundry_rest.services.discovery.registry_file import Entry, write
-from foundry_rest.testing import FaultServer, chat_completion, cut, dead_address, inference_failed
+from foundry_rest.testing import DEMO_MODEL, FaultServer, chat_completion, cut, dead_address, inference_failed
 from foundry_rest.transport.call import Replay
 
-CHAT = "/v1/chat/completions"
-MODEL = "demo-generic-cpu:1"
 A, B = "http://127.0.0.1:1", "http://127.0.0.1:2"
 SOON = RetryPolicy(retries=3, base=0.01, floor=0.001)
-
-
-def register(server: FaultServer) -> None:
-    """Write this user's registry file, as ``foundry-rest serve`` does."""
-    write(Entry(server.url, os.getpid(), 1.0))
-
-
-def moved(events) -> list[tuple[str, str]]:
-    """Return the moves told: from, to."""
-    return [(event.before, event.url) for event in events if isinstance(event, ServiceMoved)]
-
-
-@pytest.fixture
-def told():
-    """Return what observers were told."""
-    return []
 
 
 @pytest.fixture
@@ -48,10 +30,10 @@ def client(told):
 def test_the_same_call_goes_on_elsewhere(client, told):
     """The service is killed and is back at another port: the caller notices nothing."""
     with FaultServer(reply="first") as old, FaultServer({"demo": "other:2"}, [], reply="second") as new:
-        register(old)
+        register(old.url)
         assert client.complete("Hi").content == "first"
         old.stop()
-        register(new)
+        register(new.url)
         assert client.complete("Hi").content == "second"
 
         assert moved(told) == [(old.url, new.url)]
@@ -63,13 +45,13 @@ def test_the_same_call_goes_on_elsewhere(client, told):
 def test_back_after_a_while(client, told):
     """It is nowhere when it is missed, and found by the tries after that."""
     with FaultServer(reply="first") as old, FaultServer(reply="second") as new:
-        register(old)
+        register(old.url)
         client.complete("Hi")
         old.stop()
 
         def come_back(event):
             if isinstance(event, AttemptFailed) and event.number == 2:
-                register(new)
+                register(new.url)
 
         client._core.emit, real = come_back, client._core.emit
         view = client.with_options()
@@ -82,7 +64,7 @@ def test_back_after_a_while(client, told):
 def test_gone_and_not_back(client):
     """After the retries the error says where was looked."""
     with FaultServer() as server:
-        register(server)
+        register(server.url)
         client.complete("Hi")
     with pytest.raises(ServiceUnreachable, match=r"the service is gone: .*registry file") as caught:
         client.complete("Hi")
@@ -94,11 +76,11 @@ def test_an_open_circuit_does_not_follow():
     """Each address has a circuit of its own: the old one's says nothing about the new one."""
     policy = BreakerPolicy(failures=1)
     with FaultServer() as old, FaultServer(reply="second") as new:
-        register(old)
-        with FoundryAPIClient(model=MODEL, retries=SOON, breaker=policy) as client:
+        register(old.url)
+        with FoundryAPIClient(model=DEMO_MODEL, retries=SOON, breaker=policy) as client:
             client.complete("Hi")
             old.stop()
-            register(new)
+            register(new.url)
 
             assert client.complete("Hi").content == "second"
             assert client._core.breakers.of(new.url).current == "closed"
@@ -107,9 +89,9 @@ def test_an_open_circuit_does_not_follow():
 def test_a_named_service_that_died(told):
     """A registry file full of others is not looked at."""
     with FaultServer() as other, dead_address() as url:
-        register(other)
+        register(other.url)
         with (
-            FoundryAPIClient(url, model=MODEL, retries=SOON, observers=[told.append]) as client,
+            FoundryAPIClient(url, model=DEMO_MODEL, retries=SOON, observers=[told.append]) as client,
             pytest.raises(ServiceUnreachable),
         ):
             client.complete("Hi")
@@ -139,7 +121,7 @@ def test_another_process_at_the_same_address():
 def test_what_the_breaker_counts_of_an_answer():
     """A call that was answered 500 three times counts once; five such calls open the circuit."""
     once = RetryPolicy(retries=3, base=0, floor=0)
-    with FaultServer() as server, FoundryAPIClient(server.url, model=MODEL, retries=once) as client:
+    with FaultServer() as server, FoundryAPIClient(server.url, model=DEMO_MODEL, retries=once) as client:
         server.on("POST", CHAT, inference_failed())
         for _ in range(4):
             with pytest.raises(Exception, match="out of memory"):
@@ -156,7 +138,7 @@ def test_a_kept_connection_that_dies(told):
     """Cut before the head of its second answer, it is replaced at once; the call is not a retry."""
     with (
         FaultServer() as server,
-        FoundryAPIClient(server.url, model=MODEL, retries=1, observers=[told.append]) as client,
+        FoundryAPIClient(server.url, model=DEMO_MODEL, retries=1, observers=[told.append]) as client,
     ):
         client.complete("Hi")
         server.on("GET", "/again", cut(), chat_completion("ok"))
@@ -186,7 +168,7 @@ def test_connections_that_the_service_closes_unannounced():
     """A service that ends each connection after one answer costs connections, not calls."""
     with (
         FaultServer(close_after=1) as server,
-        FoundryAPIClient(server.url, model=MODEL, retries=1, breaker=None) as client,
+        FoundryAPIClient(server.url, model=DEMO_MODEL, retries=1, breaker=None) as client,
     ):
         assert [client.complete("Hi").content for _ in range(10)] == ["Hello there"] * 10
 
@@ -268,11 +250,11 @@ def test_a_closed_runtime_is_not_started_again(embedded):
 def test_a_service_that_is_away_for_a_moment_costs_retries_not_calls(told):
     """A call that begins while the service is away tries again as one that it left does."""
     with FaultServer(reply="first") as old, FaultServer(reply="second") as new:
-        register(old)
+        register(old.url)
 
         def come_back(event):
             if isinstance(event, AttemptFailed) and event.attempt == 2:
-                register(new)
+                register(new.url)
 
         with FoundryAPIClient(model="demo", retries=SOON, observers=[told.append, come_back]) as client:
             client.complete("Hi")

@@ -8,14 +8,7 @@ import pytest
 
 from foundry_rest import FoundryAPIClient, Replay, RetryPolicy
 from foundry_rest.errors import ConfigError, NotFound, ServiceTimeout, ServiceUnreachable
-from foundry_rest.testing import FaultServer, cut, json_answer, stall
-
-
-@pytest.fixture
-def server():
-    """Serve a healthy 2.x with one loaded model."""
-    with FaultServer() as running:
-        yield running
+from foundry_rest.testing import cut, json_answer, stall
 
 
 @pytest.fixture

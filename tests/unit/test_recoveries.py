@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.servers import CHAT
 
 from foundry_rest import FoundryAPIClient
 from foundry_rest.dialects.generation2_native import Generation2Dialect
@@ -21,7 +22,6 @@ from foundry_rest.models.recoveries import build_recoveries
 from foundry_rest.testing import FaultServer, chat_stream, cut, json_error, model_not_loaded, stall
 from foundry_rest.transport.call import Call
 
-CHAT = "/v1/chat/completions"
 SNAPSHOT = (Path(__file__).parents[1] / "samples" / "json_native_snapshot.json").read_bytes()
 
 

@@ -10,6 +10,7 @@ import time
 from types import MappingProxyType
 
 import pytest
+from support.values import nested
 
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema import build_chat_request
@@ -22,14 +23,6 @@ SECRET = "SENTINEL-PROMPT"
 def build(messages="Hello", *, model="m", max_tokens=2048, **more):
     """Return a request with the parameters that are not the point given."""
     return build_chat_request(messages, model=model, max_tokens=max_tokens, **more)
-
-
-def nested(levels: int, kind=list) -> object:
-    """Return lists, or mappings, inside each other."""
-    value: object = "x"
-    for _ in range(levels):
-        value = [value] if kind is list else {"a": value}
-    return value
 
 
 def ask(text: str = SECRET) -> dict[str, object]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from support.streams import CLOSED, DONE, FINISHED
+from support.streams import Watched as WatchedChat
 
-from foundry_rest.config import Timeouts
-from foundry_rest.dialects.operation import Operation
 from foundry_rest.dialects.responses_parsing import parse_event
 from foundry_rest.errors import (
     Cancelled,
@@ -20,11 +20,7 @@ from foundry_rest.errors import (
 from foundry_rest.schema import Usage
 from foundry_rest.stream import GRACE
 from foundry_rest.stream.responses import ResponseStream
-from foundry_rest.testing import FakeClock, FakeOpenReply
-from foundry_rest.transport.call import Call, Options
-
-DONE = b"[DONE]"
-FINISHED, CLOSED = {"finished": True, "closed": False}, {"finished": False, "closed": True}
+from foundry_rest.testing import FakeClock
 
 
 def event(type, **more):
@@ -52,33 +48,17 @@ def failed(words="Inference failed: out of memory", code="server_error"):
     return event("failed", response=response("failed", error={"code": code, "message": words}))
 
 
+class Watched(WatchedChat):
+    """A stream of a response over scripted events, and what it told."""
+
+    kind, parse, label = ResponseStream, staticmethod(parse_event), "responses.stream"
+
+
 CREATED = event("created", response=response())
 CALL = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "add", "arguments": '{"n":1}'}
 USAGE = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
 COMPLETED = event("completed", response=response("completed", [message("one two")], usage=USAGE))
 WHOLE = (CREATED, text("one"), text(" two"), COMPLETED, DONE)
-
-
-class Watched:
-    """Hold a stream over scripted events, and what it told."""
-
-    def __init__(self, *events, idle=30.0):
-        """Build the stream."""
-        self.opened = FakeOpenReply(events)
-        self.told = []
-        call = Call(
-            "POST",
-            "/v1/responses",
-            label="responses.stream",
-            model="demo",
-            options=Options(timeouts=Timeouts(idle=idle)),
-        )
-        self.stream = ResponseStream(self.opened, Operation(call, parse_event), 0.0, self.told.append)
-
-    @property
-    def ended(self):
-        """Return how the open reply was given back."""
-        return {"finished": self.opened.finished, "closed": self.opened.closed}
 
 
 def test_events_come_one_by_one_and_the_text_grows():

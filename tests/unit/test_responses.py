@@ -22,7 +22,6 @@ from foundry_rest.errors import (
 )
 from foundry_rest.testing import (
     DEMO_MODEL,
-    FaultServer,
     answer,
     context_exceeded,
     cut,
@@ -61,13 +60,6 @@ def streamed(whole=None):
 def gone(id):
     """Answer that a response is not there."""
     return json_error(404, f"The response '{id}' does not exist.", code="response_not_found", param="id")
-
-
-@pytest.fixture
-def server():
-    """Serve a healthy 2.x with one loaded model."""
-    with FaultServer() as running:
-        yield running
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.waits import until
 
 from foundry_rest import clock
 from foundry_rest.errors import Cancelled, ConfigError, ModelNotFound, ServerError, ServiceUnreachable
@@ -93,14 +94,6 @@ def model(tmp_path: Path) -> Path:
     path.mkdir()
     (path / "genai_config.json").write_text('{"model": {}}', "utf-8")
     return path
-
-
-def until(condition: object) -> bool:
-    """Wait until a condition holds, two seconds at most; return whether it does."""
-    limit = clock.monotonic() + 2
-    while not condition() and clock.monotonic() < limit:
-        clock.sleep(0.01)
-    return bool(condition())
 
 
 def test_models(model):
@@ -228,7 +221,7 @@ def test_start_after_a_crash(sdk):
     with LocalRuntime() as runtime:
         first, directory = runtime.pid, runtime._child._directory
         psutil.Process(first).kill()
-        assert until(lambda: not runtime.is_alive())
+        until(lambda: not runtime.is_alive())
         runtime.start()
 
         assert runtime.is_alive()

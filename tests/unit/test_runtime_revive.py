@@ -10,7 +10,6 @@ import pytest
 
 from foundry_rest.errors import Cancelled, ServiceUnreachable
 from foundry_rest.runtime import LocalRuntime, local_runtime
-from foundry_rest.testing import FakeClock
 
 
 class FakeChild:
@@ -63,13 +62,6 @@ def children(monkeypatch):
     monkeypatch.setattr(FakeChild, "gate", threading.Event())
     FakeChild.gate.set()
     return FakeChild.made
-
-
-@pytest.fixture
-def time():
-    """Replace all time by a fake."""
-    with FakeClock().installed() as fake:
-        yield fake
 
 
 def kill(runtime) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support.values import nested
 
 from foundry_rest.errors import ConfigError, InvalidReply
 from foundry_rest.schema.response_request import build_response_request, check_response_id
@@ -21,14 +22,6 @@ ITEM = {"type": "message", "role": "user", "content": "Hi"}
 def build(input="Hi", model="demo", **params):
     """Return the request for an input and parameters."""
     return build_response_request(input, model=model, max_output_tokens=7, params=params)
-
-
-def nested(depth):
-    """Return a list in a list, and so on."""
-    value: list[object] = []
-    for _ in range(depth):
-        value = [value]
-    return value
 
 
 def now() -> str:

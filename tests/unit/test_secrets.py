@@ -6,11 +6,12 @@ import json
 import logging
 
 import pytest
+from support.servers import CHAT
 
 from foundry_rest import FoundryAPIClient, RetryPolicy
 from foundry_rest.errors import ConfigError, FoundryError
 from foundry_rest.testing import (
-    FaultServer,
+    DEMO_MODEL,
     answer,
     chat_stream,
     context_exceeded,
@@ -22,16 +23,7 @@ from foundry_rest.testing import (
     too_many,
 )
 
-CHAT = "/v1/chat/completions"
-MODEL = "demo-generic-cpu:1"
 PROMPT, TEXT, KEY = "SENTINEL-PROMPT", "SENTINEL-ANSWER", "SENTINEL-KEY"
-
-
-@pytest.fixture
-def server():
-    """Serve a healthy 2.x with one loaded model."""
-    with FaultServer() as running:
-        yield running
 
 
 @pytest.mark.parametrize("dialect", ["2.x", "openai"])
@@ -60,7 +52,7 @@ def test_nothing_secret_is_told(server, caplog, script, dialect):
     outcomes: list[object] = []
     client = FoundryAPIClient(
         server.url,
-        model=MODEL,
+        model=DEMO_MODEL,
         api_key=KEY,
         headers={"X-Key": KEY},
         observers=[events.append],

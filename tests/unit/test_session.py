@@ -7,39 +7,19 @@ from pathlib import Path
 import pytest
 import requests
 import responses
-from support.transports import BoundTransport
+from support.transports import GET, BoundTransport, ask
 
 from foundry_rest.errors import BadRequest, Cancelled, ConfigError, DeadlineExceeded, ServiceError
-from foundry_rest.testing import FaultServer, answer, chunked, dead_address, json_answer, json_error, stall
+from foundry_rest.testing import answer, chunked, dead_address, json_answer, json_error, stall
 from foundry_rest.transport.call import Call, Options
 
-GET = Call("GET", "/status", label="health.check", model="demo")
 KEY = "sk-very-secret"
 
 
 @pytest.fixture
-def server():
-    """Run a server for one test."""
-    with FaultServer() as running:
-        yield running.otherwise(json_answer({}))
-
-
-@pytest.fixture
-def transport(server):
-    """Give a transport without settings."""
-    transport = BoundTransport(lambda: server.url)
-    yield transport
-    transport.close()
-
-
-def ask(server, call=GET, **settings):
-    """Send one call over a transport of its own; return the request as it came."""
-    transport = BoundTransport(lambda: server.url, **settings)
-    try:
-        transport.send(call)
-    finally:
-        transport.close()
-    return server.requests[-1]
+def server(server):
+    """Answer everything with an empty object."""
+    return server.otherwise(json_answer({}))
 
 
 @pytest.mark.parametrize("given", [False, True])

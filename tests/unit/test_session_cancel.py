@@ -15,7 +15,6 @@ from foundry_rest.config import Timeouts
 from foundry_rest.errors import Cancelled, DeadlineExceeded, FoundryError
 from foundry_rest.testing import (
     DEMO_MODEL,
-    FaultServer,
     chat_stream,
     close_delimited,
     deaf_address,
@@ -30,13 +29,6 @@ from foundry_rest.transport.session.event_stream import EventStream
 
 PATIENT = Timeouts(connect=5, first_token=5, idle=5)
 LIMIT, SLACK = 0.08, 0.1
-
-
-@pytest.fixture
-def server():
-    """Run a server for one test."""
-    with FaultServer() as running:
-        yield running
 
 
 def call(left=float("inf")):

@@ -43,13 +43,6 @@ from foundry_rest.transport.session.event_stream import EventStream
 QUICK, PATIENT = Timeouts(0.06, 0.06, 0.05), Timeouts(2, 2, 2)
 
 
-@pytest.fixture
-def server():
-    """Run a server for one test."""
-    with FaultServer() as running:
-        yield running
-
-
 def call(**changes):
     """Return a call."""
     options = Options(**{"timeouts": PATIENT, **changes})

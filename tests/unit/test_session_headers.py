@@ -7,32 +7,20 @@ import base64
 import pytest
 import requests
 from requests.auth import AuthBase
-from support.transports import BoundTransport
+from support.transports import GET, BoundTransport, ask
 
 from foundry_rest.client import FoundryAPIClient
 from foundry_rest.errors import BadRequest, ConfigError
 from foundry_rest.testing import FaultServer, answer, json_answer
 from foundry_rest.transport.call import NATIVE_HEADER_LIMIT, Call, Options
 
-GET = Call("GET", "/status", label="health.check", model="demo")
 KEY = "sk-very-secret"
 
 
 @pytest.fixture
-def server():
-    """Run a server for one test."""
-    with FaultServer() as running:
-        yield running.otherwise(json_answer({}))
-
-
-def ask(server, call=GET, **settings):
-    """Send one call over a transport of its own; return the request as it came."""
-    transport = BoundTransport(lambda: server.url, **settings)
-    try:
-        transport.send(call)
-    finally:
-        transport.close()
-    return server.requests[-1]
+def server(server):
+    """Answer everything with an empty object."""
+    return server.otherwise(json_answer({}))
 
 
 def test_a_request_is_as_small_as_it_can_be(server):

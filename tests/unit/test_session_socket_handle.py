@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from msgspec.structs import replace
-from support.transports import BoundTransport
 
 from foundry_rest.config import Timeouts
 from foundry_rest.errors import (
@@ -17,7 +16,6 @@ from foundry_rest.errors import (
     TransportError,
 )
 from foundry_rest.testing import (
-    FaultServer,
     answer,
     chunked,
     close_delimited,
@@ -37,21 +35,6 @@ CALL = Call(
 )
 HASTY = replace(CALL, options=Options(timeouts=Timeouts(2, first_token=0.05, idle=0.05)))
 PARTS = (b"Total 1%\nTot", b"al 50%\n", b'{"success":\n', b"true}")
-
-
-@pytest.fixture
-def server():
-    """Run a server for one test."""
-    with FaultServer() as running:
-        yield running
-
-
-@pytest.fixture
-def transport(server):
-    """Give a transport to the server."""
-    transport = BoundTransport(lambda: server.url)
-    yield transport
-    transport.close()
 
 
 @pytest.mark.parametrize("kind", ["text/plain; charset=utf-8", "application/json", "text/event-stream", None])

@@ -57,14 +57,6 @@ def server():
         yield running.otherwise(chat_stream("one two"))
 
 
-@pytest.fixture
-def transport(server):
-    """Give a transport to the server."""
-    transport = BoundTransport(lambda: server.url)
-    yield transport
-    transport.close()
-
-
 def until_done(opened):
     """Read up to [DONE] and finish, as a reader of chunks does."""
     events = list(itertools.takewhile(lambda data: data != b"[DONE]", opened))

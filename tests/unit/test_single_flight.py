@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from support.waits import until
 
 from foundry_rest import clock
 from foundry_rest.client import FoundryAPIClient
@@ -35,14 +36,6 @@ class Work:
         if isinstance(self.result, BaseException):
             raise self.result
         return self.result
-
-
-def until(condition) -> None:
-    """Wait until a condition holds; fail after two seconds."""
-    limit = clock.monotonic() + 2
-    while not condition():
-        assert clock.monotonic() < limit
-        clock.sleep(0.001)
 
 
 def waiting(flights, key="k") -> int:

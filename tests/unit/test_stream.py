@@ -2,52 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import threading
 
 import pytest
+from support.streams import CLOSED, FINISHED, WHOLE, Watched, chunk
 
 from foundry_rest import FoundryAPIClient
-from foundry_rest.dialects.openai import parse_chunk
-from foundry_rest.dialects.operation import Operation
 from foundry_rest.errors import Cancelled
 from foundry_rest.schema import ChatChunk, Usage
 from foundry_rest.stream import ChatStream
-from foundry_rest.testing import DEMO_MODEL, FakeClock, FakeOpenReply, FaultServer, chat_stream, stall
-from foundry_rest.transport.call import Call
-
-DONE = b"[DONE]"
-USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
-
-
-def chunk(content=None, finish=None, **more):
-    """Return the data of one event."""
-    delta = {name: value for name, value in {"content": content, **more}.items() if value is not None}
-    choice = {"index": 0, "delta": delta, "finish_reason": finish}
-    return json.dumps({"id": "c1", "model": "demo:1", "created": 7, "choices": [choice]}).encode()
-
-
-USAGE_CHUNK = json.dumps({"choices": [], "usage": USAGE}).encode()
-WHOLE = (chunk("", role="assistant"), chunk("one"), chunk(" two"), chunk(finish="stop"), USAGE_CHUNK, DONE)
-
-
-class Watched:
-    """Hold a stream over scripted events, and what it told."""
-
-    def __init__(self, *events, parse=parse_chunk):
-        """Build the stream."""
-        self.opened = FakeOpenReply(events)
-        self.told = []
-        call = Call("POST", "/x", label="chat.stream", model="demo")
-        self.stream = ChatStream(self.opened, Operation(call, parse), 0.0, self.told.append)
-
-    @property
-    def ended(self):
-        """Return how the open reply was given back."""
-        return {"finished": self.opened.finished, "closed": self.opened.closed}
-
-
-FINISHED, CLOSED = {"finished": True, "closed": False}, {"finished": False, "closed": True}
+from foundry_rest.testing import DEMO_MODEL, FakeClock, FaultServer, chat_stream, stall
 
 
 def test_chunks_come_one_by_one_and_the_text_grows():

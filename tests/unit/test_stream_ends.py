@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
+from support.streams import CLOSED, DONE, FINISHED, USAGE_CHUNK, WHOLE, Watched, chunk
 
-from foundry_rest.config import Timeouts
-from foundry_rest.dialects.openai import parse_chunk
-from foundry_rest.dialects.operation import Operation
 from foundry_rest.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -20,44 +16,8 @@ from foundry_rest.errors import (
 )
 from foundry_rest.schema import ChatChunk, Usage
 from foundry_rest.stream import GRACE, ChatStream
-from foundry_rest.testing import FakeOpenReply
-from foundry_rest.transport.call import Call, Options
 
-DONE = b"[DONE]"
-USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
-
-
-def chunk(content=None, finish=None, **more):
-    """Return the data of one event."""
-    delta = {name: value for name, value in {"content": content, **more}.items() if value is not None}
-    choice = {"index": 0, "delta": delta, "finish_reason": finish}
-    return json.dumps({"id": "c1", "model": "demo:1", "created": 7, "choices": [choice]}).encode()
-
-
-USAGE_CHUNK = json.dumps({"choices": [], "usage": USAGE}).encode()
-WHOLE = (chunk("", role="assistant"), chunk("one"), chunk(" two"), chunk(finish="stop"), USAGE_CHUNK, DONE)
 HALF = WHOLE[:3]
-
-
-class Watched:
-    """Hold a stream over scripted events, and what it told."""
-
-    def __init__(self, *events, parse=parse_chunk, idle=30.0):
-        """Build the stream."""
-        self.opened = FakeOpenReply(events)
-        self.told = []
-        call = Call(
-            "POST", "/x", label="chat.stream", model="demo", options=Options(timeouts=Timeouts(idle=idle))
-        )
-        self.stream = ChatStream(self.opened, Operation(call, parse), 0.0, self.told.append)
-
-    @property
-    def ended(self):
-        """Return how the open reply was given back."""
-        return {"finished": self.opened.finished, "closed": self.opened.closed}
-
-
-FINISHED, CLOSED = {"finished": True, "closed": False}, {"finished": False, "closed": True}
 
 
 def test_after_the_finish_reason_only_a_short_grace_is_left():

@@ -7,13 +7,13 @@ from typing import ClassVar
 
 import msgspec
 import pytest
+from support.servers import CHAT, bodies
 
 from foundry_rest import FoundryAPIClient
 from foundry_rest.dialects.openai import OpenAIDialect
 from foundry_rest.errors import ConfigError, DeadlineExceeded, InvalidReply, StreamInterrupted
-from foundry_rest.testing import FaultServer, chat_completion, chat_stream, cut, stall
+from foundry_rest.testing import chat_completion, chat_stream, cut, stall
 
-CHAT = "/v1/chat/completions"
 GOOD = '{"name":"Ann","age":3}'
 
 
@@ -32,29 +32,10 @@ class Deaf(OpenAIDialect):
 
 
 @pytest.fixture
-def server():
-    """Serve a healthy 2.x with one loaded model."""
-    with FaultServer() as running:
-        yield running
-
-
-@pytest.fixture
-def client(server):
-    """Ask that server as a 2.x, which enforces schemas."""
-    with FoundryAPIClient(server.url, model="demo-generic-cpu:1", retries=0, dialect="2.x") as made:
-        yield made
-
-
-@pytest.fixture
 def deaf(server):
     """Ask that server as one that ignores schemas."""
     with FoundryAPIClient(server.url, model="demo", retries=0, dialect=Deaf()) as made:
         yield made
-
-
-def bodies(server) -> list[dict[str, object]]:
-    """Return the chat requests' bodies."""
-    return [request.json() for request in server.asked(CHAT)]
 
 
 def test_where_the_schema_is_enforced(server, client):

@@ -13,7 +13,6 @@ from foundry_rest.testing import (
     DONE,
     DONE_UNSPACED,
     MALFORMED,
-    FaultServer,
     answer,
     bad_chunk_size,
     chunked,
@@ -24,13 +23,6 @@ from foundry_rest.testing import (
     html_page,
     sse,
 )
-
-
-@pytest.fixture
-def server():
-    """Run a server for one test."""
-    with FaultServer() as running:
-        yield running
 
 
 def port(server):

@@ -26,13 +26,6 @@ from foundry_rest.testing import (
 GET = b"GET / HTTP/1.1\r\n\r\n"
 
 
-@pytest.fixture
-def server():
-    """Run a server for one test."""
-    with FaultServer() as running:
-        yield running
-
-
 def address(url):
     """Return host and port of a base URL."""
     return "127.0.0.1", int(url.rpartition(":")[2])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 
 import pytest
+from support.servers import CHAT, bodies
 
 from foundry_rest import FoundryAPIClient
 from foundry_rest.dialects.openai import OpenAIDialect
@@ -18,7 +19,6 @@ from foundry_rest.errors import (
     UnsupportedByService,
 )
 from foundry_rest.testing import (
-    FaultServer,
     chat_completion,
     chat_event,
     chat_stream,
@@ -27,8 +27,6 @@ from foundry_rest.testing import (
     stall,
 )
 from foundry_rest.transport.cancellation import CancelToken
-
-CHAT = "/v1/chat/completions"
 
 
 def add(a: int, b: int) -> int:
@@ -39,20 +37,6 @@ def add(a: int, b: int) -> int:
 def shout(text: str) -> str:
     """Say it loudly."""
     return text.upper()
-
-
-@pytest.fixture
-def server():
-    """Serve a healthy 2.x with one loaded model."""
-    with FaultServer() as running:
-        yield running
-
-
-@pytest.fixture
-def client(server):
-    """Ask that server."""
-    with FoundryAPIClient(server.url, model="demo-generic-cpu:1", retries=0, dialect="2.x") as made:
-        yield made
 
 
 def asks(*calls: tuple[str, str], finish: str = "tool_calls", content: str = ""):
@@ -73,11 +57,6 @@ def asks(*calls: tuple[str, str], finish: str = "tool_calls", content: str = "")
         for index, (name, arguments) in enumerate(calls)
     ]
     return sse([chat_event({"content": content}), *events, chat_event({}, finish)])
-
-
-def bodies(server) -> list[dict[str, object]]:
-    """Return the chat requests' bodies."""
-    return [request.json() for request in server.asked(CHAT)]
 
 
 def test_a_run(server, client):

@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 
 import pytest
+from support.servers import CHAT
 
 from foundry_rest import FoundryAPIClient, ServiceTimeout, TooManyRequests, configure_logging
 from foundry_rest.testing import FaultServer, stall, too_many
-
-CHAT = "/v1/chat/completions"
 
 
 @pytest.fixture

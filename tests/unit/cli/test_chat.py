@@ -8,13 +8,12 @@ import os
 import sys
 
 import pytest
+from support.servers import CHAT
 
 from foundry_rest import errors
 from foundry_rest.cli.advice import reword_advice
 from foundry_rest.cli.main import main
 from foundry_rest.testing import chat_stream
-
-CHAT = "/v1/chat/completions"
 
 
 def test_streamed_and_whole(run, server):

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.servers import CHAT
 
 from foundry_rest import clock, errors
 from foundry_rest.cli import commands
@@ -27,7 +28,6 @@ from foundry_rest.testing import (
 )
 
 ROOT = Path(__file__).parents[3]
-CHAT = "/v1/chat/completions"
 PUBLIC_ERRORS = [
     cls
     for cls in map(errors.__dict__.get, errors.__all__)

@@ -1,0 +1,17 @@
+"""What a server was asked, and what it answers."""
+
+from __future__ import annotations
+
+from foundry_rest.testing import chat_stream
+
+CHAT = "/v1/chat/completions"
+
+
+def bodies(server) -> list[dict[str, object]]:
+    """Return the chat requests' bodies."""
+    return [request.json() for request in server.asked(CHAT)]
+
+
+def echo(request):
+    """Answer with the prompt."""
+    return chat_stream([request.json()["messages"][0]["content"]])
