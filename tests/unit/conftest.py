@@ -30,6 +30,20 @@ def client(server):
 
 
 @pytest.fixture
+def native(server):
+    """Ask that server as a 2.x, without a look at it first."""
+    with FoundryAPIClient(server.url, model=DEMO_MODEL, retries=0, dialect="2.x") as made:
+        yield made
+
+
+@pytest.fixture
+def core(server):
+    """Ask that server as a 1.x."""
+    with FoundryAPIClient(server.url, model=DEMO_MODEL, retries=0, dialect="1.x") as made:
+        yield made
+
+
+@pytest.fixture
 def transport(server):
     """Give a transport to that server, without settings."""
     transport = BoundTransport(lambda: server.url)

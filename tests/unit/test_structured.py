@@ -38,11 +38,11 @@ def deaf(server):
         yield made
 
 
-def test_where_the_schema_is_enforced(server, client):
+def test_where_the_schema_is_enforced(server, native):
     """It goes as ``response_format``, the messages stay as they are, and the value is returned."""
     server.on("POST", CHAT, chat_stream([GOOD]))
 
-    assert client.chat.complete("Who?", response_model=Person, temperature=0) == Person("Ann", 3)
+    assert native.chat.complete("Who?", response_model=Person, temperature=0) == Person("Ann", 3)
     (body,) = bodies(server)
     assert body["messages"] == [{"role": "user", "content": "Who?"}]
     assert body["response_format"]["json_schema"]["schema"]["$ref"] == "#/$defs/Person"
@@ -87,19 +87,19 @@ def test_a_system_message_in_parts_is_kept(server, deaf):
     assert bodies(server)[0]["messages"][1] == parts
 
 
-def test_prose_is_no_answer_where_the_schema_is_enforced(server, client):
+def test_prose_is_no_answer_where_the_schema_is_enforced(server, native):
     """There a fence means that the schema did not hold: it is asked again, not cut away."""
     server.on("POST", CHAT, chat_stream([f"```json\n{GOOD}\n```"]), chat_stream([GOOD]))
 
-    assert client.chat.complete("Who?", response_model=Person) == Person("Ann", 3)
+    assert native.chat.complete("Who?", response_model=Person) == Person("Ann", 3)
     assert len(bodies(server)) == 2
 
 
-def test_an_answer_that_does_not_fit_is_asked_again(server, client):
+def test_an_answer_that_does_not_fit_is_asked_again(server, native):
     """The model sees its answer and what is wrong with it."""
     server.on("POST", CHAT, chat_stream(['{"name":"Ann","age":"x"}']), chat_stream([GOOD]))
 
-    assert client.chat.complete("Who?", response_model=Person) == Person("Ann", 3)
+    assert native.chat.complete("Who?", response_model=Person) == Person("Ann", 3)
     first, second = bodies(server)
     assert second["messages"][:2] == [
         *first["messages"],
@@ -111,11 +111,11 @@ def test_an_answer_that_does_not_fit_is_asked_again(server, client):
 
 
 @pytest.mark.parametrize(("more", "asked"), [({}, 3), ({"max_reasks": 1}, 2), ({"max_reasks": 0}, 1)])
-def test_never_more_often_than_allowed(server, client, more, asked):
+def test_never_more_often_than_allowed(server, native, more, asked):
     """Two further questions by default; then the error tells place, text, and what to do, quoting nothing."""
     server.on("POST", CHAT, *[chat_stream(['{"name":"SECRET","age":"x"}'])] * 3)
     with pytest.raises(InvalidReply, match="the answer is no Person: Expected `int`") as caught:
-        client.chat.complete("Who?", response_model=Person, **more)
+        native.chat.complete("Who?", response_model=Person, **more)
 
     assert len(bodies(server)) == asked
     error = pickle.loads(pickle.dumps(caught.value))
@@ -126,39 +126,39 @@ def test_never_more_often_than_allowed(server, client, more, asked):
     assert ("also when asked again" in str(error)) is (asked > 1)
 
 
-def test_an_answer_cut_by_max_tokens_is_not_asked_again(server, client):
+def test_an_answer_cut_by_max_tokens_is_not_asked_again(server, native):
     """It would be cut again; the error says which number to raise."""
     server.on("POST", CHAT, chat_stream(['{"name":"Ann'], finish="length"))
     with pytest.raises(
         InvalidReply, match=r"max_tokens cut the answer .* Give a larger max_tokens"
     ) as caught:
-        client.chat.complete("Who?", response_model=Person)
+        native.chat.complete("Who?", response_model=Person)
 
     assert len(bodies(server)) == 1
     assert caught.value.text == '{"name":"Ann'
 
 
-def test_an_answer_that_just_fits_is_an_answer(server, client):
+def test_an_answer_that_just_fits_is_an_answer(server, native):
     """What is whole although the limit was reached is returned."""
     server.on("POST", CHAT, chat_stream([GOOD], finish="length"))
 
-    assert client.chat.complete("Who?", response_model=Person) == Person("Ann", 3)
+    assert native.chat.complete("Who?", response_model=Person) == Person("Ann", 3)
 
 
-def test_other_failures_are_not_asked_again(server, client):
+def test_other_failures_are_not_asked_again(server, native):
     """Only what does not fit is; a broken stream is what it always is."""
     server.on("POST", CHAT, chat_stream("one two")[:4] + cut())
     with pytest.raises(StreamInterrupted):
-        client.chat.complete("Who?", response_model=Person)
+        native.chat.complete("Who?", response_model=Person)
 
     assert len(bodies(server)) == 1
 
 
-def test_one_deadline_for_all_questions(server, client):
+def test_one_deadline_for_all_questions(server, native):
     """The further questions have what the first one left."""
     server.on("POST", CHAT, chat_stream(["{}"]), stall())
     with pytest.raises(DeadlineExceeded):
-        client.chat.complete("Who?", response_model=Person, deadline=0.1)
+        native.chat.complete("Who?", response_model=Person, deadline=0.1)
 
     assert len(bodies(server)) == 2
 
@@ -186,16 +186,16 @@ def test_mistakes_are_found_before_any_io(server, more, words):
 
 
 @pytest.mark.parametrize("name", ["response_model", "max_reasks"])
-def test_streams_take_no_type(server, client, name):
+def test_streams_take_no_type(server, native, name):
     """A stream gives chunks; the error says who reads types."""
     with pytest.raises(ConfigError, match=f"{name} cannot be given as a parameter: .*complete"):
-        client.chat.stream("Who?", **{name: 1})
+        native.chat.stream("Who?", **{name: 1})
 
 
 @pytest.mark.parametrize("broken", [{"type": "json_schema", "json_schema": {1: 2}}, {"x": object()}, "json"])
-def test_a_format_that_is_no_json(server, client, broken):
+def test_a_format_that_is_no_json(server, native, broken):
     """A ``response_format`` given by hand is checked like everything that is sent."""
     with pytest.raises(ConfigError):
-        client.chat.complete("Who?", response_format=broken)
+        native.chat.complete("Who?", response_format=broken)
 
     assert server.requests == []

@@ -59,7 +59,7 @@ def asks(*calls: tuple[str, str], finish: str = "tool_calls", content: str = "")
     return sse([chat_event({"content": content}), *events, chat_event({}, finish)])
 
 
-def test_a_run(server, client):
+def test_a_run(server, native):
     """Calls of one answer are made in order, their results go back, and the last answer is the reply."""
     server.on(
         "POST",
@@ -67,7 +67,7 @@ def test_a_run(server, client):
         asks(("add", '{"a":1,"b":2}'), ("shout", '{"text":"hi"}'), content="Let me see."),
         chat_stream("It is 3"),
     )
-    run = client.chat.run_tools("1+2?", functions=[add, shout], system="Be brief.", temperature=0)
+    run = native.chat.run_tools("1+2?", functions=[add, shout], system="Be brief.", temperature=0)
 
     assert run.reply.content == "It is 3"
     assert [(call.call.name, call.result, call.error) for call in run.calls] == [
@@ -88,10 +88,10 @@ def test_a_run(server, client):
     assert pickle.loads(pickle.dumps(run)) == run
 
 
-def test_a_run_without_calls(server, client):
+def test_a_run_without_calls(server, native):
     """A model that answers at once is asked once; an empty list of calls is none (1.x sends it)."""
     server.on("POST", CHAT, sse([chat_event({"content": "Hi", "tool_calls": []}, "stop")]))
-    run = client.chat.run_tools([{"role": "user", "content": "Hi"}], functions=[add])
+    run = native.chat.run_tools([{"role": "user", "content": "Hi"}], functions=[add])
 
     assert (run.reply.content, run.calls, len(run.messages)) == ("Hi", (), 2)
 
@@ -114,17 +114,17 @@ def test_a_run_over_plain_answers(server):
         (("add", '{"a":1,'), "Input data was truncated"),
     ],
 )
-def test_what_the_model_got_wrong_it_may_mend(server, client, call, words):
+def test_what_the_model_got_wrong_it_may_mend(server, native, call, words):
     """A wrong name or argument calls nothing; the model is told and asked again."""
     server.on("POST", CHAT, asks(call), asks(("add", '{"a":1,"b":2}')), chat_stream("3"))
-    run = client.chat.run_tools("1+2?", functions=[add, shout])
+    run = native.chat.run_tools("1+2?", functions=[add, shout])
 
     assert [made.result for made in run.calls] == [None, 3]
     assert words in run.calls[0].error
     assert run.messages[2]["content"] == f"Error: {run.calls[0].error}"
 
 
-def test_what_a_function_raises_reaches_the_caller(server, client):
+def test_what_a_function_raises_reaches_the_caller(server, native):
     """It is not dressed up, not told to the model, and nothing is asked after it."""
 
     class Broken(Exception):
@@ -136,7 +136,7 @@ def test_what_a_function_raises_reaches_the_caller(server, client):
 
     server.on("POST", CHAT, asks(("fail", "{}")))
     with pytest.raises(Broken, match=r"^as it is$") as caught:
-        client.chat.run_tools("Go", functions=[fail])
+        native.chat.run_tools("Go", functions=[fail])
 
     assert caught.value.__cause__ is None
     assert len(bodies(server)) == 1
@@ -151,17 +151,17 @@ def test_what_a_function_raises_reaches_the_caller(server, client):
         (None, [None, None, None]),
     ],
 )
-def test_a_forced_choice_holds_once(server, client, given, sent):
+def test_a_forced_choice_holds_once(server, native, given, sent):
     """Else every answer would be a call, and the run would never end."""
     server.on("POST", CHAT, *[asks(("add", '{"a":1,"b":2}'))] * 2, chat_stream("3"))
-    client.chat.run_tools("1+2?", functions=[add], tool_choice=given)
+    native.chat.run_tools("1+2?", functions=[add], tool_choice=given)
 
     assert [body.get("tool_choice") for body in bodies(server)] == [
         given if one is ... else one for one in sent
     ]
 
 
-def test_the_turns_are_bounded(server, client):
+def test_the_turns_are_bounded(server, native):
     """The last turn's calls are not made: nobody would hear of their results; one can go on from there."""
     made: list[int] = []
 
@@ -174,20 +174,20 @@ def test_the_turns_are_bounded(server, client):
     with pytest.raises(
         ToolLoopExceeded, match=r"after 3 turns.*chat.run_tools at .*larger max_turns"
     ) as caught:
-        client.chat.run_tools("Go", functions=[count], max_turns=3)
+        native.chat.run_tools("Go", functions=[count], max_turns=3)
 
     error = pickle.loads(pickle.dumps(caught.value))
     assert (error.turns, len(made), error.model) == (3, 2, "demo-generic-cpu:1")
     assert [message["role"] for message in error.messages] == ["user", *("assistant", "tool") * 2]
     assert "SECRET" not in str(error)
-    assert client.chat.run_tools(error.messages, functions=[count]).reply.content == "Done"
+    assert native.chat.run_tools(error.messages, functions=[count]).reply.content == "Done"
 
 
-def test_eight_turns_by_default(server, client):
+def test_eight_turns_by_default(server, native):
     """A model that asks for ever is stopped."""
     server.on("POST", CHAT, *[asks(("add", '{"a":1,"b":2}'))] * 8)
     with pytest.raises(ToolLoopExceeded):
-        client.chat.run_tools("Go", functions=[add])
+        native.chat.run_tools("Go", functions=[add])
 
     assert len(bodies(server)) == 8
 
@@ -200,33 +200,33 @@ def test_eight_turns_by_default(server, client):
         (chat_stream(["SECRET"], finish="length"), "required"),
     ],
 )
-def test_a_call_cut_by_max_tokens(server, client, script, choice):
+def test_a_call_cut_by_max_tokens(server, native, script, choice):
     """It is never made, whole as it may look; the error says which number to raise."""
     server.on("POST", CHAT, script)
     with pytest.raises(InvalidReply, match=r"max_tokens cut .*Give a larger max_tokens") as caught:
-        client.chat.run_tools("Go", functions=[add], tool_choice=choice)
+        native.chat.run_tools("Go", functions=[add], tool_choice=choice)
 
     assert (caught.value.text, caught.value.call) == ("SECRET", "chat.run_tools")
     assert "SECRET" not in str(caught.value)
 
 
-def test_a_text_cut_by_max_tokens_is_an_answer(server, client):
+def test_a_text_cut_by_max_tokens_is_an_answer(server, native):
     """As for ``complete``: the reason is on the reply."""
     server.on("POST", CHAT, chat_stream("one two", finish="length"))
 
-    assert client.chat.run_tools("Go", functions=[add]).reply.finish_reason == "length"
+    assert native.chat.run_tools("Go", functions=[add]).reply.finish_reason == "length"
 
 
-def test_one_deadline_for_the_whole_run(server, client):
+def test_one_deadline_for_the_whole_run(server, native):
     """Later turns have what the earlier ones left."""
     server.on("POST", CHAT, asks(("add", '{"a":1,"b":2}')), stall())
     with pytest.raises(DeadlineExceeded):
-        client.chat.run_tools("Go", functions=[add], deadline=0.1)
+        native.chat.run_tools("Go", functions=[add], deadline=0.1)
 
     assert len(bodies(server)) == 2
 
 
-def test_a_run_is_cancelled_between_turns(server, client):
+def test_a_run_is_cancelled_between_turns(server, native):
     """A token cancelled while a function runs ends the run before the next question."""
     token = CancelToken()
 
@@ -236,12 +236,12 @@ def test_a_run_is_cancelled_between_turns(server, client):
 
     server.on("POST", CHAT, asks(("stop", "{}")))
     with pytest.raises(Cancelled):
-        client.chat.run_tools("Go", functions=[stop], cancel=token)
+        native.chat.run_tools("Go", functions=[stop], cancel=token)
 
     assert len(bodies(server)) == 1
 
 
-def test_a_result_that_is_no_json(server, client):
+def test_a_result_that_is_no_json(server, native):
     """The function is named, and the model is not asked on."""
 
     def opaque() -> object:
@@ -250,7 +250,7 @@ def test_a_result_that_is_no_json(server, client):
 
     server.on("POST", CHAT, asks(("opaque", "{}")))
     with pytest.raises(ConfigError, match="the result of tool 'opaque', object, is not JSON: return text"):
-        client.chat.run_tools("Go", functions=[opaque])
+        native.chat.run_tools("Go", functions=[opaque])
 
 
 @pytest.mark.parametrize(
@@ -292,9 +292,9 @@ def test_counting_tokens(server):
     assert server.asked("/count")[0].json() == {"n": 2}
 
 
-def test_counting_tokens_where_there_is_no_route(server, client):
+def test_counting_tokens_where_there_is_no_route(server, native):
     """The error says what to read instead, and nothing is sent."""
     with pytest.raises(UnsupportedByService, match=r"no token counting.*usage.prompt_tokens"):
-        client.chat.count_tokens("Hi")
+        native.chat.count_tokens("Hi")
 
     assert server.asked(CHAT) == []
