@@ -11,7 +11,7 @@ from foundry_rest.resilience.breaker.breaker import Breaker
 from foundry_rest.resilience.breaker.record import MemoryState
 from foundry_rest.resilience.breaker.storage import SqliteState
 from foundry_rest.resilience.breaker.storage.file import SqliteFile
-from foundry_rest.testing import DEMO_MODEL, FaultServer
+from foundry_rest.testing import DEMO_MODEL, FaultServer, LegacyService
 from foundry_rest.testing.fakes import FakeClock
 
 
@@ -49,6 +49,26 @@ def transport(server):
     transport = BoundTransport(lambda: server.url)
     yield transport
     transport.close()
+
+
+@pytest.fixture
+def legacy():
+    """A 0.8 with one model on its disk and none in memory."""
+    return LegacyService(cached=["Phi-4-mini-instruct-generic-cpu:5"])
+
+
+@pytest.fixture
+def legacy_server(legacy):
+    """The same, on a socket."""
+    with FaultServer(service=legacy) as there:
+        yield there
+
+
+@pytest.fixture
+def legacy_models(legacy_server):
+    """The models endpoint of a client of it that tries once."""
+    with FoundryAPIClient(legacy_server.url, retries=0, model="phi-4-mini") as client:
+        yield client.models
 
 
 @pytest.fixture
