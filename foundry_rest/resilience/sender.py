@@ -24,7 +24,7 @@ from foundry_rest.errors import Attempt, Cancelled, FoundryError, ServiceUnreach
 from foundry_rest.events import ERROR, OK, AttemptFailed, CallFinished, CureStarted
 from foundry_rest.resilience.breaker.policy import Outcome
 from foundry_rest.resilience.failures import is_answer, outcome_of
-from foundry_rest.resilience.lease import Lease, LeasedReply
+from foundry_rest.resilience.slot_lease import Lease, LeasedReply
 from foundry_rest.resilience.terms import GuardedTarget, Recovery, Terms
 from foundry_rest.transport.call import Call, OpenReply, Replay, Reply, Request, Target, Transport
 from foundry_rest.transport.cancellation import sleep

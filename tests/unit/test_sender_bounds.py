@@ -20,9 +20,9 @@ from foundry_rest.errors import (
     ToolCallFailed,
 )
 from foundry_rest.resilience.breaker.breaker import Breaker, BreakerPolicy
-from foundry_rest.resilience.lease import LeasedReply
 from foundry_rest.resilience.retry import RetryPolicy
 from foundry_rest.resilience.sender import ResilientSender
+from foundry_rest.resilience.slot_lease import LeasedReply
 from foundry_rest.resilience.terms import OneTarget, Terms
 from foundry_rest.stream import ChatStream
 from foundry_rest.testing import (

@@ -15,7 +15,6 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from foundry_rest import clock
-from foundry_rest.config import is_loopback
 from foundry_rest.errors import Cancelled, ConfigError, DeadlineExceeded, InvalidReply, ServiceUnreachable
 from foundry_rest.errors.parsing import ERROR_MARK, error_in, service_error
 from foundry_rest.transport.call import Auth, Call, Reply, Target
@@ -135,7 +134,7 @@ class SessionTransport:
         settings: dict[str, Any] = {"stream": True, "timeout": timeout, "allow_redirects": False}
         try:
             with handle:
-                return self._session.send(request, **settings, **self._settings(site.url))
+                return self._session.send(request, **settings, **self._builder.proxies_and_tls(site.url))
         except FOREIGN as error:
             late = clock.monotonic() >= call.options.until
             ours = handle.failure or translate(error, site, "headers", late=late)
@@ -146,15 +145,6 @@ class SessionTransport:
         except BaseException:  # Ctrl-C too: the cancel token would keep the handle
             handle.release()
             raise
-
-    def _settings(self, url: str) -> dict[str, Any]:
-        """Return proxies and TLS settings, for a loopback address none from the environment."""
-        if is_loopback(url):
-            return {"proxies": {}}
-        settings = self._session.merge_environment_settings(
-            url=url, proxies={}, stream=True, verify=None, cert=None
-        )
-        return {name: settings[name] for name in ("proxies", "verify", "cert")}
 
     def renew(self) -> None:
         """Replace all connections in a forked child: a shared socket would mix up answers."""
