@@ -52,7 +52,8 @@ class AttemptFailed(CallEvent, frozen=True):
         error: The failure.
         elapsed: Seconds that the attempt took.
         wait: Seconds until the next attempt; ``None`` when there is none.
-        cure: Recovery before the next attempt (``"load"``, ``"resolve"``, ``"rediscover"``), or ``""``.
+        cure: Recovery before the next attempt (``"load"``, ``"resolve"``, ``"rediscover"`` or
+            ``"reconnect"``), or ``""``.
     """
 
     error: FoundryError

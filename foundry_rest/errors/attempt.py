@@ -14,7 +14,8 @@ class Attempt(msgspec.Struct, frozen=True):
         elapsed: Seconds that this try took.
         error: The error's class name.
         message: What happened, without advice.
-        cure: What was done before the next try (``"load"``, ``"resolve"``), or ``""``.
+        cure: What was done before the next try (``"load"``, ``"resolve"``, ``"rediscover"`` or
+            ``"reconnect"``), or ``""``.
         wait: Seconds waited before the next try.
     """
 
