@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from typing import TypeVar
 
@@ -10,8 +9,20 @@ from foundry_rest.errors import ConfigError
 
 T = TypeVar("T")
 
-#: Largest float: a larger whole number cannot be used as seconds.
+#: Largest float: a larger whole number cannot be used as a number of seconds.
 _LARGEST = sys.float_info.max
+
+
+def is_whole(value: object, least: float = -_LARGEST, most: float = _LARGEST) -> bool:
+    """Return whether a value is a whole number within bounds; True and False are none."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def is_number(value: object, least: float = -_LARGEST, most: float = _LARGEST) -> bool:
+    """Return whether a value is a finite number within bounds; True and False are none."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    return least <= value <= most and -_LARGEST <= value <= _LARGEST
 
 
 def positive_seconds(name: str, value: object) -> float:
@@ -20,21 +31,9 @@ def positive_seconds(name: str, value: object) -> float:
     Raises:
         ConfigError: It is not a finite number above 0.
     """
-    number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
-    if not (0 < number <= _LARGEST):
+    if not is_number(value, 0) or not value:
         raise ConfigError(f"{name} must be a number of seconds above 0, not {value!r}")
-    return float(number)
-
-
-def whole_number(name: str, value: object, least: int) -> int:
-    """Return ``value``, checked to be a whole number.
-
-    Raises:
-        ConfigError: It is not a whole number of at least ``least``.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(f"{name} must be a whole number, {least} or more, not {value!r}")
-    return value
+    return float(value)  # type: ignore[arg-type]
 
 
 def seconds_from_zero(name: str, value: object) -> float:
@@ -43,10 +42,31 @@ def seconds_from_zero(name: str, value: object) -> float:
     Raises:
         ConfigError: It is not a finite number of at least 0.
     """
-    number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
-    if not 0 <= number <= _LARGEST:
+    if not is_number(value, 0):
         raise ConfigError(f"{name} must be seconds, 0 or more, not {value!r}")
-    return float(number)
+    return float(value)  # type: ignore[arg-type]
+
+
+def whole_number(name: str, value: object, least: int, most: int | None = None) -> int:
+    """Return ``value``, checked to be a whole number within bounds.
+
+    Raises:
+        ConfigError: It is not a whole number, below ``least`` or above ``most``.
+    """
+    if not is_whole(value, least, _LARGEST if most is None else most):
+        raise ConfigError(f"{name} must be a whole number{_bounds(least, most)}, not {value!r}")
+    return value  # type: ignore[return-value]
+
+
+def number(name: str, value: object, least: float, most: float | None = None) -> float:
+    """Return ``value``, checked to be a finite number within bounds.
+
+    Raises:
+        ConfigError: It is not a finite number, below ``least`` or above ``most``.
+    """
+    if not is_number(value, least, _LARGEST if most is None else most):
+        raise ConfigError(f"{name} must be a number{_bounds(least, most)}, not {value!r}")
+    return value  # type: ignore[return-value]
 
 
 def flag(name: str, value: object) -> bool:
@@ -69,3 +89,7 @@ def instance_of(name: str, value: T, kind: type[T]) -> T:
     if not isinstance(value, kind):
         raise ConfigError(f"{name} must be {kind.__name__}, not {value!r}")
     return value
+
+
+def _bounds(least: float, most: float | None) -> str:
+    return f", {least:g} or more" if most is None else f" from {least:g} to {most:g}"

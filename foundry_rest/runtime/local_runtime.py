@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from foundry_rest import clock
-from foundry_rest.checks import positive_seconds
+from foundry_rest.checks import positive_seconds, whole_number
 from foundry_rest.errors import Cancelled, ConfigError, ServiceUnreachable
 from foundry_rest.runtime.child_process import Child, Plan
 from foundry_rest.runtime.downloads import DownloadRequest
@@ -62,7 +62,7 @@ class LocalRuntime:
         self._plan = Plan(
             read_folders(model_dirs),
             _checked_host(host),
-            _checked_port(port),
+            whole_number("port", port, 0, 65535),
             Path(cache_dir).expanduser().absolute() if cache_dir is not None else None,
             positive_seconds("start_timeout", start_timeout),
         )
@@ -258,9 +258,3 @@ def _checked_host(host: object) -> str:
     if not isinstance(host, str) or not re.fullmatch(r"[A-Za-z0-9.-]+|\*", host):
         raise ConfigError(f"host must be a host name or an IPv4 address, not {host!r}")
     return host
-
-
-def _checked_port(port: object) -> int:
-    if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
-        raise ConfigError(f"port must be a whole number from 0 to 65535, not {port!r}")
-    return port

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from foundry_rest.checks import number
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema.request import check_json, check_model_name
 
@@ -96,8 +97,8 @@ def build_transcription_request(
     """
     if language is not None and (not isinstance(language, str) or not _LANGUAGE.fullmatch(language)):
         raise ConfigError(f"language must be a code such as 'en' or 'pt-BR', not {language!r}")
-    if temperature is not None and not _is_fraction(temperature):
-        raise ConfigError(f"temperature must be a number from 0 to 1, not {temperature!r}")
+    if temperature is not None:
+        number("temperature", temperature, 0, 1)
     if prompt is not None and not isinstance(prompt, str):
         raise ConfigError(f"prompt must be text, not {type(prompt).__name__}")
     given = {"language": language, "temperature": temperature, "prompt": prompt}
@@ -105,7 +106,3 @@ def build_transcription_request(
     check_json(params, "params")
     check_json(path, "path")
     return TranscriptionRequest(check_model_name(model), path, params, model_id or model)
-
-
-def _is_fraction(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1

@@ -8,6 +8,7 @@ from typing import TypedDict
 
 import msgspec
 
+from foundry_rest.checks import is_number, is_whole
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema.json_values import check_json
 from foundry_rest.schema.messages import Message, build_conversation
@@ -160,19 +161,11 @@ def _describe(value: object) -> str:
 
 
 def _between(low: float, high: float) -> Callable[[object], bool]:
-    return lambda value: _is_number(value) and low <= value <= high  # type: ignore[operator]
+    return lambda value: is_number(value, low, high)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_positive_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+def _is_count(value: object) -> bool:
+    return is_whole(value, 1)
 
 
 def _is_stop(value: object) -> bool:
@@ -194,14 +187,14 @@ def _is_mapping(value: object) -> bool:
 
 #: The service silently ignores values of a wrong type, so they are refused here.
 PARAM_RULES: Rules = {
-    "max_tokens": ("a whole number, 1 or more", _is_positive_integer),
-    "max_completion_tokens": ("a whole number, 1 or more", _is_positive_integer),
+    "max_tokens": ("a whole number, 1 or more", _is_count),
+    "max_completion_tokens": ("a whole number, 1 or more", _is_count),
     "temperature": ("a number from 0 to 2", _between(0, 2)),
     "top_p": ("a number from 0 to 1", _between(0, 1)),
     "presence_penalty": ("a number from -2 to 2", _between(-2, 2)),
     "frequency_penalty": ("a number from -2 to 2", _between(-2, 2)),
     "stop": ("one to four texts that are not empty", _is_stop),
-    "seed": ("a whole number", _is_integer),
+    "seed": ("a whole number", is_whole),
     "tools": ("a list of functions or mappings", _is_list_of_mappings),
     "response_format": ("a mapping", _is_mapping),
     "metadata": ("a mapping", _is_mapping),

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
+from foundry_rest.checks import whole_number
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema.json_values import check_json
 from foundry_rest.schema.request import PARAM_RULES, Rules, check_model_name, checked_params
@@ -64,9 +65,8 @@ def check_response_id(id: object, name: str = "id") -> str:
 
 def check_page(limit: object, after: object) -> None:
     """Raise ConfigError unless ``limit`` is 1 to 100 and ``after`` a response id; both may be ``None``."""
-    is_number = isinstance(limit, int) and not isinstance(limit, bool)
-    if limit is not None and not (is_number and 1 <= limit <= _MAX_LIMIT):  # type: ignore[operator]
-        raise ConfigError(f"limit must be a whole number from 1 to {_MAX_LIMIT}, not {limit!r}")
+    if limit is not None:
+        whole_number("limit", limit, 1, _MAX_LIMIT)
     if after is not None:
         check_response_id(after, "after")
 

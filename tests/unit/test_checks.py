@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from foundry_rest.checks import flag, instance_of, positive_seconds, seconds_from_zero, whole_number
+from foundry_rest.checks import flag, instance_of, number, positive_seconds, seconds_from_zero, whole_number
 from foundry_rest.errors import ConfigError
 
 NO_NUMBERS = (True, "1", None, math.nan, math.inf, pytest.param(10**400, id="huge"))
@@ -38,6 +38,24 @@ def test_no_whole_number(value):
     """It must be an int of at least the bound."""
     with pytest.raises(ConfigError, match="x must be a whole number, 2 or more"):
         whole_number("x", value, 2)
+
+
+@pytest.mark.parametrize("check", [number, whole_number])
+def test_bounds(check):
+    """Both bounds are allowed themselves, and the error names them."""
+    assert [check("x", value, 1, 4) for value in (1, 4)] == [1, 4]
+    for value in (0, 5):
+        with pytest.raises(ConfigError, match=f"number from 1 to 4, not {value}"):
+            check("x", value, 1, 4)
+    with pytest.raises(ConfigError, match="number, 1 or more, not 0"):
+        check("x", 0, 1)
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS)
+def test_no_number(value):
+    """What is no finite number is refused, True among them."""
+    with pytest.raises(ConfigError, match="x must be a number, 0 or more"):
+        number("x", value, 0)
 
 
 def test_what_passes():

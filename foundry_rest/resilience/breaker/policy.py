@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-import math
 
 import msgspec
 
+from foundry_rest.checks import number, seconds_from_zero, whole_number
 from foundry_rest.errors import ConfigError
 
 #: The wait stops growing after so many openings in a row: it has reached its bound long before.
@@ -46,12 +46,10 @@ class BreakerPolicy(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         for name in ("failures", "successes"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(f"BreakerPolicy.{name} must be a whole number, 1 or more, not {value!r}")
-        _number("reset_after", self.reset_after, 0.0)
-        _number("growth", self.growth, 1.0, _LARGEST_GROWTH)
-        _number("reset_max", self.reset_max, 0.0)
+            whole_number(f"BreakerPolicy.{name}", getattr(self, name), 1)
+        for name in ("reset_after", "reset_max"):
+            seconds_from_zero(f"BreakerPolicy.{name}", getattr(self, name))
+        number("BreakerPolicy.growth", self.growth, 1, _LARGEST_GROWTH)
         if self.reset_max < self.reset_after:
             raise ConfigError(
                 f"BreakerPolicy.reset_max ({self.reset_max:g} s) must not be below "
@@ -66,11 +64,3 @@ class BreakerPolicy(msgspec.Struct, frozen=True):
         """
         growths = max(0, min(trips - 1, _MOST_GROWTHS))
         return min(self.reset_after * self.growth**growths, self.reset_max)
-
-
-def _number(name: str, value: object, least: float, most: float = math.inf) -> None:
-    """Raise ConfigError for a value that is not a finite number within bounds."""
-    fits = isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most
-    if not fits or value == math.inf:
-        bounds = f"{least:g} or more" if most == math.inf else f"{least:g} to {most:g}"
-        raise ConfigError(f"BreakerPolicy.{name} must be a number, {bounds}, not {value!r}")
