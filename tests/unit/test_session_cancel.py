@@ -224,8 +224,10 @@ def closing(transport, prepare):
     return work
 
 
-def interrupt():
-    """Press Ctrl-C: the main thread gets the signal."""
+def interrupt_once_asked(server):
+    """Press Ctrl-C a moment after the request has come: the main thread gets the signal."""
+    server.wait_requests()
+    time.sleep(0.02)
     signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
 
@@ -236,7 +238,7 @@ def test_an_interrupt_gives_the_connection_up(row, server):
     how, script = WAITS[row]
     server.otherwise(script)
     with FoundryAPIClient(server.url, dialect="2.x" if how == "open" else "openai", retries=0) as client:
-        presser = threading.Timer(0.02, interrupt)
+        presser = threading.Thread(target=interrupt_once_asked, args=(server,))
         presser.start()
         with pytest.raises(KeyboardInterrupt) as caught:
             client.complete("hi", model=DEMO_MODEL)
