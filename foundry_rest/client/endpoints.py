@@ -12,7 +12,7 @@ from foundry_rest.endpoints.health import Health
 from foundry_rest.endpoints.models import Models
 from foundry_rest.endpoints.raw import Raw
 from foundry_rest.schema import ChatReply, HealthReport
-from foundry_rest.schema.prompt import Conversation
+from foundry_rest.schema.messages import Conversation
 from foundry_rest.services.context import Context
 from foundry_rest.stream import ChatStream
 

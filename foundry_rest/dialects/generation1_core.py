@@ -34,6 +34,7 @@ class Generation1Dialect(ModelRoutesDialect):
     enforces_schema: ClassVar[bool] = False
     checks_tasks: ClassVar[bool] = False
     keeps_conversations: ClassVar[bool] = False
+    converts: ClassVar[frozenset[str]] = frozenset(("max_completion_tokens",))
 
     def status(self, options: Options) -> Operation[Reply, ServiceStatus]:
         """Build the request for the status, which holds no pid."""

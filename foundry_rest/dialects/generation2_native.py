@@ -39,6 +39,7 @@ class Generation2Dialect(ModelRoutesDialect):
     loads_by_alias: ClassVar[bool] = True
     guards_unload: ClassVar[bool] = True
     reads_media: ClassVar[bool] = False
+    converts: ClassVar[frozenset[str]] = frozenset(("response_format",))
 
     def status(self, options: Options) -> Operation[Reply, ServiceStatus]:
         """Build the request for the status, which 2.x answers in milliseconds even under load."""

@@ -16,12 +16,9 @@ from foundry_rest.errors.parsing import UNDECODABLE, error_in
 from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, ModelInfo, ServiceStatus, Usage
 from foundry_rest.schema.embeddings import EmbeddingReply, EmbeddingRequest
 from foundry_rest.schema.request import Message
-from foundry_rest.transport.call import Call, Options, Replay, Reply
-from foundry_rest.transport.json_codec import decode_json, encode_json, unreadable
+from foundry_rest.transport.call import Call, Options, Reply
+from foundry_rest.transport.json_codec import decode_json, unreadable
 
-_CHAT = "/v1/chat/completions"
-#: Parameters that some generation expects in a form of its own.
-_CONVERTED = frozenset(("response_format", "max_completion_tokens"))
 _CHUNK = msgspec.json.Decoder(ChatChunk)
 #: Fields of a message part that hold media, as named by OpenAI.
 _MEDIA = ("image_url", "input_audio", "file")
@@ -36,9 +33,14 @@ class _List(msgspec.Struct):
 
 
 class OpenAIDialect(ResponsesDialect):
-    """The dialect of any service with ``/v1/chat/completions``."""
+    """The dialect of any service with ``/v1/chat/completions``.
+
+    Attributes:
+        converts: Parameters of a chat request that the service expects in another form, see ``chat_fields``.
+    """
 
     generation: ClassVar[str] = "openai"
+    converts: ClassVar[frozenset[str]] = frozenset()
 
     def status(self, options: Options) -> Operation[Reply, ServiceStatus]:
         """Build the request for the model list, because other servers have no status route."""
@@ -65,7 +67,7 @@ class OpenAIDialect(ResponsesDialect):
         return Operation(call, partial(parse_embeddings, count=len(request.texts)))
 
     def chat_fields(self, request: ChatRequest) -> dict[str, object]:
-        """Return the parameters in the service's form; called only when one of ``_CONVERTED`` is given."""
+        """Return the parameters in the service's form; called when one of ``converts`` is among them."""
         return request.params
 
     def _chat_call(self, request: ChatRequest, options: Options, label: str, *, stream: bool) -> Call:
@@ -75,12 +77,10 @@ class OpenAIDialect(ResponsesDialect):
                 "A picture goes as a data: URL into client.responses.create(), a sound file to client.audio.",
             )
         body: dict[str, object] = {"model": request.id, "messages": request.messages}
-        body |= request.params if _CONVERTED.isdisjoint(request.params) else self.chat_fields(request)
+        body |= request.params if self.converts.isdisjoint(request.params) else self.chat_fields(request)
         if stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
-        # Without build_call, to save a frame: this is the most frequent call.
-        content = encode_json(body)
-        return Call("POST", _CHAT, content, Replay.ALWAYS, options, label, request.model, self.header_limit)
+        return self.build_call("POST", "/v1/chat/completions", label, options, body, request.model)
 
 
 def parse_chunk(event: bytes) -> ChatChunk:

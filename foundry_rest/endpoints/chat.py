@@ -14,7 +14,7 @@ from foundry_rest.config import MAX_REASKS, MAX_TURNS
 from foundry_rest.dialects.operation import Operation
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema import ChatChunk, ChatParams, ChatReply, ChatRequest, build_chat_request
-from foundry_rest.schema.prompt import Conversation, prompt_or_messages
+from foundry_rest.schema.messages import Conversation, prompt_or_messages
 from foundry_rest.services.context import Context
 from foundry_rest.services.target import Target
 from foundry_rest.stream import ChatStream

@@ -7,7 +7,7 @@ from msgspec import UNSET
 
 from foundry_rest import FoundryAPIClient
 from foundry_rest.errors import ConfigError
-from foundry_rest.schema.prompt import prompt_or_messages
+from foundry_rest.schema.messages import prompt_or_messages
 from foundry_rest.testing import FaultServer, json_answer
 
 CONVERSATION = [{"role": "user", "content": "Hi"}]
