@@ -14,7 +14,7 @@ import msgspec
 
 from foundry_rest.errors import InvalidReply, UnsupportedByService
 from foundry_rest.models.disk import cached_ids, local_folder, read_snapshot_file
-from foundry_rest.models.names import same_model
+from foundry_rest.models.names import same_model, version_number
 from foundry_rest.schema import ModelInfo
 from foundry_rest.services.context import Context
 from foundry_rest.transport.call import Options
@@ -117,7 +117,7 @@ def _with_details(info: ModelInfo, details: Sequence[ModelInfo], exact: Sequence
     """Return a listed model with its details from the catalog file; a name without version gets one."""
     matching = [each for each in details if same_model(info.id, each.id)]
     detailed = max(
-        matching, key=lambda each: (each.id in exact, bool(each.cached), _version_number(each)), default=None
+        matching, key=lambda each: (each.id in exact, bool(each.cached), version_number(each)), default=None
     )
     if detailed is not None:
         return msgspec.structs.replace(detailed, alias=detailed.alias or info.alias, cached=info.cached)
@@ -132,7 +132,3 @@ def _contains(id_: str, models: Iterable[ModelInfo]) -> bool:
 def _from_id(id_: str) -> ModelInfo:
     name, _, version = id_.partition(":")
     return ModelInfo(id=id_, name=name, version=version)
-
-
-def _version_number(info: ModelInfo) -> int:
-    return int(info.version) if info.version.isdigit() else 0

@@ -55,6 +55,11 @@ def loaded_as(name: str, outcome: str, before: Sequence[str], after: Sequence[st
     return matching[0][2]
 
 
+def version_number(info: ModelInfo) -> int:
+    """Return a model's version as a number; 0 where it is none."""
+    return int(info.version) if info.version.isdecimal() else 0
+
+
 def near_names(name: str, models: Iterable[ModelInfo]) -> tuple[str, ...]:
     """Return up to three names that are similar to ``name``."""
     names = {spelling for info in models for spelling in (info.alias or info.id, info.id)}
@@ -85,5 +90,5 @@ def _matches(stem: str, name: str) -> bool:
 def _rank(name: str, info: ModelInfo) -> tuple[bool, bool, int, bool, int]:
     """Return the sort key of a variant, as the services sort: specific to the device before newer generic."""
     device = DEVICES.index(info.device.upper()) if info.device.upper() in DEVICES else len(DEVICES)
-    version = int(info.version) if info.version.isdigit() else 0
-    return info.id != name, info.cached is False, device, "generic" in info.name.casefold(), -version
+    is_generic = "generic" in info.name.casefold()
+    return info.id != name, info.cached is False, device, is_generic, -version_number(info)

@@ -6,10 +6,8 @@ from collections.abc import Callable
 
 from foundry_rest.errors import FoundryError, ModelNotFound, ModelNotLoaded, ServiceUnreachable
 from foundry_rest.models.loading import Loading
+from foundry_rest.resilience.terms import Recovery
 from foundry_rest.transport.call import Options, Request
-
-#: Removes the cause of one failure, and returns whether the request may succeed now.
-Recovery = Callable[[Request, FoundryError], bool]
 
 
 def build_recoveries(
