@@ -169,8 +169,7 @@ class Health:
         return ask(options)
 
     def _pause(self, options: Options, what: str) -> None:
-        own = () if options.cancel is None else (options.cancel,)
-        sleep(_POLL, (self._context.closing, *own), what)
+        sleep(_POLL, options.tokens(self._context.closing), what)
 
 
 def _timed_out(error: DeadlineExceeded, timeout: float) -> ServiceTimeout:

@@ -79,8 +79,7 @@ class Unloading:
         if dialect.guards_unload:
             return nullcontext()
         until = min(options.until, clock.monotonic() + options.timeouts.first_token)
-        cancels = () if options.cancel is None else (options.cancel,)
-        return self._context.locks.exclusive(uses_model, until, cancels)
+        return self._context.locks.exclusive(uses_model, until, options.tokens(self._context.closing))
 
     def _name_holders(self, error: ModelInUse, info: ModelInfo | None, options: Options) -> None:
         """Put the stored responses that hold the model in memory into the error's advice."""

@@ -75,6 +75,10 @@ class Options(msgspec.Struct, frozen=True):
     retries: int | None = None
     more: Mapping[str, object] = msgspec.field(default_factory=dict)
 
+    def tokens(self, closing: CancelToken) -> tuple[CancelToken, ...]:
+        """Return the tokens that end the call's waits: ``closing``, the client's, and its own."""
+        return (closing,) if self.cancel is None else (closing, self.cancel)
+
     def loading(self, timeout: float | Timeouts | None) -> Options:
         """Return options in which a numeric ``timeout`` also bounds the silence of a load."""
         if timeout is None or isinstance(timeout, Timeouts):

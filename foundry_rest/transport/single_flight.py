@@ -49,7 +49,7 @@ class SingleFlight:
     """
 
     def __init__(self, closing: CancelToken | None = None) -> None:
-        self._closing = closing
+        self._closing = closing or CancelToken()
         self.renew()
         renew_after_fork(self)
 
@@ -65,10 +65,9 @@ class SingleFlight:
             first: _Flight[T] = self._under_way.setdefault(key, mine)  # type: ignore[arg-type, assignment]
             if first is mine:
                 return self._lead(key, mine, work)
-            tokens = [token for token in (self._closing, options.cancel) if token is not None]
             woken = threading.Event()
             first.join(woken)
-            wait_for(woken, options.until, tokens, f"another thread that {doing}")
+            wait_for(woken, options.until, options.tokens(self._closing), f"another thread that {doing}")
             if first.results:
                 return first.results[0]
 

@@ -10,11 +10,14 @@ from foundry_rest import FoundryAPIClient, clock
 from foundry_rest.errors import Cancelled, DeadlineExceeded, ServiceTimeout
 from foundry_rest.resilience.concurrency import Slots
 from foundry_rest.testing import (
+    DEMO_MODEL,
     FakeClock,
     FakeOpenReply,
     FaultServer,
+    chat_stream,
     dead_address,
     dribble,
+    json_answer,
     stall,
     unavailable,
 )
@@ -53,6 +56,27 @@ def test_waiting_until_ready_can_be_ended(how):
         with pytest.raises(Cancelled):
             client.health.wait_until_ready(60, cancel=token)
         timer.join()
+
+    assert clock.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("how", ["close", "token"])
+def test_waiting_to_unload_can_be_ended(how):
+    """A model in use is waited for until the client closes, or the call's token is cancelled."""
+    token = CancelToken()
+    with FaultServer() as server, FoundryAPIClient(server.url, dialect="1.x") as client:
+        server.on("GET", "/models/loaded", json_answer([DEMO_MODEL]))
+        server.on("GET", "/v1/models", json_answer({"data": [{"id": DEMO_MODEL}]}))
+        server.on("GET", "/status", json_answer({"modelDirPath": ""}))
+        server.otherwise(chat_stream())
+        stream = client.stream_complete("Hi", model=DEMO_MODEL)
+        timer = threading.Timer(0.02, client.close if how == "close" else token.cancel)
+        timer.start()
+        began = clock.monotonic()
+        with pytest.raises(Cancelled, match="requests that still run on the model"):
+            client.models.unload(DEMO_MODEL, cancel=token)
+        timer.join()
+        stream.close()
 
     assert clock.monotonic() - began < 5
 

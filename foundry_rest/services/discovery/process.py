@@ -43,9 +43,9 @@ class Foundry:
         cancels: Tokens each of which ends every wait.
     """
 
-    def __init__(self, until: float = float("inf"), cancels: Iterable[CancelToken | None] = ()) -> None:
+    def __init__(self, until: float = float("inf"), cancels: Iterable[CancelToken] = ()) -> None:
         self._until = until
-        self._cancels = tuple(token for token in cancels if token is not None)
+        self._cancels = tuple(cancels)
 
     def find(self) -> str | None:
         """Return the command's path; ``None`` when it is not on ``PATH``."""

@@ -86,7 +86,7 @@ def look(options: Options, closing: CancelToken, *, auto_start: bool) -> tuple[s
         ServiceNotFound: No source led to a service; the error lists them and advises what to run.
         Cancelled, DeadlineExceeded: The call was cancelled, or its deadline passed, meanwhile.
     """
-    foundry = Foundry(options.until, (closing, options.cancel))
+    foundry = Foundry(options.until, options.tokens(closing))
     dialects: dict[str, Dialect] = {}
 
     def probe(url: str, pid: int | None) -> bool:
