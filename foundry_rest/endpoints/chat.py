@@ -257,7 +257,7 @@ class Chat:
         return self._context.ask(build, options, model=request.model)
 
     def _error_context(self, call: str, request: ChatRequest) -> dict[str, str]:
-        return {"call": call, "url": self._context.url(), "model": request.model}
+        return {"call": call, "url": self._context.url, "model": request.model}
 
     def _open(
         self,

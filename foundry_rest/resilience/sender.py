@@ -70,6 +70,11 @@ class ResilientSender:
         self._inner.close()
 
 
+def new_call_id() -> str:
+    """Return an id that no other call has, in this or another process."""
+    return os.urandom(8).hex()
+
+
 _NOTHING = Lease(None, None)
 
 
@@ -81,7 +86,7 @@ class Execution:
     """
 
     def __init__(self, terms: Terms, request: Request) -> None:
-        self.call_id = os.urandom(8).hex()
+        self.call_id = new_call_id()
         self._terms = terms
         self._request = request
         self._options = options = request.options

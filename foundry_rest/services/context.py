@@ -16,6 +16,7 @@ from foundry_rest.dialects.operation import UNKNOWN, Dialect, Operation
 from foundry_rest.errors import FoundryError, InvalidReply, ServiceError
 from foundry_rest.events import ERROR, CallFinished, Event
 from foundry_rest.resilience.model_locks import ModelLocks
+from foundry_rest.resilience.sender import new_call_id
 from foundry_rest.schema import DownloadStep
 from foundry_rest.services.pool import TargetPool
 from foundry_rest.services.target import LearnedNames, Target
@@ -209,9 +210,11 @@ class Context(msgspec.Struct):
         target = self.targets.current
         return LearnedNames() if target is None else target.names
 
+    @property
     def url(self) -> str:
-        """Return the address that a request would be sent to now."""
-        return self.targets.take().url
+        """Return the address of the current target or of the lost one, for errors; nothing is searched."""
+        target = self.targets.current or self.targets.last
+        return "" if target is None else target.url
 
     def _until(self, deadline: float | None) -> float:
         limit = self.config.deadline if deadline is None else deadline
@@ -244,7 +247,7 @@ class Context(msgspec.Struct):
             self.emit(
                 CallFinished(
                     url=error.url,
-                    call_id="",
+                    call_id=new_call_id(),
                     call=call.label,
                     model=call.model,
                     attempt=0,

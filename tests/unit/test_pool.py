@@ -9,12 +9,14 @@ import pytest
 from support.discovery import moved, register
 
 from foundry_rest import RetryPolicy, clock
+from foundry_rest.config import Config
 from foundry_rest.dialects.generation2_native import Generation2Dialect
 from foundry_rest.dialects.operation import UNKNOWN
 from foundry_rest.errors import Cancelled, DeadlineExceeded, ServiceNotFound, ServiceUnreachable
+from foundry_rest.services.context import Context
 from foundry_rest.services.discovery.search import look
 from foundry_rest.services.pool import TargetPool
-from foundry_rest.testing import FaultServer
+from foundry_rest.testing import FakeSender, FaultServer
 from foundry_rest.transport.call import Options
 from foundry_rest.transport.cancellation import CancelToken
 
@@ -303,3 +305,15 @@ def test_a_rediscovery_keeps_to_the_calls_time(monkeypatch):
     assert pool.take().url == A
     with pytest.raises(DeadlineExceeded):
         pool.has_moved(A, Options(until=clock.monotonic()))
+
+
+def test_the_address_for_an_error_is_not_searched():
+    """An error names the address that was known last, none before the first search, and starts no process."""
+    facts = Facts(A, ServiceNotFound("there is none"))
+    context = Context(FakeSender(), FakeSender(), facts.pool, Config())
+    assert (context.url, len(facts.found)) == ("", 2)
+
+    facts.pool.take()
+    assert context.url == A
+    facts.pool.has_moved(A)
+    assert (facts.pool.current, context.url) == (None, A)
