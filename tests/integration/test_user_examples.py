@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.logs import lines_by_level
 
-from foundry_rest import FoundryAPIClient, ServiceTimeout, clock, configure_logging
+from foundry_rest import FoundryAPIClient, ServiceTimeout, clock
 from foundry_rest.runtime import LocalRuntime, demo_model_dir
 
 pytestmark = pytest.mark.runtime
@@ -93,13 +93,9 @@ def test_foundry_timeout_and_retries(phi, monkeypatch, retries, tries):
 
 def test_foundry_log_level(monkeypatch, caplog):
     """FOUNDRY_LOG_LEVEL is the level of `configure_logging()`: a call is told at DEBUG, not at WARNING."""
-    logger = logging.getLogger("foundry_rest")
-    monkeypatch.setattr(logger, "handlers", logger.handlers[:])
-    monkeypatch.setattr(logger, "level", logger.level)
     client = FoundryAPIClient()
-    for level, lines in (("DEBUG", 1), ("WARNING", 0)):
-        monkeypatch.setenv("FOUNDRY_LOG_LEVEL", level)
-        configure_logging()
-        caplog.clear()
+
+    def ask():
         client.complete(prompt="Say OK", model="phi-4-mini", max_tokens=500)
-        assert caplog.text.count("chat.complete ok") == lines
+
+    assert lines_by_level(ask, "chat.complete ok", monkeypatch, caplog) == {"DEBUG": 1, "WARNING": 0}

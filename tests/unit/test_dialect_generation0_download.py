@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from support.dialects import read
+from support.generation0 import GENERIC_CPU, LEGACY, OPTIONS, PATIENT, SAMPLES, listed, place
 
-from foundry_rest.config import Timeouts
-from foundry_rest.dialects.generation0_cli import Generation0Dialect
 from foundry_rest.errors import (
     ConfigError,
     InvalidReply,
@@ -18,32 +16,8 @@ from foundry_rest.errors import (
     ServiceError,
 )
 from foundry_rest.schema import DownloadStep, ModelInfo
-from foundry_rest.transport.call import Options, Replay
+from foundry_rest.transport.call import Replay
 from foundry_rest.transport.lines import LineDecoder
-
-SAMPLES = Path(__file__).parents[1] / "samples" / "legacy-0.8"
-
-
-PATIENT = Timeouts(first_token=77.0, idle=77.0, load=77.0)
-
-
-OPTIONS = Options(Timeouts(first_token=3.0, idle=4.0, load=77.0), until=99.0, headers={"X-A": "1"})
-
-
-LEGACY = Generation0Dialect()
-
-
-GENERIC_CPU = "Phi-4-mini-instruct-generic-cpu:5"
-
-
-def listed(name: str) -> list[ModelInfo]:
-    """Return the catalog of a sample."""
-    return read(LEGACY.list_models(OPTIONS), (SAMPLES / f"{name}.json").read_bytes())
-
-
-def place(call) -> tuple[str, str, str]:
-    """Return how a call is sent and what it is called."""
-    return call.method, call.path, call.label
 
 
 def steps(body: bytes) -> list[DownloadStep]:

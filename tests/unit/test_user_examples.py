@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-
 import pytest
+from support.logs import lines_by_level
 from support.servers import CHAT
 
-from foundry_rest import FoundryAPIClient, ServiceTimeout, TooManyRequests, configure_logging
+from foundry_rest import FoundryAPIClient, ServiceTimeout, TooManyRequests
 from foundry_rest.testing import FaultServer, stall, too_many
 
 
@@ -84,13 +83,9 @@ def test_foundry_retries(server, monkeypatch, retries, requests):
 
 def test_foundry_log_level(server, monkeypatch, caplog):
     """FOUNDRY_LOG_LEVEL is the level of `configure_logging()`: a call is told at DEBUG, not at WARNING."""
-    logger = logging.getLogger("foundry_rest")
-    monkeypatch.setattr(logger, "handlers", logger.handlers[:])
-    monkeypatch.setattr(logger, "level", logger.level)
     client = FoundryAPIClient()
-    for level, lines in (("DEBUG", 1), ("WARNING", 0)):
-        monkeypatch.setenv("FOUNDRY_LOG_LEVEL", level)
-        configure_logging()
-        caplog.clear()
+
+    def ask():
         client.complete(prompt="Hello", model="phi-4-mini")
-        assert caplog.text.count("chat.complete ok") == lines
+
+    assert lines_by_level(ask, "chat.complete ok", monkeypatch, caplog) == {"DEBUG": 1, "WARNING": 0}
