@@ -104,7 +104,9 @@ def _add_download(commands: _Commands[argparse.ArgumentParser]) -> None:
 
 
 def _add_health(commands: _Commands[argparse.ArgumentParser]) -> None:
-    health = _add_command(commands, "health", "tell how the service is; exits 3 when it does not answer")
+    health = _add_command(
+        commands, "health", "tell how the service is; exits 3 when there is none, 4 when it is silent"
+    )
     health.add_argument("--json", action="store_true", help="print JSON")
     _add_service_options(health)
 
