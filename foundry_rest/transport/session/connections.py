@@ -1,4 +1,4 @@
-"""The session that is used when the caller gives none.
+"""Connections: their pools, their proxies, and the session that is used when the caller gives none.
 
 requests parses the URL of every request six times, looks for a proxy twice, and reads the answer's cookies
 twice, to drop them in the end: a third of the cost of a small call. Here everything that depends on the
@@ -21,6 +21,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
+from foundry_rest.config import is_loopback
 from foundry_rest.transport.session.socket_handle import SocketHandle, current_handle
 
 if TYPE_CHECKING:
@@ -169,3 +170,11 @@ def build_session(pool_size: int) -> requests.Session:
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session
+
+
+def proxies_and_tls(session: requests.Session, url: str) -> dict[str, Any]:
+    """Return the proxies and the TLS settings of a request; loopback has no proxy."""
+    if is_loopback(url):
+        return {"proxies": {}}
+    settings = session.merge_environment_settings(url=url, proxies={}, stream=True, verify=None, cert=None)
+    return {name: settings[name] for name in ("proxies", "verify", "cert")}

@@ -1,18 +1,16 @@
-"""The builder of requests: every setting is explicit, and loopback never goes through a proxy."""
+"""The builder of requests: every setting is explicit, nothing is taken from the environment."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 import requests
 from requests.auth import AuthBase
 from requests.exceptions import RequestException
 from requests.structures import CaseInsensitiveDict
 
-from foundry_rest.config import is_loopback
 from foundry_rest.errors import ConfigError
 from foundry_rest.transport.call import Auth, Call
 
@@ -97,15 +95,6 @@ class RequestBuilder:
             request.headers.update(own)
         _check_size(request, call)
         return request
-
-    def proxies_and_tls(self, url: str) -> dict[str, Any]:
-        """Return the proxies and the TLS settings of a request; loopback has no proxy."""
-        if is_loopback(url):
-            return {"proxies": {}}
-        settings = self._session.merge_environment_settings(
-            url=url, proxies={}, stream=True, verify=None, cert=None
-        )
-        return {name: settings[name] for name in ("proxies", "verify", "cert")}
 
     def _merged(self) -> CaseInsensitiveDict[str]:
         """Return the headers of every request: ours, below the session's, below the client's."""

@@ -21,7 +21,7 @@ from foundry_rest.transport.call import Auth, Call, Reply, Target
 from foundry_rest.transport.fork import renew_after_fork
 from foundry_rest.transport.lines import LineDecoder
 from foundry_rest.transport.session.body import Body
-from foundry_rest.transport.session.connections import build_session
+from foundry_rest.transport.session.connections import build_session, proxies_and_tls
 from foundry_rest.transport.session.deadlines import Deadlines
 from foundry_rest.transport.session.event_stream import EventStream
 from foundry_rest.transport.session.exceptions import FOREIGN, CallSite, died_unanswered, translate
@@ -134,7 +134,7 @@ class SessionTransport:
         settings: dict[str, Any] = {"stream": True, "timeout": timeout, "allow_redirects": False}
         try:
             with handle:
-                return self._session.send(request, **settings, **self._builder.proxies_and_tls(site.url))
+                return self._session.send(request, **settings, **proxies_and_tls(self._session, site.url))
         except FOREIGN as error:
             late = clock.monotonic() >= call.options.until
             ours = handle.failure or translate(error, site, "headers", late=late)
