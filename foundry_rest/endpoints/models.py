@@ -9,15 +9,14 @@ loaded models.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from foundry_rest.checks import flag, whole_number
 from foundry_rest.errors import ConfigError, UnsupportedByService
-from foundry_rest.models.downloads import Downloads
 from foundry_rest.models.inventory import Inventory
 from foundry_rest.models.loading import Loading, LoadRequest
 from foundry_rest.models.names import DEVICES, best_match
-from foundry_rest.models.unloading import Unloading
 from foundry_rest.schema import DownloadStep, ModelInfo
 from foundry_rest.schema.request import check_model_name
 from foundry_rest.services.context import Context
@@ -25,6 +24,9 @@ from foundry_rest.transport.call import CallOptions, Options
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from foundry_rest.models.downloads import Downloads
+    from foundry_rest.models.unloading import Unloading
 
 #: Aliases of types, because ``Models.list`` hides the builtin inside the class.
 ModelList = list[ModelInfo]
@@ -42,8 +44,19 @@ class Models:
         self._context = context
         self._inventory = Inventory(context)
         self._loading = Loading(context, self._inventory)
-        self._unloading = Unloading(context, self._inventory, self._loading)
-        self._downloads = Downloads(context, self._loading)
+
+    @cached_property
+    def _unloading(self) -> Unloading:
+        """Return what unloads; imported at its first use, as the next one is."""
+        from foundry_rest.models.unloading import Unloading
+
+        return Unloading(self._context, self._inventory, self._loading)
+
+    @cached_property
+    def _downloads(self) -> Downloads:
+        from foundry_rest.models.downloads import Downloads
+
+        return Downloads(self._context, self._loading)
 
     def catalog(self, **options: Unpack[CallOptions]) -> ModelList:
         """Return every model that the service knows, cached or not.
