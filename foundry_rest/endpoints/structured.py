@@ -17,8 +17,9 @@ from foundry_rest.checks import whole_number
 from foundry_rest.config import MAX_REASKS
 from foundry_rest.errors import ConfigError, InvalidReply
 from foundry_rest.schema import ChatReply, ChatRequest, Message
-from foundry_rest.schema.decoding import SchemaMismatch
-from foundry_rest.schema.structure import Structure, find_json
+from foundry_rest.schema.decoding import NOT_JSON, SchemaMismatch
+from foundry_rest.schema.json_in_text import is_closed, json_values
+from foundry_rest.schema.structure import Structure
 
 T = TypeVar("T")
 
@@ -65,7 +66,7 @@ def ask_structured(
     while True:
         reply = ask(request)
         try:
-            return structure.read(reply.content if enforced else find_json(reply.content))
+            return read_answer(reply, structure)
         except SchemaMismatch as mismatch:
             if not reasks_left or reply.finish_reason == "length":
                 message, advice = _failure(structure, reply, mismatch, max_reasks)
@@ -74,6 +75,33 @@ def ask_structured(
                 ) from None
             request = _reask(request, reply, mismatch)
             reasks_left -= 1
+
+
+def read_answer(reply: ChatReply, structure: Structure[T]) -> T:
+    """Return the value in an answer: the whole text, else the last JSON value in it that fits.
+
+    Of an answer that ``max_tokens`` cut only a value counts that its own syntax closes: 184 may be the
+    beginning of 18444444.
+
+    Raises:
+        SchemaMismatch: No value fits; it tells what is wrong with the first that was tried.
+    """
+    was_cut = reply.finish_reason == "length"
+    first: SchemaMismatch | None = None
+    for text in json_values(reply.content):
+        try:
+            value = structure.read(text)
+        except SchemaMismatch as mismatch:
+            first = _clearer(first, mismatch)
+            continue
+        if not was_cut or is_closed(text):
+            return value
+    raise first or SchemaMismatch(NOT_JSON)
+
+
+def _clearer(first: SchemaMismatch | None, later: SchemaMismatch) -> SchemaMismatch:
+    """Return what tells more: what is wrong with a value, before that there is none in a text."""
+    return later if first is None or (first.what == NOT_JSON and later.what != NOT_JSON) else first
 
 
 def shaped(request: ChatRequest, structure: Structure[T], *, enforced: bool) -> ChatRequest:

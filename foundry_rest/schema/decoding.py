@@ -11,6 +11,9 @@ from foundry_rest.errors.parsing import UNDECODABLE
 
 T = TypeVar("T")
 
+#: What is wrong with a text that is no JSON at all.
+NOT_JSON = "it is not whole JSON"
+
 #: Messages of msgspec that begin like this name only types; any other is cut before the value it quotes.
 _NAMES_TYPES_ONLY = ("Expected ", "Object missing ", "JSON is ")
 _VALUE = re.compile(r" (?=['`\d-]).*", re.DOTALL)
@@ -46,7 +49,7 @@ def read_json(text: str, kind: type[T]) -> T:
 def _without_text(error: Exception, detail: str) -> str:
     """Return msgspec's message without anything that it quotes from the text."""
     if not isinstance(error, msgspec.ValidationError):
-        return "it is not whole JSON"
+        return NOT_JSON
     if error.__cause__ is not None:
         return "the type's own check refuses it"
     return detail if detail.startswith(_NAMES_TYPES_ONLY) else _VALUE.sub("", detail)

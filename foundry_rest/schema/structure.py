@@ -18,8 +18,6 @@ T = TypeVar("T")
 #: space: else small models write line feeds until max_tokens ends them (docs/service.md, section 7.3).
 #: https://github.com/guidance-ai/llguidance/blob/main/docs/json_schema.md
 GUIDANCE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": ", "lenient": True}
-_FENCE = re.compile(r"```\w*\s*\n(.*?)```", re.DOTALL)
-_OBJECT_OR_ARRAY = re.compile(r"[{\[].*[}\]]", re.DOTALL)
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9_-]")
 
 
@@ -82,14 +80,6 @@ def _closed(value: object) -> object:
     if isinstance(value, Mapping):
         return closed(value)
     return [_closed(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def find_json(text: str) -> str:
-    """Return the JSON within a text, without a code fence or prose around it."""
-    fenced = _FENCE.search(text)
-    inner = fenced[1] if fenced else text
-    found = _OBJECT_OR_ARRAY.search(inner)
-    return (found[0] if found else inner).strip()
 
 
 def _read_pydantic(text: str, kind: type[T]) -> T:

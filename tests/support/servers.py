@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from foundry_rest.testing import chat_stream
+from foundry_rest.testing import chat_completion, chat_stream
 
 CHAT = "/v1/chat/completions"
 
@@ -15,3 +15,14 @@ def bodies(server) -> list[dict[str, object]]:
 def echo(request):
     """Answer with the prompt."""
     return chat_stream([request.json()["messages"][0]["content"]])
+
+
+def answer(text, finish="stop", *, pieces=None):
+    """Return what answers a chat request with a text, whole or in pieces, as it is asked."""
+
+    def reply(request):
+        if request.json().get("stream"):
+            return chat_stream([text] if pieces is None else pieces, finish)
+        return chat_completion(text, finish=finish)
+
+    return reply

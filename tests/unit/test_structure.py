@@ -12,7 +12,7 @@ import pytest
 
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema.decoding import SchemaMismatch
-from foundry_rest.schema.structure import GUIDANCE, closed, find_json, structure_of
+from foundry_rest.schema.structure import GUIDANCE, closed, structure_of
 
 
 class Person(msgspec.Struct):
@@ -180,23 +180,3 @@ def test_models_of_another_make():
         structure_of(Lookalike).read("SECRET")
 
     assert (caught.value.where, caught.value.detail) == ("$", "invalid")
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ('{"a":1}', '{"a":1}'),
-        (' \n{"a":1}\n', '{"a":1}'),
-        ('```json\n{"a":1}\n```', '{"a":1}'),
-        ("Sure:\n```\n[1]\n```\nAnything {else}?", "[1]"),
-        ('Here it is: {"a":{"b":1}}. Good?', '{"a":{"b":1}}'),
-        ("```json\n5\n```", "5"),
-        (" true ", "true"),
-        ("no JSON", "no JSON"),
-        ('```json\n{"a":', '```json\n{"a":'),
-        ("", ""),
-    ],
-)
-def test_json_within_prose(text, found):
-    """Fence, white space and the words around are taken off; what is no JSON stays to be judged."""
-    assert find_json(text) == found
