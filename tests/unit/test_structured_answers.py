@@ -35,7 +35,18 @@ WRITTEN = [
     f"First {DRAFT}, then {GOOD}.",
     f"{GOOD}<|im_end|>",
 ]
-CUT = ["184", "Answer: 184", "1.5", "-1", "<think>7</think>1", "[1, 2", '{"name": "Ann"', '"An', "tru", "true"]
+CUT = [
+    "184",
+    "Answer: 184",
+    "1.5",
+    "-1",
+    "<think>7</think>1",
+    "[1, 2",
+    '{"name": "Ann"',
+    '"An',
+    "tru",
+    "true",
+]
 
 
 @pytest.fixture(params=GENERATIONS)

@@ -7,9 +7,11 @@ address alone is looked up once, and everything unused is left out. The rest is 
 
 from __future__ import annotations
 
+import http.client
 import socket
 import ssl
 from collections.abc import Mapping
+from http.client import BadStatusLine, HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +30,29 @@ if TYPE_CHECKING:
     from urllib3._base_connection import BaseHTTPConnection
 
 
+#: Statuses of interim responses, without 100, which http.client passes over, and 101, which promises another
+#: protocol and no further response.
+_INTERIM = range(102, 200)
+#: Interim responses before the final one; a service sends one or two.
+_MOST_INTERIM = 64
+
+
+class _FinalResponse(HTTPResponse):
+    """A response past the interim ones (102, 103), which http.client takes for the final one."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        for _ in range(_MOST_INTERIM):
+            line: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+            if line[1] not in _INTERIM:
+                return line
+            http.client.parse_headers(self.fp)
+        raise BadStatusLine("interim responses without end")
+
+
 class _Connection(HTTPConnection):
     """A connection that reports its socket before it is connected."""
+
+    response_class = _FinalResponse
 
     def _new_conn(self) -> socket.socket:
         try:

@@ -33,6 +33,8 @@ from foundry_rest.transport.sse import SSEDecoder
 MAX_BODY = 64 * 1024 * 1024
 #: Most bytes read of an answer that is an error or of the wrong content type.
 MAX_ERROR_BODY = 64 * 1024
+#: The lowest status of a response that is no interim one.
+_FINAL = 200
 
 
 class SessionTransport:
@@ -125,7 +127,11 @@ class SessionTransport:
         handle = self._deadlines.new_handle(left)
         if call.options.cancel is not None:
             handle.watch(call.options.cancel)
-        return Body(self._send(request, call, site, left, handle), site, call, handle)
+        body = Body(self._send(request, call, site, left, handle), site, call, handle)
+        if body.status < _FINAL:  # 101, or another one through a session that is not ours
+            body.close()
+            raise site.mark(InvalidReply(f"the interim response {body.status} came in place of an answer"))
+        return body
 
     def _send(
         self, request: requests.PreparedRequest, call: Call, site: CallSite, left: float, handle: SocketHandle
