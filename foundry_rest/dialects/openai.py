@@ -16,6 +16,7 @@ from foundry_rest.errors.parsing import UNDECODABLE, error_in
 from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, ModelInfo, ServiceStatus, Usage
 from foundry_rest.schema.embeddings import EmbeddingReply, EmbeddingRequest
 from foundry_rest.schema.request import Message
+from foundry_rest.schema.thoughts import LONE_CLOSING, MAY_BEGIN, split_thoughts
 from foundry_rest.transport.call import Call, Options, Reply
 from foundry_rest.transport.json_codec import decode_json, unreadable
 
@@ -119,15 +120,18 @@ def parse_completion(reply: Reply) -> ChatReply:
             "the answer has no choices", where="$.choices", body=reply.body[:2048], url=reply.url
         )
     completion.choices.sort(key=lambda choice: choice.index)
+    thoughts, content = "", completion.content
+    if content[:1] in MAY_BEGIN or LONE_CLOSING in content:
+        thoughts, content = split_thoughts(content)
     return ChatReply(
-        content=completion.content,
+        content=content,
         finish_reason=completion.finish_reason,
         usage=completion.usage or Usage(),
         model=completion.model or "",
         id=completion.id or "",
         created=completion.created,
         tool_calls=tuple(call.whole() for call in completion.tool_calls),
-        reasoning=completion.reasoning,
+        reasoning=completion.reasoning + thoughts,
         elapsed=reply.elapsed,
         headers=reply.headers,
         bodies=(reply.body,),

@@ -98,6 +98,12 @@ class Part(msgspec.Struct, frozen=True):
     content: str | None = None
     reasoning_content: str | None = None
     tool_calls: list[ToolCall] | None = None
+    reasoning_text: str | None = msgspec.field(default=None, name="reasoning")
+
+    @property
+    def reasoning(self) -> str:
+        """Return the reasoning; servers call its member ``reasoning_content`` or ``reasoning``."""
+        return self.reasoning_content or self.reasoning_text or ""
 
 
 #: Values of ``finish_reason`` before the completion has ended; some servers send a text instead of null.
@@ -151,7 +157,7 @@ class ChatChunk(msgspec.Struct):
     @property
     def reasoning(self) -> str:
         """Return the reasoning that this event adds, which is not part of the text."""
-        return self.choice.part.reasoning_content or ""
+        return self.choice.part.reasoning
 
     @property
     def tool_calls(self) -> list[ToolCall]:
@@ -178,7 +184,7 @@ class ChatReply(msgspec.Struct, frozen=True, kw_only=True):
         usage: Token counts; zeros when the service sent none.
         model: Exact id of the model that wrote it.
         tool_calls: Tool calls that the model requests.
-        reasoning: The model's reasoning, when the service separates it from the text.
+        reasoning: The model's reasoning, also what the service left in the text between ``<think>`` tags.
         elapsed: Seconds from the start of the call to its last byte, retries included.
         first_token: Seconds to the first event; ``None`` when the response was not streamed.
         headers: HTTP headers of the response, case-insensitive.

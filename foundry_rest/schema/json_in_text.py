@@ -10,6 +10,8 @@ import json
 import re
 from collections.abc import Iterator
 
+from foundry_rest.schema.thoughts import split_thoughts
+
 _DECODER = json.JSONDecoder()
 #: Where a JSON value may begin: not within a word or a number.
 _START = re.compile(r'[{\["]|(?<![\w.+-])(?:-?\d|true\b|false\b|null\b)')
@@ -17,24 +19,13 @@ _START = re.compile(r'[{\["]|(?<![\w.+-])(?:-?\d|true\b|false\b|null\b)')
 _BROKEN = re.compile(r"\{\s*[\w']+\s*:")
 #: A bracket, or a string, in which brackets do not count.
 _BRACKET = re.compile(r'[{}\[\]]|"(?:[^"\\]|\\.)*"')
-#: The end of the thoughts; some templates hold the opening tag themselves, so that it never comes.
-_THOUGHTS_END = "</think>"
-_THOUGHTS_BEGIN = "<think>"
 #: Values looked for; an answer has a handful, and each start that leads nowhere costs a scan of the rest.
 _MOST = 2000
 
 
-def without_thoughts(text: str) -> str:
-    """Return what a model wrote after its thoughts; nothing where they have no end."""
-    _, ended, answer = text.rpartition(_THOUGHTS_END)
-    if ended:
-        return answer
-    return text.partition(_THOUGHTS_BEGIN)[0] if _THOUGHTS_BEGIN in text else text
-
-
 def json_values(text: str) -> Iterator[str]:
     """Yield the texts in an answer that may be its JSON: all of it, then its values, the last first."""
-    answer = without_thoughts(text).strip()
+    answer = split_thoughts(text)[1].strip()
     yield answer
     yield from reversed(list(_values(answer)))
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from foundry_rest import clock
-from foundry_rest.schema import ChatChunk, ChatReply, ToolCall
+from foundry_rest.schema import ChatChunk, ChatReply, Choice, Part, ToolCall
+from foundry_rest.schema.thoughts import LONE_CLOSING, MAY_BEGIN, ThoughtSplitter, split_unopened
 from foundry_rest.stream.answer import AnswerStream
 from foundry_rest.stream.tool_calls import ToolCallBuilder
 
@@ -29,6 +32,13 @@ class ChatStream(AnswerStream[ChatChunk]):
         self._head = ChatChunk()
         self._index: int | None = None
         self._reason_at = 0
+        self._may_think = True
+        self._thoughts: ThoughtSplitter | None = None
+
+    @property
+    def text(self) -> str:
+        """Return the text so far, without the thoughts."""
+        return "".join(self._texts) + ("" if self._thoughts is None else self._thoughts.held)
 
     def gather(self) -> ChatReply:
         """Read the rest of the stream and return the whole completion, including what was read before.
@@ -42,15 +52,22 @@ class ChatStream(AnswerStream[ChatChunk]):
         self._kept_events = self._kept_events or []
         for _ in self:
             pass
+        if self._thoughts is not None:  # without a finish reason
+            thoughts, content = self._thoughts.flush()
+            self._reasonings.append(thoughts)
+            self._texts.append(content)
+        thoughts, content = "", self.text
+        if LONE_CLOSING in content and not any(self._reasonings):
+            thoughts, content = split_unopened(content)
         return ChatReply(
-            content=self.text,
+            content=content,
             finish_reason=self.finish_reason,
             usage=self.usage,
             model=self._head.model or "",
             id=self._head.id or "",
             created=self._head.created,
             tool_calls=() if self._tool_calls is None else self._tool_calls.build(),
-            reasoning="".join(self._reasonings),
+            reasoning="".join(self._reasonings) + thoughts,
             elapsed=clock.monotonic() - self._started,
             first_token=self.first_token,
             headers=self.headers,
@@ -60,23 +77,45 @@ class ChatStream(AnswerStream[ChatChunk]):
     def _add(self, item: ChatChunk) -> bool:
         if not self._count:
             self._head = item
-        if item.usage is not None:
-            self.usage = item.usage
+        self.usage = item.usage or self.usage
         choices = item.choices
         if choices:
             if self._index is None:
                 self._index = choices[0].index
-            if len(choices) > 1 or choices[0].index != self._index:  # others are in ``raw``
-                item.choices = [choice for choice in choices if choice.index == self._index]
+            if len(choices) > 1 or choices[0].index != self._index:
+                item.choices = self._only_first(choices)
         choice = item.choice
         part = choice.part
+        if self._may_think and (part.content or choice.finish_reason):
+            if self._thoughts is not None or (part.content and part.content[0] in MAY_BEGIN):
+                part = self._split_thoughts(item)
+            else:
+                self._may_think = False
         if part.content:
             self._texts.append(part.content)
-        if part.reasoning_content:
-            self._reasonings.append(part.reasoning_content)
+        if part.reasoning_content or part.reasoning_text:
+            self._reasonings.append(part.reasoning)
         if part.tool_calls:
             self._add_calls(part.tool_calls)
         return choice.finish_reason is not None and self._keep_reason(choice.reason)
+
+    def _only_first(self, choices: list[Choice]) -> list[Choice]:
+        """Return the choices without the other alternatives, which stay in ``raw``."""
+        return [choice for choice in choices if choice.index == self._index]
+
+    def _split_thoughts(self, item: ChatChunk) -> Part:
+        """Move the thoughts in the text of a chunk to its reasoning, and return the changed part."""
+        if self._thoughts is None:
+            self._thoughts = ThoughtSplitter()
+        choice = item.choice
+        thoughts, content = self._thoughts.feed(choice.part.content or "")
+        if choice.reason is not None:
+            rest = self._thoughts.flush()
+            thoughts, content = thoughts + rest[0], content + rest[1]
+        self._may_think = not self._thoughts.is_done
+        part = replace(choice.part, content=content, reasoning_content=choice.part.reasoning + thoughts)
+        item.choices = [replace(choice, delta=part)]
+        return part
 
     def _add_calls(self, fragments: list[ToolCall]) -> None:
         if self._tool_calls is None:
