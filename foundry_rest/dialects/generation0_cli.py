@@ -56,7 +56,7 @@ class Generation0Dialect(OpenAIDialect):
     """The dialect of the 0.x service."""
 
     generation: ClassVar[str] = "0.x"
-    enforces_schema: ClassVar[bool] = False
+    enforces_schema: ClassVar[bool | None] = False
     guards_unload: ClassVar[bool] = False
 
     def status(self, options: Options) -> Operation[Reply, ServiceStatus]:

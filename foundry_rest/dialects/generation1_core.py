@@ -31,7 +31,7 @@ class Generation1Dialect(ModelRoutesDialect):
     """The dialect of the 1.x service."""
 
     generation: ClassVar[str] = "1.x"
-    enforces_schema: ClassVar[bool] = False
+    enforces_schema: ClassVar[bool | None] = False
     checks_tasks: ClassVar[bool] = False
     keeps_conversations: ClassVar[bool] = False
     converts: ClassVar[frozenset[str]] = frozenset(("max_completion_tokens",))

@@ -37,6 +37,8 @@ class Generation2Dialect(ModelRoutesDialect):
     header_limit: ClassVar[int | None] = NATIVE_HEADER_LIMIT
     asks_by_id: ClassVar[bool] = True
     loads_by_alias: ClassVar[bool] = True
+    enforces_schema: ClassVar[bool | None] = True
+    guides_decoding: ClassVar[bool] = True
     guards_unload: ClassVar[bool] = True
     reads_media: ClassVar[bool] = False
     converts: ClassVar[frozenset[str]] = frozenset(("response_format",))

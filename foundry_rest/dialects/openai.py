@@ -17,7 +17,7 @@ from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, ModelInfo, Se
 from foundry_rest.schema.embeddings import EmbeddingReply, EmbeddingRequest
 from foundry_rest.schema.request import Message
 from foundry_rest.schema.thoughts import LONE_CLOSING, MAY_BEGIN, split_thoughts
-from foundry_rest.transport.call import Call, Options, Reply
+from foundry_rest.transport.call import Call, Options, Replay, Reply
 from foundry_rest.transport.json_codec import decode_json, unreadable
 
 _CHUNK = msgspec.json.Decoder(ChatChunk)
@@ -41,6 +41,7 @@ class OpenAIDialect(ResponsesDialect):
     """
 
     generation: ClassVar[str] = "openai"
+    enforces_schema: ClassVar[bool | None] = None
     converts: ClassVar[frozenset[str]] = frozenset()
 
     def status(self, options: Options) -> Operation[Reply, ServiceStatus]:
@@ -81,7 +82,10 @@ class OpenAIDialect(ResponsesDialect):
         body |= request.params if self.converts.isdisjoint(request.params) else self.chat_fields(request)
         if stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
-        return self.build_call("POST", "/v1/chat/completions", label, options, body, request.model)
+        replay = Replay.IF_UNSENT if request.is_trial else Replay.ALWAYS
+        return self.build_call(
+            "POST", "/v1/chat/completions", label, options, body, request.model, replay=replay
+        )
 
 
 def parse_chunk(event: bytes) -> ChatChunk:

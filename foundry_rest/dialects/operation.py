@@ -56,7 +56,9 @@ class Dialect:
         asks_by_id: Requests to a model accept its exact id only; else they accept its alias, too.
         loads_by_alias: Loading takes the alias, and the service picks the variant; else it takes an id,
             and a refusal gives no reason.
-        enforces_schema: ``response_format`` constrains the model's output; else it is silently ignored.
+        enforces_schema: ``response_format`` constrains the model's output; ``False`` if it is silently
+            ignored, ``None`` if nobody knows.
+        guides_decoding: The decoder of ``response_format`` takes options, see ``schema/structure``.
         checks_tasks: A chat model on the embeddings route is refused; else it ends the service's process.
         guards_unload: A model in use is not unloaded; else unloading it may end the service's process.
         keeps_conversations: An unknown ``previous_response_id`` is refused; else it is silently ignored.
@@ -68,7 +70,8 @@ class Dialect:
     header_limit: ClassVar[int | None] = None
     asks_by_id: ClassVar[bool] = False
     loads_by_alias: ClassVar[bool] = False
-    enforces_schema: ClassVar[bool] = True
+    enforces_schema: ClassVar[bool | None] = True
+    guides_decoding: ClassVar[bool] = False
     checks_tasks: ClassVar[bool] = True
     guards_unload: ClassVar[bool] = True
     keeps_conversations: ClassVar[bool] = True
@@ -218,11 +221,19 @@ class Dialect:
         return self.build_call("GET", path, label, options, None, model)
 
     def build_call(
-        self, method: str, path: str, label: str, options: Options, body: object, model: str = ""
+        self,
+        method: str,
+        path: str,
+        label: str,
+        options: Options,
+        body: object,
+        model: str = "",
+        *,
+        replay: Replay = Replay.ALWAYS,
     ) -> Call:
-        """Return a call with a JSON body (``None`` for none) that may be repeated."""
+        """Return a call with a JSON body, ``None`` for none."""
         content = None if body is None else encode_json(body)
-        return Call(method, path, content, Replay.ALWAYS, options, label, model, self.header_limit)
+        return Call(method, path, content, replay, options, label, model, self.header_limit)
 
 
 #: The dialect of a service that was not probed yet: it supports nothing.

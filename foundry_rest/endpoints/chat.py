@@ -119,11 +119,13 @@ class Chat:
             from foundry_rest.schema.structure import structure_of
 
             check_structured(max_reasks, params, parse=parse)
+            structure = structure_of(response_model)
+            self._context.dialect_for(options)  # detects the service
             return ask_structured(
                 lambda question: self._complete(question, options),
                 request,
-                structure_of(response_model),
-                enforced=self._context.dialect_for(options).enforces_schema,
+                structure,
+                target=self._context.target(options),
                 max_reasks=max_reasks,
                 place=lambda: self._error_context("chat.complete", request),
             )

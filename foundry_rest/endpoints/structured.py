@@ -1,9 +1,10 @@
 """Structured output: request a type, check the answer, and let the model correct a mismatch.
 
 Where the service enforces ``response_format``, the model cannot write anything else, and only what a schema
-cannot express is left to be checked here. Where the service ignores it, the schema is put into the system
-message, and the JSON may come in a code fence or between words. In both cases the caller gets a value of the
-type or an error.
+cannot express is left to be checked here. Where it ignores or refuses that, the schema is put into the system
+message. Where nobody knows, both are sent. An answer that does not match makes a service one of these, and a
+refusal makes it one of those, for as long as its process runs. The JSON may come in a code fence or between
+words; in every case the caller gets a value of the type or an error.
 """
 
 from __future__ import annotations
@@ -11,17 +12,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-import msgspec
+from msgspec.structs import replace
 
 from foundry_rest.checks import whole_number
 from foundry_rest.config import MAX_REASKS
-from foundry_rest.errors import ConfigError, InvalidReply
+from foundry_rest.errors import (
+    BadRequest,
+    ConfigError,
+    InvalidReply,
+    ServerError,
+    ServiceError,
+    ServiceTimeout,
+    StreamInterrupted,
+    UnsupportedParameter,
+)
 from foundry_rest.schema import ChatReply, ChatRequest, Message
 from foundry_rest.schema.decoding import NOT_JSON, SchemaMismatch
 from foundry_rest.schema.json_in_text import is_closed, json_values
 from foundry_rest.schema.structure import Structure
+from foundry_rest.services.target import Target
 
 T = TypeVar("T")
+
+#: Errors by which a service may refuse ``response_format``; their subclasses have another cause.
+_REFUSALS = (BadRequest, UnsupportedParameter, ServerError)
+#: Statuses that are no passing state: what was refused with one is refused again.
+_REFUSED = (400, 422, 500, 501)
 
 _CUT_ADVICE = "Give a larger max_tokens, or ask for a smaller type."
 _FIT_ADVICE = (
@@ -44,7 +60,7 @@ def ask_structured(
     request: ChatRequest,
     structure: Structure[T],
     *,
-    enforced: bool,
+    target: Target,
     max_reasks: int = MAX_REASKS,
     place: Callable[[], Mapping[str, str]] = dict,
 ) -> T:
@@ -54,17 +70,16 @@ def ask_structured(
         ask: Sends one request and returns the whole completion.
         request: The request, without the schema.
         structure: The structure of the type.
-        enforced: Whether the service enforces ``response_format``.
+        target: The service, and what is known about its way with schemas.
         max_reasks: Further requests when an answer does not match.
         place: Returns ``call``, ``url`` and ``model`` for an error.
 
     Raises:
         InvalidReply: No answer matched; ``where`` is the path, ``text`` the last answer.
     """
-    request = shaped(request, structure, enforced=enforced)
+    request, reply = _first_reply(ask, request, structure, target)
     reasks_left = max_reasks
     while True:
-        reply = ask(request)
         try:
             return read_answer(reply, structure)
         except SchemaMismatch as mismatch:
@@ -73,8 +88,31 @@ def ask_structured(
                 raise InvalidReply(
                     message, where=mismatch.where, text=reply.content, advice=advice, **place()
                 ) from None
-            request = _reask(request, reply, mismatch)
+            request = _reask(
+                request, reply, mismatch, structure.instruction if target.enforces_schema else ""
+            )
+            target.enforces_schema = target.enforces_schema and None
             reasks_left -= 1
+        reply = ask(request)
+
+
+def _first_reply(
+    ask: Callable[[ChatRequest], ChatReply], request: ChatRequest, structure: Structure[T], target: Target
+) -> tuple[ChatRequest, ChatReply]:
+    """Return the request that the service accepts, and its reply; in words alone if the format is refused."""
+    first = shaped(request, structure, target)
+    try:
+        return first, ask(first)
+    except (BadRequest, ServerError, StreamInterrupted, ServiceTimeout) as error:
+        is_trial = first.is_trial and not isinstance(error, ServiceError)
+        if target.enforces_schema is False or not (is_trial or type(error) in _REFUSALS):
+            raise
+        refused = isinstance(error, ServiceError) and error.status in _REFUSED
+    in_words = _in_words(request, structure)
+    reply = ask(in_words)
+    if refused:
+        target.enforces_schema = False
+    return in_words, reply
 
 
 def read_answer(reply: ChatReply, structure: Structure[T]) -> T:
@@ -104,13 +142,19 @@ def _clearer(first: SchemaMismatch | None, later: SchemaMismatch) -> SchemaMisma
     return later if first is None or (first.what == NOT_JSON and later.what != NOT_JSON) else first
 
 
-def shaped(request: ChatRequest, structure: Structure[T], *, enforced: bool) -> ChatRequest:
-    """Return a request for the structure: by ``response_format`` where it is enforced, else in words."""
-    if enforced:
-        params = {**request.params, "response_format": structure.response_format}
-        return msgspec.structs.replace(request, params=params)
-    messages = _with_instruction(request.messages, structure.instruction)
-    return msgspec.structs.replace(request, messages=messages)
+def shaped(request: ChatRequest, structure: Structure[T], target: Target) -> ChatRequest:
+    """Return a request for the structure: by ``response_format``, in words, or by both if nobody knows."""
+    if target.enforces_schema is False:
+        return _in_words(request, structure)
+    response_format = structure.guided_format if target.dialect.guides_decoding else structure.strict_format
+    params = {**request.params, "response_format": response_format}
+    if target.enforces_schema is None:
+        request = replace(_in_words(request, structure), is_trial=True)
+    return replace(request, params=params)
+
+
+def _in_words(request: ChatRequest, structure: Structure[T]) -> ChatRequest:
+    return replace(request, messages=_with_instruction(request.messages, structure.instruction))
 
 
 def _with_instruction(messages: list[Message], instruction: str) -> list[Message]:
@@ -122,12 +166,13 @@ def _with_instruction(messages: list[Message], instruction: str) -> list[Message
     return [{"role": "system", "content": instruction}, *messages]
 
 
-def _reask(request: ChatRequest, reply: ChatReply, mismatch: SchemaMismatch) -> ChatRequest:
+def _reask(request: ChatRequest, reply: ChatReply, mismatch: SchemaMismatch, instruction: str) -> ChatRequest:
     retry = (
         f"That does not fit: {mismatch.detail} (at {mismatch.where}). Write the whole JSON again, corrected."
     )
-    messages = [*request.messages, reply.message, {"role": "user", "content": retry}]
-    return msgspec.structs.replace(request, messages=messages)
+    content = f"{retry} {instruction}".rstrip()
+    messages = [*request.messages, reply.message, {"role": "user", "content": content}]
+    return replace(request, messages=messages, is_trial=False)
 
 
 def _failure(

@@ -63,12 +63,14 @@ class ChatRequest(msgspec.Struct, frozen=True):
         messages: The conversation.
         params: All other fields of the body.
         id: Name that is sent to the service: the exact id when it is known, else ``model``.
+        is_trial: Nobody knows whether the service accepts it, so a failure is not repeated.
     """
 
     model: str
     messages: list[Message]
     params: dict[str, object]
     id: str
+    is_trial: bool = False
 
 
 def build_chat_request(

@@ -35,17 +35,23 @@ class Structure(msgspec.Struct, Generic[T], frozen=True):
     read: Callable[[str], T]
 
     @property
-    def response_format(self) -> dict[str, object]:
-        """Return the ``response_format`` that constrains the model to the schema, in OpenAI's form."""
-        schema = {**self.schema, "x-guidance": GUIDANCE}
-        wrapper = {"name": self.name, "schema": schema, "strict": True}
-        return {"type": "json_schema", "json_schema": wrapper}
+    def guided_format(self) -> dict[str, object]:
+        """Return the ``response_format`` for 2.x, with the options of its decoder."""
+        return self._format({**self.schema, "x-guidance": GUIDANCE})
+
+    @property
+    def strict_format(self) -> dict[str, object]:
+        """Return the ``response_format`` for other servers, in the part of JSON schema OpenAI takes."""
+        return self._format(strict(self.schema))
 
     @property
     def instruction(self) -> str:
         """Return the instruction that asks the model for the same in words."""
         schema = msgspec.json.encode(self.schema).decode()
         return f"Answer with JSON alone, no other text, that conforms to this JSON schema: {schema}"
+
+    def _format(self, schema: Mapping[str, object]) -> dict[str, object]:
+        return {"type": "json_schema", "json_schema": {"name": self.name, "schema": schema, "strict": True}}
 
 
 def structure_of(kind: type[T]) -> Structure[T]:
@@ -74,6 +80,34 @@ def closed(schema: Mapping[str, object]) -> dict[str, object]:
     if schema.get("type") == "object" and "properties" in schema:
         result.setdefault("additionalProperties", False)
     return result
+
+
+def strict(schema: Mapping[str, object]) -> dict[str, object]:
+    """Return a closed schema without a reference at its root and without defaults, all properties required.
+
+    OpenAI's own servers refuse any other: https://platform.openai.com/docs/guides/structured-outputs
+    """
+    reference = str(schema.get("$ref", "")).removeprefix("#/$defs/")
+    definitions = schema.get("$defs")
+    if reference and isinstance(definitions, Mapping):
+        schema = {**definitions[reference], "$defs": definitions}
+    return _strict(schema)
+
+
+def _strict(schema: Mapping[str, object]) -> dict[str, object]:
+    result = {key: _strict_value(key, value) for key, value in schema.items() if key != "default"}
+    if isinstance(properties := schema.get("properties"), Mapping):
+        result["required"] = list(properties)
+    return result
+
+
+def _strict_value(keyword: str, value: object) -> object:
+    """Return the value of a keyword; the keys within ``properties`` and ``$defs`` are the caller's names."""
+    if isinstance(value, Mapping):
+        if keyword in ("properties", "$defs"):
+            return {name: _strict_value("", schema) for name, schema in value.items()}
+        return _strict(value)
+    return [_strict_value("", item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _closed(value: object) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, TypeVar
 
+from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from foundry_rest.dialects.operation import UNKNOWN, Dialect
@@ -76,6 +77,17 @@ class Target:
         self.names = LearnedNames()
         self.pid: int | None = None
         self.cache_path = ""
+        self._enforces_schema: bool | UnsetType | None = UNSET
+
+    @property
+    def enforces_schema(self) -> bool | None:
+        """Return whether the service enforces ``response_format``, as far as known, else ``None``."""
+        shown = self._enforces_schema
+        return self.dialect.enforces_schema if isinstance(shown, UnsetType) else shown
+
+    @enforces_schema.setter
+    def enforces_schema(self, shown: bool | None) -> None:
+        self._enforces_schema = shown
 
     @property
     def header_limit(self) -> int | None:

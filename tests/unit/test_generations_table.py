@@ -42,12 +42,13 @@ FEATURES = {
     "`client.responses.list()`": "list_responses",
     "`client.responses.input_items()`": "input_items",
 }
-#: How the generations differ where they can do the same: the class attribute -> (true, false).
+#: How the generations differ where they can do the same: the class attribute -> (true, false, unknown).
 MANNERS = {
     "loads_by_alias": ("loading takes the alias, the service picks the variant", "loading takes the id"),
     "enforces_schema": (
         "`response_format` steers what the model writes",
         "`response_format` is ignored: the schema is put into the prompt, the answer is checked",
+        "`response_format` is sent and the schema put into the prompt; what is refused is not sent again",
     ),
     "completes_by_stream": (
         "`complete()` runs over a stream, because only that stops the work when it is given up",
@@ -109,7 +110,8 @@ def table() -> str:
         lines.append(f"| {feature} | {' | '.join(cells)} |")
     lines.append("\n## The same, done differently\n")
     for name, cls in CLASSES.items():
-        manners = [words[not getattr(cls, fact)] for fact, words in MANNERS.items() if _matters(cls, fact)]
+        facts = [(getattr(cls, fact), words) for fact, words in MANNERS.items() if _matters(cls, fact)]
+        manners = [words[(True, False, None).index(value)] for value, words in facts]
         lines += [f"**{HEADINGS[name]}**\n", *(f"- {manner}" for manner in manners), ""]
     return "\n".join(lines)
 

@@ -88,7 +88,7 @@ def test_types_of_every_kind(kind, text, value):
 
 def test_what_makes_a_service_write_it():
     """OpenAI's wrapper, and within the schema how 2.x is to follow it."""
-    wrapper = structure_of(Point).response_format["json_schema"]
+    wrapper = structure_of(Point).guided_format["json_schema"]
 
     assert (wrapper["name"], wrapper["strict"]) == ("Point", True)
     assert wrapper["schema"] == {**structure_of(Point).schema, "x-guidance": GUIDANCE}
@@ -180,3 +180,42 @@ def test_models_of_another_make():
         structure_of(Lookalike).read("SECRET")
 
     assert (caught.value.where, caught.value.detail) == ("$", "invalid")
+
+
+class Branch(msgspec.Struct):
+    """A type that refers to itself, with members called as keywords of JSON schema are."""
+
+    default: int = 5
+    properties: dict[str, int] = {}
+    branches: list[Branch] = []
+    near: Point | None = None
+
+
+def schemas_in(value):
+    """Yield every schema of an object within a value."""
+    if isinstance(value, dict):
+        if value.get("type") == "object" and "properties" in value:
+            yield value
+        value = list(value.values())
+    for item in value if isinstance(value, list) else ():
+        yield from schemas_in(item)
+
+
+@pytest.mark.parametrize("kind", [Point, Team, Branch, Person, list[Point], int])
+def test_what_other_servers_accept(kind):
+    """OpenAI's own take no reference at the root, no default, no open object, and require every property."""
+    schema = structure_of(kind).strict_format["json_schema"]["schema"]
+
+    assert "$ref" not in schema
+    assert "x-guidance" not in schema
+    for part in schemas_in(schema):
+        assert part["required"] == list(part["properties"])
+        assert part["additionalProperties"] is False
+        assert all("default" not in member for member in part["properties"].values())
+
+
+def test_members_that_are_called_as_keywords():
+    """A member named ``default`` is no default."""
+    schema = structure_of(Branch).strict_format["json_schema"]["schema"]
+
+    assert list(schema["properties"]) == ["default", "properties", "branches", "near"]
