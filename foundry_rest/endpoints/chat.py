@@ -12,12 +12,13 @@ from foundry_rest import clock
 from foundry_rest.checks import whole_number
 from foundry_rest.config import MAX_REASKS, MAX_TURNS
 from foundry_rest.dialects.operation import Operation
-from foundry_rest.errors import ConfigError
+from foundry_rest.errors import ConfigError, InvalidReply
 from foundry_rest.schema import ChatChunk, ChatParams, ChatReply, ChatRequest, build_chat_request
 from foundry_rest.schema.messages import Conversation, prompt_or_messages
 from foundry_rest.services.context import Context
 from foundry_rest.services.target import Target
-from foundry_rest.stream import ChatStream
+from foundry_rest.stream.chat import ChatStream, ForcedCallStream
+from foundry_rest.stream.tool_calls import missing_call
 from foundry_rest.transport.call import CallOptions, Options, Reply
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from foundry_rest.schema.tools import ToolRun
 
 T = TypeVar("T")
+
+#: Values of ``tool_choice`` that demand a call; Mistral's servers say "any".
+_FORCED = ("required", "any")
 
 
 class ChatArguments(ChatParams, CallOptions, total=False):
@@ -108,7 +112,8 @@ class Chat:
             ConfigError: The input cannot be sent.
             ServiceError: The service refused or failed.
             TransportError: No whole response came; ``StreamInterrupted`` holds the text so far.
-            InvalidReply: No answer matched ``response_model``; ``where`` and ``text`` show the mismatch.
+            InvalidReply: No answer matched ``response_model``, or one lacks the call that ``tool_choice``
+                demands; ``where`` and ``text`` show the mismatch.
             DeadlineExceeded: The deadline of the whole call passed.
             Cancelled: The call was cancelled from another thread.
         """
@@ -163,7 +168,7 @@ class Chat:
 
         Raises:
             ConfigError: A function cannot be described, or its result is not JSON.
-            InvalidReply: ``max_tokens`` cut a tool call.
+            InvalidReply: ``max_tokens`` cut a tool call, or ``tool_choice`` demanded one and none came.
             ToolLoopExceeded: All turns were used up; ``messages`` holds the conversation.
         """
         from foundry_rest.endpoints.tool_loop import run_loop, tools_of
@@ -175,8 +180,16 @@ class Chat:
         tools = tools_of(functions)
         described = {**params, "tools": [tool.spec for tool in tools.values()]}
         request = self._request(prompt_or_messages(prompt, messages), model, system, described)
+
+        def ask(question: ChatRequest) -> ChatReply:
+            try:
+                return self._complete(question, options)
+            except InvalidReply as error:
+                error.call = "chat.run_tools"
+                raise
+
         return run_loop(
-            lambda question: self._complete(question, options),
+            ask,
             request,
             tools,
             max_turns,
@@ -246,9 +259,14 @@ class Chat:
         started = clock.monotonic()
         if self._context.dialect_for(options).completes_by_stream:
             return self._open(request, options, started, "chat.complete").gather()
-        return self._context.ask(
+        reply = self._context.ask(
             lambda target: target.dialect.chat(target.named(request), options), options, model=request.model
         )
+        if not reply.tool_calls and _forces_call(request.params.get("tool_choice")):
+            error = missing_call(reply.content, reply.finish_reason)
+            error.call, error.model, error.url = "chat.complete", request.model, self._context.url
+            raise error
+        return reply
 
     def _complete_with(self, request: ChatRequest, options: Options, parse: Callable[[Reply], T]) -> T:
         """Return the result of the caller's own ``parse`` on the plain response."""
@@ -273,4 +291,13 @@ class Chat:
             operation = target.dialect.chat_stream(target.named(request), options, label)
             return operation if parse is None else replace(operation, parse=parse)
 
-        return self._context.open(ChatStream, build, options, model=request.model, started=started)
+        choice = request.params.get("tool_choice")
+        kind = ForcedCallStream if choice and _forces_call(choice) else ChatStream
+        return self._context.open(kind, build, options, model=request.model, started=started)
+
+
+def _forces_call(choice: object) -> bool:
+    """Return whether a value of ``tool_choice`` demands a call."""
+    if isinstance(choice, Mapping):
+        return "function" in choice or choice.get("type") == "function"
+    return choice in _FORCED

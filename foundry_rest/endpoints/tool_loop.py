@@ -58,7 +58,7 @@ def run_loop(
     made: list[CallMade] = []
     for turn in range(1, max_turns + 1):
         reply = ask(request)
-        _check_whole(reply, request, place)
+        _check_whole(reply, place)
         if not reply.tool_calls:
             return ToolRun(reply, (*request.messages, reply.message), tuple(made))
         if turn < max_turns:
@@ -73,9 +73,9 @@ def run_loop(
     )
 
 
-def _check_whole(reply: ChatReply, request: ChatRequest, place: Callable[[], Mapping[str, str]]) -> None:
-    """Raise InvalidReply when ``max_tokens`` cut a tool call, or an answer that had to be one."""
-    if reply.finish_reason == "length" and (reply.tool_calls or _is_forced(request)):
+def _check_whole(reply: ChatReply, place: Callable[[], Mapping[str, str]]) -> None:
+    """Raise InvalidReply when ``max_tokens`` cut a tool call."""
+    if reply.finish_reason == "length" and reply.tool_calls:
         raise InvalidReply(
             "max_tokens cut the answer within a tool call",
             where="$.choices[0].message.tool_calls",

@@ -8,7 +8,7 @@ from foundry_rest import clock
 from foundry_rest.schema import ChatChunk, ChatReply, Choice, Part, ToolCall
 from foundry_rest.schema.thoughts import LONE_CLOSING, MAY_BEGIN, ThoughtSplitter, split_unopened
 from foundry_rest.stream.answer import AnswerStream
-from foundry_rest.stream.tool_calls import ToolCallBuilder
+from foundry_rest.stream.tool_calls import ToolCallBuilder, missing_call
 
 
 class ChatStream(AnswerStream[ChatChunk]):
@@ -137,3 +137,21 @@ class ChatStream(AnswerStream[ChatChunk]):
     @property
     def _has_content(self) -> bool:
         return self._size > 0
+
+
+class ForcedCallStream(ChatStream):
+    """The chunks of a completion that has to call a tool; without a call its end is an error.
+
+    Raises:
+        InvalidReply: The stream is complete and has no tool call.
+    """
+
+    def __next__(self) -> ChatChunk:
+        try:
+            return super().__next__()
+        except StopIteration:
+            if self._tool_calls is not None:
+                raise
+        error = missing_call(self.text, self.finish_reason)
+        error.call, error.model, error.url = self._call.label, self._call.model, self._opened.url
+        raise error

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import msgspec
 
+from foundry_rest.errors import InvalidReply
 from foundry_rest.schema import FunctionCall, ToolCall
 from foundry_rest.transport.sse import is_whole_object
 
@@ -47,6 +48,16 @@ class ToolCallBuilder:
             return None
         latest = matching[-1]
         return None if _begins_new_call(fragment, self._calls[latest]) else latest
+
+
+def missing_call(text: str, finish_reason: str | None) -> InvalidReply:
+    """Return the error for an answer without the tool call that ``tool_choice`` demands."""
+    if finish_reason == "length":
+        message, advice = "max_tokens cut the answer before its tool call", "Give a larger max_tokens."
+    else:
+        message = f"tool_choice demands a tool call, but the answer is text ({len(text)} characters)"
+        advice = 'Use a model and a service that can call tools, or tool_choice="auto".'
+    return InvalidReply(message, where="$.choices[0].message.tool_calls", text=text, advice=advice)
 
 
 def _may_belong(fragment: ToolCall, call: ToolCall) -> bool:
