@@ -33,7 +33,7 @@ class Generation1Dialect(ModelRoutesDialect):
     generation: ClassVar[str] = "1.x"
     enforces_schema: ClassVar[bool | None] = False
     checks_tasks: ClassVar[bool] = False
-    keeps_conversations: ClassVar[bool] = False
+    keeps_conversations: ClassVar[bool | None] = False
     converts: ClassVar[frozenset[str]] = frozenset(("max_completion_tokens",))
 
     def status(self, options: Options) -> Operation[Reply, ServiceStatus]:

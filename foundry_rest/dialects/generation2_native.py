@@ -39,6 +39,7 @@ class Generation2Dialect(ModelRoutesDialect):
     loads_by_alias: ClassVar[bool] = True
     enforces_schema: ClassVar[bool | None] = True
     guides_decoding: ClassVar[bool] = True
+    keeps_conversations: ClassVar[bool | None] = None
     guards_unload: ClassVar[bool] = True
     reads_media: ClassVar[bool] = False
     converts: ClassVar[frozenset[str]] = frozenset(("response_format",))

@@ -61,7 +61,8 @@ class Dialect:
         guides_decoding: The decoder of ``response_format`` takes options, see ``schema/structure``.
         checks_tasks: A chat model on the embeddings route is refused; else it ends the service's process.
         guards_unload: A model in use is not unloaded; else unloading it may end the service's process.
-        keeps_conversations: An unknown ``previous_response_id`` is refused; else it is silently ignored.
+        keeps_conversations: An unknown ``previous_response_id`` is refused; ``False`` if it is silently
+            ignored, ``None`` if that differs between the versions.
         reads_media: Images and sound in a chat may reach the model; else they are silently dropped.
     """
 
@@ -74,7 +75,7 @@ class Dialect:
     guides_decoding: ClassVar[bool] = False
     checks_tasks: ClassVar[bool] = True
     guards_unload: ClassVar[bool] = True
-    keeps_conversations: ClassVar[bool] = True
+    keeps_conversations: ClassVar[bool | None] = True
     reads_media: ClassVar[bool] = True
 
     # ---------------------------------------------------------------- the service

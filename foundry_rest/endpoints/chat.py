@@ -18,7 +18,7 @@ from foundry_rest.schema.messages import Conversation, prompt_or_messages
 from foundry_rest.services.context import Context
 from foundry_rest.services.target import Target
 from foundry_rest.stream.chat import ChatStream, ForcedCallStream
-from foundry_rest.stream.tool_calls import missing_call
+from foundry_rest.stream.tool_calls import forces_call, missing_call
 from foundry_rest.transport.call import CallOptions, Options, Reply
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from foundry_rest.schema.tools import ToolRun
 
 T = TypeVar("T")
-
-#: Values of ``tool_choice`` that demand a call; Mistral's servers say "any".
-_FORCED = ("required", "any")
 
 
 class ChatArguments(ChatParams, CallOptions, total=False):
@@ -262,7 +259,8 @@ class Chat:
         reply = self._context.ask(
             lambda target: target.dialect.chat(target.named(request), options), options, model=request.model
         )
-        if not reply.tool_calls and _forces_call(request.params.get("tool_choice")):
+        choice = request.params.get("tool_choice")
+        if choice and not reply.tool_calls and forces_call(choice):
             error = missing_call(reply.content, reply.finish_reason)
             error.call, error.model, error.url = "chat.complete", request.model, self._context.url
             raise error
@@ -292,12 +290,5 @@ class Chat:
             return operation if parse is None else replace(operation, parse=parse)
 
         choice = request.params.get("tool_choice")
-        kind = ForcedCallStream if choice and _forces_call(choice) else ChatStream
+        kind = ForcedCallStream if choice and forces_call(choice) else ChatStream
         return self._context.open(kind, build, options, model=request.model, started=started)
-
-
-def _forces_call(choice: object) -> bool:
-    """Return whether a value of ``tool_choice`` demands a call."""
-    if isinstance(choice, Mapping):
-        return "function" in choice or choice.get("type") == "function"
-    return choice in _FORCED

@@ -23,6 +23,7 @@ from foundry_rest.schema.responses import (
     ResponseRequest,
 )
 from foundry_rest.services.context import Context
+from foundry_rest.services.target import Target
 from foundry_rest.stream.responses import ResponseStream
 from foundry_rest.transport.call import CallOptions, Options
 
@@ -81,10 +82,9 @@ class Responses:
         options, params = self._context.split(given)
         request = self._request(input, model, params)
         dialect = self._context.dialect_for(options)
-        with _with_advice(_RESEND_ADVICE):
+        with self._continuing(request, options):
             if dialect.completes_by_stream:
                 return self._open(request, options, started, "responses.create").gather()
-            self._confirm_previous(request, options)
             return self._context.ask(
                 lambda target: target.dialect.create_response(target.named(request), options),
                 options,
@@ -114,7 +114,7 @@ class Responses:
         started = clock.monotonic()
         options, params = self._context.split(given)
         request = self._request(input, model, params)
-        with _with_advice(_RESEND_ADVICE):
+        with self._continuing(request, options):
             return self._open(request, options, started, "responses.stream")
 
     def get(self, id: str, /, **options: Unpack[CallOptions]) -> Response:
@@ -212,7 +212,6 @@ class Responses:
         )
 
     def _open(self, request: ResponseRequest, options: Options, started: float, label: str) -> ResponseStream:
-        self._confirm_previous(request, options)
         return self._context.open(
             ResponseStream,
             lambda target: target.dialect.stream_response(target.named(request), options, label),
@@ -221,23 +220,34 @@ class Responses:
             started=started,
         )
 
-    def _confirm_previous(self, request: ResponseRequest, options: Options) -> None:
-        """Raise an error when the service would silently leave out earlier turns.
+    @contextmanager
+    def _continuing(self, request: ResponseRequest, options: Options) -> Iterator[None]:
+        """Look up the previous response before a request is sent, unless the service is known to do so."""
+        with _with_advice(_RESEND_ADVICE):
+            target = None if request.previous is None else self._confirmed(request.previous, options)
+            try:
+                yield
+            except ResponseNotFound:  # it was deleted meanwhile
+                if target is not None:
+                    target.refuses_unknown_response = True
+                raise
 
-        1.x ignores a previous response that it no longer stores, and never reads the one before that
+    def _confirmed(self, previous: str, options: Options) -> Target:
+        """Return the target; raise an error when it would silently leave out earlier turns.
+
+        1.x and 2.0 ignore a previous response that they do not store, and 1.x never reads the one before that
         (measured on 1.2.4: the third turn knows the second, not the first; docs/service.md, section 14).
         """
-        previous = request.previous
-        if previous is None:
-            return
         dialect = self._context.dialect_for(options)
-        if dialect.keeps_conversations:
-            return
+        target = self._context.target(options)
+        if dialect.keeps_conversations or target.refuses_unknown_response:
+            return target
         before = self._context.ask(lambda target: target.dialect.get_response(previous, options), options)
-        if before.previous_response_id is not None:
+        if before.previous_response_id is not None and dialect.keeps_conversations is False:
             dialect.unsupported(
                 "memory of more than one earlier turn", "Send the whole conversation as input."
             )
+        return target
 
 
 @contextmanager

@@ -68,6 +68,7 @@ class Target:
         names: Model names that were learned.
         pid: Id of the process; ``None`` until it is reported.
         cache_path: Model directory; ``""`` until it is reported.
+        refuses_unknown_response: The service has refused an unknown ``previous_response_id``.
     """
 
     def __init__(self, url: str, breaker: Breaker | None = None, dialect: Dialect = UNKNOWN) -> None:
@@ -77,6 +78,7 @@ class Target:
         self.names = LearnedNames()
         self.pid: int | None = None
         self.cache_path = ""
+        self.refuses_unknown_response = False
         self._enforces_schema: bool | UnsetType | None = UNSET
 
     @property

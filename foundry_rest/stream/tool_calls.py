@@ -9,11 +9,16 @@ another name, or when it repeats the name although the arguments of that call ar
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from foundry_rest.errors import InvalidReply
 from foundry_rest.schema import FunctionCall, ToolCall
 from foundry_rest.transport.sse import is_whole_object
+
+#: Values of ``tool_choice`` that demand a call; Mistral's servers say "any".
+_FORCED = ("required", "any")
 
 
 class ToolCallBuilder:
@@ -48,6 +53,13 @@ class ToolCallBuilder:
             return None
         latest = matching[-1]
         return None if _begins_new_call(fragment, self._calls[latest]) else latest
+
+
+def forces_call(choice: object) -> bool:
+    """Return whether a value of ``tool_choice`` demands a call."""
+    if isinstance(choice, Mapping):
+        return "function" in choice or choice.get("type") == "function"
+    return choice in _FORCED
 
 
 def missing_call(text: str, finish_reason: str | None) -> InvalidReply:

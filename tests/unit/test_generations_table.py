@@ -69,6 +69,7 @@ MANNERS = {
     "keeps_conversations": (
         "an unknown `previous_response_id` is refused by the service",
         "an unknown `previous_response_id` would be ignored: it is looked up first",
+        "an unknown `previous_response_id` would be ignored by 2.0: it is looked up first",
     ),
 }
 HEADINGS = {

@@ -29,21 +29,36 @@ NO_PREVIOUS = json_error(
 
 
 def test_a_conversation(server, native):
-    """2.x is asked at once: it refuses what it does not remember."""
+    """2.x is asked for the response before, because 2.0 would ignore an unknown one, and then to go on."""
+    server.on("GET", f"{PATH}/resp_0", json_answer(response("resp_0", previous_response_id="resp_9")))
     server.on("POST", PATH, streamed(response(previous_response_id="resp_0")))
     got = native.responses.create("Hi", previous_response_id="resp_0")
 
     assert got.previous_response_id == "resp_0"
-    assert [request.method for request in server.requests] == ["POST"]
+    assert [request.method for request in server.requests] == ["GET", "POST"]
 
 
-def test_a_conversation_that_2x_forgot(server, native):
-    """A NotFound of its own, with the way on; never taken for an unknown model."""
+@pytest.mark.parametrize("how", ["create", "stream"])
+def test_a_conversation_that_2x_forgot(server, native, how):
+    """A NotFound of its own, with the way on; never taken for an unknown model, nor answered by 2.0."""
+    server.on("GET", f"{PATH}/resp_0", gone("resp_0"))
+    server.on("POST", PATH, streamed(response(previous_response_id="resp_0")))
+
+    with pytest.raises(ResponseNotFound, match="whole conversation as input"):
+        getattr(native.responses, how)("Hi", previous_response_id="resp_0")
+    assert [request.method for request in server.requests] == ["GET"]
+
+
+@pytest.mark.parametrize("how", ["create", "stream"])
+def test_a_service_that_refuses_an_unknown_response(server, native, how):
+    """From then on it is asked at once."""
+    server.on("GET", f"{PATH}/resp_0", json_answer(response("resp_0")))
     server.on("POST", PATH, NO_PREVIOUS)
-    for ask in (native.responses.create, native.responses.stream):
-        with pytest.raises(NotFound, match="whole conversation as input") as caught:
-            ask("Hi", previous_response_id="resp_0")
-        assert type(caught.value) is ResponseNotFound
+
+    for _ in range(2):
+        with pytest.raises(ResponseNotFound, match="whole conversation as input"):
+            getattr(native.responses, how)("Hi", previous_response_id="resp_0")
+    assert [request.method for request in server.requests] == ["GET", "POST", "POST"]
 
 
 def test_a_conversation_on_1x(server, core):
@@ -76,6 +91,7 @@ def test_a_conversation_that_1x_would_lose(server, core, how, before, error):
 
 def test_a_service_that_does_not_go_on(server, native):
     """An answer that does not name the previous response is none, whole or streamed."""
+    server.on("GET", f"{PATH}/resp_0", json_answer(response("resp_0")))
     server.on("POST", PATH, streamed())
     for ask in (native.responses.create, lambda text, **more: native.responses.stream(text, **more).gather()):
         with pytest.raises(InvalidReply, match="did not go on"):
