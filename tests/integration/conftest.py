@@ -149,7 +149,7 @@ def own_client(own_runtime: LocalRuntime) -> Iterator[FoundryAPIClient]:
 
 
 class CoreRuntime:
-    """Generation 1.2.4's real web service in a process of its own, with a private model cache.
+    """The real web service of 1.2.4, 2.0.1 or 2.1.0 in a process of its own, with a private model cache.
 
     Attributes:
         url: Its address.
@@ -157,7 +157,7 @@ class CoreRuntime:
         directory: Its files; ``logs`` below it tells more than its answers do.
     """
 
-    HOST = Path(__file__).with_name("core_host.py")
+    HOST = Path(__file__).with_name("sdk_host.py")
     REQUIREMENT = "foundry-local-sdk==1.2.4"
 
     def __init__(
@@ -185,7 +185,9 @@ class CoreRuntime:
         late.cancel()
         if not line:
             self.kill()
-            pytest.fail(f"1.2.4 did not start: {(self.directory / 'stderr').read_text('utf-8')[-2000:]}")
+            pytest.fail(
+                f"the service did not start: {(self.directory / 'stderr').read_text('utf-8')[-2000:]}"
+            )
         return json.loads(line)
 
     def kill(self) -> None:
@@ -219,7 +221,7 @@ def core_models(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, obje
 
 
 def _core_model(alias: str, path: Path | None, version: int = 1) -> dict[str, object]:
-    """Return a model as ``core_host`` takes it; one without a path is not on disk."""
+    """Return a model as ``sdk_host`` takes it; one without a path is not on disk."""
     name, place = f"{alias}-generic-cpu", path and str(path)
     return {"name": name, "alias": alias, "version": version, "task": "chat-completion", "path": place}
 
@@ -245,10 +247,10 @@ def start_core(
     """Return a function that starts a 1.2.4 service; with ``catalog=False`` its catalog is out of reach."""
     started: list[CoreRuntime] = []
 
-    def start(**settings: bool) -> CoreRuntime:
+    def start(requirement: str = CoreRuntime.REQUIREMENT, **settings: bool) -> CoreRuntime:
         directory = tmp_path / f"core-{len(started)}"
         directory.mkdir()
-        python = environment_for(CoreRuntime.REQUIREMENT)
+        python = environment_for(requirement)
         started.append(CoreRuntime(python, directory, core_models, **settings))
         return started[-1]
 

@@ -1,7 +1,7 @@
 """One story on every generation: find the service, look around, ask, lose the model, ask again, clean up.
 
-2.x and 1.x are the real runtimes with the demo model; 0.x, of which there is no binary here, is the fake
-that Microsoft's own client 0.5.1 takes for the real one (test_legacy_client.py).
+2.x (2.2.1, 2.1.0 and 2.0.1) and 1.x are the real runtimes with the demo model; 0.x, of which there is no
+binary here, is the fake that Microsoft's own client 0.5.1 takes for the real one (test_legacy_client.py).
 """
 
 from __future__ import annotations
@@ -45,9 +45,28 @@ def native(own_runtime: LocalRuntime) -> Generation:
     return Generation("2.x", own_runtime.url, "demo-chat", "demo-chat-generic-cpu:1", "", "demo-chap")
 
 
+def _older(start_core, version: str) -> Generation:
+    """Return an older 2.x, told by the same file; its catalog is the one that 1.x asks, too."""
+    runtime = start_core(f"foundry-local-sdk=={version}")
+    write(Entry(url=runtime.url, pid=runtime.process.pid, started=clock.now()))
+    return Generation("2.x", runtime.url, "demo-chat", "demo-chat-generic-cpu:1", "phantom", "demo-chap")
+
+
+@pytest.fixture
+def native_2_1(start_core) -> Generation:
+    """2.1.0."""
+    return _older(start_core, "2.1.0")
+
+
+@pytest.fixture
+def native_2_0(start_core) -> Generation:
+    """2.0.1."""
+    return _older(start_core, "2.0.1")
+
+
 @pytest.fixture
 def core_models() -> list[dict[str, object]]:
-    """The models of 1.2.4: the demo model, and one that is not on the disk."""
+    """The models of the older services: the demo model, and one that is not on the disk."""
     demo = {"alias": "demo-chat", "task": "chat-completion", "path": str(demo_model_dir())}
     return [
         {**demo, "name": "demo-chat-generic-cpu", "version": 1},
@@ -74,10 +93,19 @@ def legacy(fake_foundry: Callable[..., object], tmp_path: Path) -> Iterator[Gene
         yield Generation("0.x", server.url, "phi-4-mini", cached[0], "qwen2.5-0.5b", "phi-4-mimi")
 
 
-@pytest.fixture(params=["2.x", "1.x", "0.x"])
+FIXTURES = {
+    "2.2.1": "native",
+    "2.1.0": "native_2_1",
+    "2.0.1": "native_2_0",
+    "1.2.4": "core",
+    "0.x": "legacy",
+}
+
+
+@pytest.fixture(params=FIXTURES)
 def there(request: pytest.FixtureRequest) -> Generation:
-    """Each generation in turn."""
-    return request.getfixturevalue({"2.x": "native", "1.x": "core", "0.x": "legacy"}[request.param])
+    """Each version in turn."""
+    return request.getfixturevalue(FIXTURES[request.param])
 
 
 @pytest.fixture
@@ -182,7 +210,7 @@ def test_an_unknown_name_lists_near_misses(there, client):
 
 
 # Of 2.2.1 the embedded runtime's own catalog holds only what is on the disk.
-@pytest.mark.parametrize("there", ["1.x", "0.x"], indirect=True)
+@pytest.mark.parametrize("there", ["2.1.0", "2.0.1", "1.2.4", "0.x"], indirect=True)
 def test_a_model_that_is_not_on_the_disk(there, client):
     """The catalog has it, the disk has not: the error says what to do."""
     with pytest.raises(ModelNotCached, match="Download it first"):

@@ -1,4 +1,4 @@
-"""Run by a Python of its own that has foundry-local-sdk 1.2.4: its real web service, on loopback alone.
+"""Run by a Python of its own with foundry-local-sdk 1.2.4, 2.0.1 or 2.1.0: its real web service, on loopback.
 
 Reads one line of JSON from standard input, ``{"directory": ..., "models": [...], "catalog": true}``, lays out
 a private model cache, serves a catalog of its own (``false``: nobody does), starts the web service on a free
@@ -6,11 +6,12 @@ port, and prints one line, ``{"url": ..., "pid": ...}``. It ends with its standa
 ignores SIGTERM.
 
 A model is ``{"name", "alias", "version", "task", "path"}``; one without a path is in the catalog and not on
-disk. The catalog is 1.x's (docs/service.md, section 12).
+disk. The catalog is the one that all of them ask, until 2.2 (docs/service.md, section 12).
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import sys
@@ -22,6 +23,7 @@ BASE = "/api/eastus/ux/v1.0"
 PUBLISHER = "Local"
 #: Settings of a model by which 2.2 knows tool calls.
 NEWER = {"bot_token_id", "eot_token_id"}
+IS_NATIVE = not importlib.metadata.version("foundry-local-sdk").startswith("1.")
 
 
 def main() -> None:
@@ -51,21 +53,31 @@ def serve(directory: Path, models: list[dict[str, object]], catalog_url: str) ->
             model_cache_dir=str(directory / "cache"),
             logs_dir=str(directory / "logs"),
             web=Configuration.WebService(urls="http://127.0.0.1:0"),
-            additional_settings={
-                "AzureCatalogUri": catalog_url,
-                # Both keep it from asking Microsoft's catalog for the region that is near.
-                "ModelRegistryRegion": "eastus",
-                "DisableRegionFallback": "true",
-            },
+            **catalog_settings(catalog_url),
         )
     )
     manager.start_web_service()
     return manager.urls[0].rstrip("/")
 
 
+def catalog_settings(url: str) -> dict[str, object]:
+    """Return the settings that name the catalog, and keep Microsoft's from being asked for the region."""
+    if IS_NATIVE:
+        return {"catalog_urls": [(url, None)], "catalog_region": "local"}
+    return {
+        "additional_settings": {
+            "AzureCatalogUri": url,
+            "ModelRegistryRegion": "eastus",
+            "DisableRegionFallback": "true",
+        }
+    }
+
+
 def lay_out(cache: Path, model: dict[str, object]) -> None:
-    """Put links to a model's files where 1.x looks for them: one directory below the model's own."""
-    target = cache / PUBLISHER / f"{model['name']}-{model['version']}" / f"v{model['version']}"
+    """Put links to a model's files where they are looked for: on 1.x one directory below the model's own."""
+    target = cache / PUBLISHER / f"{model['name']}-{model['version']}"
+    if not IS_NATIVE:
+        target /= f"v{model['version']}"
     target.mkdir(parents=True)
     for file in Path(str(model["path"])).iterdir():
         (target / file.name).symlink_to(file.resolve())
