@@ -34,6 +34,8 @@ from foundry_rest.services.target import Target
 
 T = TypeVar("T")
 
+#: Reasons for which an answer ends by itself; OpenAI's, Anthropic's through gateways, and of older servers.
+_ENDS = (None, "stop", "tool_calls", "function_call", "end_turn", "stop_sequence", "eos", "eos_token")
 #: Errors by which a service may refuse ``response_format``; their subclasses have another cause.
 _REFUSALS = (BadRequest, UnsupportedParameter, ServerError)
 #: Statuses that are no passing state: what was refused with one is refused again.
@@ -118,13 +120,13 @@ def _first_reply(
 def read_answer(reply: ChatReply, structure: Structure[T]) -> T:
     """Return the value in an answer: the whole text, else the last JSON value in it that fits.
 
-    Of an answer that ``max_tokens`` cut only a value counts that its own syntax closes: 184 may be the
-    beginning of 18444444.
+    Of an answer that was cut (by ``max_tokens``, a content filter, or another reason that is no end) only a
+    value counts that its own syntax closes: 184 may be the beginning of 18444444.
 
     Raises:
         SchemaMismatch: No value fits; it tells what is wrong with the first that was tried.
     """
-    was_cut = reply.finish_reason == "length"
+    is_whole = reply.finish_reason in _ENDS
     first: SchemaMismatch | None = None
     for text in json_values(reply.content):
         try:
@@ -132,7 +134,7 @@ def read_answer(reply: ChatReply, structure: Structure[T]) -> T:
         except SchemaMismatch as mismatch:
             first = _clearer(first, mismatch)
             continue
-        if not was_cut or is_closed(text):
+        if is_whole or is_closed(text):
             return value
     raise first or SchemaMismatch(NOT_JSON)
 

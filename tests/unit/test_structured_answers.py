@@ -68,9 +68,19 @@ def test_what_stands_around_the_answer(server, client, text):
 @pytest.mark.parametrize(
     ("text", "kind"), list(itertools.product(CUT, [int, float, bool, str, list[int], Person]))
 )
-def test_a_cut_answer(server, client, text, kind):
+def test_an_answer_cut_by_max_tokens(server, client, text, kind):
     """What max_tokens cut is of no type, for nobody knows what it would have become."""
     server.on("POST", CHAT, answer(text, "length"))
 
     with pytest.raises(InvalidReply, match="max_tokens cut the answer"):
         client.complete("How many?", response_model=kind)
+
+
+@pytest.mark.parametrize("reason", ["content_filter", "max_tokens", "error", "abort", "model_length"])
+def test_an_answer_cut_for_another_reason(server, client, reason):
+    """The beginning of a number is no number, whatever cut it; what is closed is whole."""
+    server.on("POST", CHAT, answer("184", reason), answer("184", reason), answer("[184]", reason))
+
+    with pytest.raises(InvalidReply, match="the answer is no int"):
+        client.complete("How many?", response_model=int, max_reasks=1)
+    assert client.complete("How many?", response_model=list[int]) == [184]
