@@ -9,7 +9,7 @@ cannot outlive it.
 from __future__ import annotations
 
 from foundry_rest.runtime.demo_model import demo_model_dir
-from foundry_rest.runtime.folders import LocalModel
 from foundry_rest.runtime.local_runtime import LocalRuntime
+from foundry_rest.runtime.model_folders import LocalModel
 
 __all__ = ["LocalModel", "LocalRuntime", "demo_model_dir"]

@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-from foundry_rest.runtime.folders import CONFIG_FILE, ModelFolder
+from foundry_rest.runtime.model_folders import CONFIG_FILE, ModelFolder
 from foundry_rest.runtime.model_links import PUBLISHER
 
 #: The only path that 2.x accepts as a catalog's address.

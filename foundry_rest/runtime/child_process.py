@@ -27,7 +27,7 @@ from foundry_rest import clock
 from foundry_rest.errors import Cancelled, ConfigError, ServiceUnreachable
 from foundry_rest.runtime import catalog, model_links, processes
 from foundry_rest.runtime.downloads import LABEL, DownloadRequest, Downloads, Mailboxes
-from foundry_rest.runtime.folders import ModelFolder
+from foundry_rest.runtime.model_folders import ModelFolder
 from foundry_rest.runtime.processes import stdin_of
 from foundry_rest.runtime.protocol import (
     CATALOG_FILE,

@@ -18,7 +18,7 @@ from foundry_rest.checks import positive_seconds, whole_number
 from foundry_rest.errors import Cancelled, ConfigError, ServiceUnreachable
 from foundry_rest.runtime.child_process import Child, Plan
 from foundry_rest.runtime.downloads import DownloadRequest
-from foundry_rest.runtime.folders import LocalModel, ModelDir, read_folders
+from foundry_rest.runtime.model_folders import LocalModel, ModelDir, read_folders
 from foundry_rest.schema import DownloadStep
 from foundry_rest.schema.request import check_model_name
 from foundry_rest.transport.cancellation import CancelToken

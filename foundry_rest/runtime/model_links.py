@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePath
 
 from foundry_rest.errors import ConfigError
-from foundry_rest.runtime.folders import MARK_FILE, ModelFolder
+from foundry_rest.runtime.model_folders import MARK_FILE, ModelFolder
 
 #: The publisher of every entry in our catalog, and so the first directory of the cache.
 PUBLISHER = "Local"

@@ -24,7 +24,7 @@ import pytest
 
 from foundry_rest import FoundryAPIClient, clock, errors
 from foundry_rest.runtime import LocalRuntime, catalog, demo_model_dir
-from foundry_rest.runtime.folders import read_folders
+from foundry_rest.runtime.model_folders import read_folders
 from foundry_rest.transport.cancellation import CancelToken
 
 pytestmark = pytest.mark.runtime

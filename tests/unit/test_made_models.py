@@ -9,7 +9,7 @@ import pytest
 
 from foundry_rest.runtime.catalog import task_of
 from foundry_rest.runtime.demo_model import demo_model_dir
-from foundry_rest.runtime.folders import read_folder
+from foundry_rest.runtime.model_folders import read_folder
 
 MODELS = Path(__file__).parents[1] / "models"
 #: An output of an ONNX graph with a name of 13 letters: field 12, its length, field 1, the name, field 2.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from foundry_rest.runtime import catalog
-from foundry_rest.runtime.folders import ModelFolder, read_folder
+from foundry_rest.runtime.model_folders import ModelFolder, read_folder
 
 RECORDED = ("annotations", "properties", "variantInfo", "alias")
 

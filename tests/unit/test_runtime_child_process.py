@@ -18,7 +18,7 @@ from foundry_rest import clock
 from foundry_rest.errors import Cancelled, ConfigError, ServiceUnreachable
 from foundry_rest.runtime import processes
 from foundry_rest.runtime.child_process import Child, Plan
-from foundry_rest.runtime.folders import read_folders
+from foundry_rest.runtime.model_folders import read_folders
 
 ANSWER = """print('{"url": "http://127.0.0.1:1", "pid": 7}', flush=True)\n"""
 TAKE = "import os, signal, sys, time\nsettings = sys.stdin.readline()\n"

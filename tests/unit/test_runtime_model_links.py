@@ -10,7 +10,7 @@ import pytest
 
 from foundry_rest.errors import ConfigError
 from foundry_rest.runtime import model_links
-from foundry_rest.runtime.folders import read_folder
+from foundry_rest.runtime.model_folders import read_folder
 
 
 @pytest.fixture

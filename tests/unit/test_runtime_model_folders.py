@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 import pytest
 
 from foundry_rest.errors import ConfigError
-from foundry_rest.runtime.folders import alias_of, read_folder, read_folders
+from foundry_rest.runtime.model_folders import alias_of, read_folder, read_folders
 
 
 def make(path: Path, model: object = None, **files: str) -> Path:
