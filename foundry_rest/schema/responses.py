@@ -14,6 +14,7 @@ import msgspec
 
 from foundry_rest.errors import InvalidReply
 from foundry_rest.schema.chat import Usage
+from foundry_rest.schema.thoughts import split_thoughts
 
 #: One item of the input, as OpenAI spells it.
 Item = Mapping[str, object]
@@ -179,13 +180,14 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def output_text(self) -> str:
-        """Return the text of all messages; 1.x does not send it joined."""
-        return "".join(item.text for item in self.output)
+        """Return the text of all messages without the thoughts in it; 1.x does not send it joined."""
+        return split_thoughts("".join(item.text for item in self.output))[1]
 
     @property
     def reasoning(self) -> str:
-        """Return the model's reasoning, when the service separates it from the text."""
-        return "".join(item.reasoning for item in self.output)
+        """Return the model's reasoning, also what the service left in the text between ``<think>`` tags."""
+        thoughts, _ = split_thoughts("".join(item.text for item in self.output))
+        return "".join(item.reasoning for item in self.output) + thoughts
 
     @property
     def function_calls(self) -> tuple[OutputItem, ...]:
@@ -204,6 +206,7 @@ class ResponseEvent(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         type: The service's name for it, such as ``"response.output_text.delta"``.
         delta: Text that a known ``.delta`` event adds: content, reasoning, a refusal, or arguments.
+        thoughts: Reasoning that the service left in the text, and that was taken out of ``delta``.
         item: The item of an ``output_item`` event.
         response: The response so far, in events about the whole response.
         event: The event's bytes.
@@ -217,6 +220,7 @@ class ResponseEvent(msgspec.Struct, frozen=True, kw_only=True):
     item: OutputItem | None = None
     response: Response | None = None
     event: bytes = b""
+    thoughts: str = ""
 
     @property
     def content(self) -> str:
@@ -226,7 +230,7 @@ class ResponseEvent(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def reasoning(self) -> str:
         """Return the reasoning that this event adds, which is not part of the text."""
-        return self.delta if self.type in REASONING_DELTAS else ""
+        return self.delta if self.type in REASONING_DELTAS else self.thoughts
 
     @property
     def raw(self) -> object:

@@ -76,6 +76,8 @@ class ThoughtSplitter:
 
 def split_thoughts(text: str) -> tuple[str, str]:
     """Return the thoughts and the answer of a whole text."""
+    if text[:1] not in MAY_BEGIN and LONE_CLOSING not in text:
+        return "", text
     splitter = ThoughtSplitter()
     parts = zip(splitter.feed(text), splitter.flush(), strict=True)
     thoughts, answer = (first + rest for first, rest in parts)

@@ -9,6 +9,7 @@ import msgspec
 from foundry_rest import clock
 from foundry_rest.errors import StreamInterrupted
 from foundry_rest.schema.responses import OutputItem, Response, ResponseEvent
+from foundry_rest.schema.thoughts import ThoughtSplitter
 from foundry_rest.stream.answer import AnswerStream
 
 _FINAL_EVENTS = ("response.completed", "response.incomplete")
@@ -35,6 +36,7 @@ class ResponseStream(AnswerStream[ResponseEvent]):
         self._reasonings: list[str] = []
         self._items: list[OutputItem] = []
         self._has_begun = False
+        self._thoughts: ThoughtSplitter | None = ThoughtSplitter()
 
     @property
     def reasoning(self) -> str:
@@ -57,6 +59,8 @@ class ResponseStream(AnswerStream[ResponseEvent]):
         if item.delta and not self._has_begun:
             # The events before it are sent at once, before the model has written anything.
             self._has_begun, self.first_token = True, clock.monotonic() - self._started
+        if self._thoughts is not None and item.content:
+            self._take_thoughts(self._thoughts, item)
         if item.content:
             self._texts.append(item.content)
         if item.reasoning:
@@ -65,9 +69,21 @@ class ResponseStream(AnswerStream[ResponseEvent]):
             self._items.append(item.item)
         if item.response is None or item.type not in _FINAL_EVENTS:
             return False
+        if self._thoughts is not None:
+            thoughts, content = self._thoughts.flush()
+            self._reasonings.append(thoughts)
+            self._texts.append(content)
         self.usage = item.response.usage
         self.response = self._completed(item.response)
         return True
+
+    def _take_thoughts(self, splitter: ThoughtSplitter, item: ResponseEvent) -> None:
+        """Move the thoughts in the text of an event to its reasoning."""
+        thoughts, content = splitter.feed(item.content)
+        msgspec.structs.force_setattr(item, "delta", content)
+        msgspec.structs.force_setattr(item, "thoughts", thoughts)
+        if splitter.is_done:
+            self._thoughts = None
 
     def _completed(self, response: Response) -> Response:
         """Return the response of the last event, with this call's timings and all items that arrived."""

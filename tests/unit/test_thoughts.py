@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from support.responses import PATH, event, response, streamed
 from support.servers import CHAT, answer
 
 from foundry_rest import FoundryAPIClient
@@ -107,3 +108,37 @@ def test_members_of_either_name(server, client, name):
 def test_a_whole_text_is_read_once():
     """A long answer without tags costs no more than two looks."""
     assert split_thoughts("a" * 1_000_000 + "</think>") == ("a" * 1_000_000, "")
+
+
+@pytest.mark.parametrize("generation", ["2.x", "1.x", "openai"])
+@pytest.mark.parametrize(("text", "thoughts", "content"), [case for case in TEXTS if case[0]] + UNOPENED)
+def test_a_response(server, generation, text, thoughts, content):
+    """The Responses API divides a whole text in the same way."""
+    server.on(
+        "POST",
+        PATH,
+        lambda request: (
+            streamed(response(text=text))
+            if request.json().get("stream")
+            else json_answer(response(text=text))
+        ),
+    )
+
+    with FoundryAPIClient(server.url, model=DEMO_MODEL, retries=0, dialect=generation) as client:
+        got = client.responses.create("How many?")
+    assert (got.reasoning, got.output_text) == (thoughts, content)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+@pytest.mark.parametrize(("text", "thoughts", "content"), [case for case in TEXTS if case[0]])
+def test_the_stream_of_a_response(server, native, text, thoughts, content, size):
+    """No event has a thought as content, wherever the text is split, and none is lost."""
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    events = [event("output_text.delta", delta=piece) for piece in pieces]
+    events.append(event("completed", response=response(text=text)))
+    server.on("POST", PATH, sse(events))
+
+    with native.responses.stream("How many?") as stream:
+        seen = [each.content for each in stream]
+    assert (stream.reasoning, stream.text) == (thoughts, content)
+    assert content.startswith("".join(seen))
