@@ -15,10 +15,16 @@ GRACE = 1.0
 
 
 def environment() -> dict[str, str]:
-    """Return the environment for a child that finds the same modules as its parent."""
+    """Return the environment for a child that finds the same modules as its parent and reports to nobody.
+
+    In what it takes for CI, the native library keeps no device id, stores no events and looks up no host of
+    Microsoft's; its own settings against telemetry leave a part of that (docs/service.md, section 12.4).
+    """
     given = dict(os.environ)
     # All of sys.path, because the program may have changed it.
     given["PYTHONPATH"] = os.pathsep.join(str(Path(path).absolute()) for path in sys.path)
+    given["CI"] = "true"
+    given["ORT_TELEMETRY_DISABLED"] = "1"
     for name in ("no_proxy", "NO_PROXY"):
         # The library's HTTP client would send even the loopback catalog's requests to a proxy.
         kept = given.get(name)

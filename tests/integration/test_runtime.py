@@ -70,16 +70,8 @@ def is_gone(pid: int) -> bool:
         return True
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _no_upload() -> Iterator[None]:
-    """Keep the native library's telemetry on this machine: it uploads nothing in what it takes for CI."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CI", "true")
-        yield
-
-
 @pytest.fixture(scope="module")
-def served(_no_upload: None) -> Iterator[LocalRuntime]:
+def served() -> Iterator[LocalRuntime]:
     """Return a runtime that serves the demo model."""
     with LocalRuntime([DEMO]) as runtime:
         yield runtime
@@ -365,3 +357,21 @@ def test_thread_that_started_it_ends():
     with runtime:
         clock.sleep(0.6)
         assert get(runtime, "/status").status_code == 200
+
+
+@pytest.mark.parametrize("ci", [None, "", "false", "true"])
+def test_nothing_phones_home(tmp_path, monkeypatch, ci):
+    """Whatever the environment says: no device id, no event store, no connection beyond loopback."""
+    for name in ("CI", "XDG_CACHE_HOME", "ORT_TELEMETRY_DISABLED", "GITHUB_ACTIONS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    if ci is not None:
+        monkeypatch.setenv("CI", ci)
+
+    with LocalRuntime([DEMO]) as runtime:
+        (model,) = runtime.models
+        assert load(runtime, model) == 200
+        chat(runtime, model)
+        peers = [each.raddr.ip for each in psutil.Process(runtime.pid).net_connections() if each.raddr]
+        assert set(peers) <= {"127.0.0.1"}
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
