@@ -10,6 +10,8 @@ from foundry_rest.schema import ModelInfo
 
 #: The order in which the service itself prefers devices (docs/service.md, section 5).
 DEVICES = ("NPU", "GPU", "CPU")
+#: Most names that an error lists.
+_MOST_LISTED = 5
 #: Suffix that an id adds to its model's name, such as ``-generic-cpu:5``.
 _VARIANT = re.compile(r"(-[a-z0-9]+-(cpu|gpu|npu))?(:\d+)?$")
 
@@ -69,14 +71,27 @@ def near_names(name: str, models: Iterable[ModelInfo]) -> tuple[str, ...]:
 
 
 def suggest(error: ModelNotFound, models: Iterable[ModelInfo]) -> None:
-    """Put similar names into the error, or the advice to use the alias if the id exists."""
+    """Put similar names into the error, or what is served, or the name to give if the id exists."""
     models = tuple(models)
-    if any(info.id == error.model for info in models):
-        error.advice = "The service lists this id but takes the alias here, such as 'phi-4-mini': give that."
+    meant = next((info for info in models if info.id == error.model), None)
+    if meant is not None:
+        other = meant.alias or meant.name
+        error.advice = f"The service lists this id but takes another name here: give {other!r}."
         return
     error.suggestions = near_names(error.model, models)
     if error.suggestions:
         error.advice = f"Did you mean {' or '.join(error.suggestions)}? {ModelNotFound.advice}"
+    elif models:
+        error.advice = f"It serves {_listed(models)}."
+
+
+def _listed(models: Iterable[ModelInfo]) -> str:
+    """Return the names of a few models in words."""
+    names = sorted({info.alias or info.id for info in models})
+    more = len(names) - _MOST_LISTED
+    return ", ".join(names[:_MOST_LISTED]) + (
+        f" and {more} more: list them with client.models.list() or foundry-rest models" if more > 0 else ""
+    )
 
 
 def _is_for(device: str, info: ModelInfo) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from foundry_rest.models.names import best_match, loaded_as, near_names
+from foundry_rest.errors import ModelNotFound
+from foundry_rest.models.names import best_match, loaded_as, near_names, suggest
 from foundry_rest.schema import ModelInfo
 from foundry_rest.services.target import LearnedNames
 
@@ -89,3 +90,30 @@ def test_names_are_learnt_both_ways():
     assert [names.id_of(name) for name in ("PHI-4", "phi-4", CPU1.id)] == [CPU1.id] * 3
     assert names.id_of(CPU9.id) == CPU9.id
     assert (names.id_of("other"), names.get("other")) == ("other", None)
+
+
+@pytest.mark.parametrize(
+    ("served", "advice"),
+    [
+        (["qwen"], "It serves qwen."),
+        (["b", "a", "b"], "It serves a, b."),
+        (list("abcdefg"), "It serves a, b, c, d, e and 2 more: list them with client.models.list() or"),
+        ([], "List the names it knows"),
+        (["phi-4"], "Did you mean phi-4"),
+    ],
+)
+def test_a_service_that_serves_others(served, advice):
+    """A name without a near one is answered with what there is, as far as it is short."""
+    error = ModelNotFound("no", model="phi-4-mini")
+    suggest(error, [model(f"{alias}-generic-cpu:{at}", alias) for at, alias in enumerate(served)])
+
+    assert error.advice.startswith(advice)
+
+
+@pytest.mark.parametrize(("alias", "other"), [("phi-4", "phi-4"), ("", "phi-4-generic-cpu")])
+def test_an_id_that_is_listed_and_not_understood(alias, other):
+    """The advice names what the service understands in its place."""
+    error = ModelNotFound("no", model="phi-4-generic-cpu:1")
+    suggest(error, [model("phi-4-generic-cpu:1", alias)])
+
+    assert error.advice.endswith(f"give {other!r}.")
