@@ -216,11 +216,14 @@ def _load(dialect: Dialect, name: str, request: LoadRequest, options: Options) -
 
 
 def _spellings(name: str, info: ModelInfo | None, *, id_first: bool) -> tuple[str, ...]:
-    """Return the names to try: what the service takes today, what a later one will take, the caller's."""
+    """Return the names to try: what the service takes today, what a later one will take, the caller's.
+
+    2.0 and 2.1 know a model of one's own by its name without the version alone.
+    """
     if info is None:
         return (name,)
-    order = (info.id, info.alias, name) if id_first else (info.alias, info.id, name)
-    return tuple(dict.fromkeys(spelling for spelling in order if spelling))
+    known = (info.id, info.alias) if id_first else (info.alias, info.id)
+    return tuple(dict.fromkeys(spelling for spelling in (*known, name, info.name) if spelling))
 
 
 def not_found(request: LoadRequest, models: list[ModelInfo]) -> ModelNotFound:

@@ -63,11 +63,14 @@ def version_number(info: ModelInfo) -> int:
 
 
 def near_names(name: str, models: Iterable[ModelInfo]) -> tuple[str, ...]:
-    """Return up to three names that are similar to ``name``."""
-    names = {spelling for info in models for spelling in (info.alias or info.id, info.id)}
+    """Return up to three names that are similar to ``name``, in any case."""
+    names = {
+        spelling.casefold(): spelling for info in models for spelling in (info.alias or info.id, info.id)
+    }
     import difflib
 
-    return tuple(difflib.get_close_matches(name, sorted(names), n=3, cutoff=0.5))
+    close = difflib.get_close_matches(name.casefold(), sorted(names), n=3, cutoff=0.5)
+    return tuple(names[each] for each in close)
 
 
 def suggest(error: ModelNotFound, models: Iterable[ModelInfo]) -> None:

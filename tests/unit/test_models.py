@@ -197,3 +197,16 @@ def test_a_catalog_file_that_cannot_be_read(here, folder, models_of, content):
 
     assert models.load("phi-4").id == "phi-4-generic-cpu:1"
     assert [info.id for info in models.cached()] == ALL[1::2]
+
+
+@pytest.mark.parametrize("name", ["own-generic-cpu:1", "OWN-generic-cpu:1", "own-generic-cpu"])
+@pytest.mark.parametrize("do", ["load", "unload"])
+def test_a_model_known_by_its_name_alone(there, models_of, name, do):
+    """2.0 lists a model of one's own by id, without an alias, and takes the name without version alone."""
+    there.on("GET", "/v1/models", json_answer({"data": [{"id": "own-generic-cpu:1"}]}))
+    there.on("GET", "/models/loaded", json_answer(["own-generic-cpu:1"]))
+    there.on("GET", f"/models/{do}/*", model_not_found("x"))
+    there.on("GET", f"/models/{do}/own-generic-cpu", json_answer({"status": f"{do}ed"}))
+
+    getattr(models_of(there), do)(name)
+    assert paths(there, f"/models/{do}/")[-1] == f"/models/{do}/own-generic-cpu"

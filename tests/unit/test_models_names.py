@@ -76,6 +76,7 @@ def test_near_names():
     models = [CPU1, GPU, MINI, ModelInfo(id="other:1")]
 
     assert near_names("phi4", models)[0] == "phi-4"
+    assert near_names("PHI4", models)[0] == "phi-4"
     assert near_names("ohter:1", models) == ("other:1",)
     assert near_names("zzz", models) == ()
     assert len(near_names("phi-4-generic", models)) <= 3
