@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection, Iterable
 from typing import TypeVar
 
 from foundry_rest.errors import ConfigError
+from foundry_rest.errors.tree import UnknownArgument
 
 T = TypeVar("T")
 
@@ -93,3 +95,26 @@ def instance_of(name: str, value: T, kind: type[T]) -> T:
 
 def _bounds(least: float, most: float | None) -> str:
     return f", {least:g} or more" if most is None else f" from {least:g} to {most:g}"
+
+
+def only_known(
+    given: Iterable[str], known: Collection[str], what: str = "argument", advice: str = ""
+) -> None:
+    """Raise UnknownArgument for the first name that is not known.
+
+    Args:
+        given: Names that were given.
+        known: Names that there are; the error names the similar ones, else all.
+        what: What the names are names of.
+        advice: Another way to say the same.
+    """
+    unknown = next((name for name in given if name not in known), None)
+    if unknown is None:
+        return
+    import difflib
+
+    near = difflib.get_close_matches(str(unknown).casefold(), sorted(known), n=2, cutoff=0.6)
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(sorted(known))}."
+    is_name = isinstance(unknown, str) and unknown.isidentifier()  # else it may be what was to be kept apart
+    message = f"there is no {what} {unknown!r}" if is_name or not unknown else f"a name is no {what}"
+    raise UnknownArgument(message, advice=f"{hint} {advice}".rstrip())

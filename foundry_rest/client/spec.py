@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import msgspec
 
-from foundry_rest.checks import instance_of
+from foundry_rest.checks import instance_of, only_known
 from foundry_rest.config import Config, Timeouts, from_env
 from foundry_rest.dialects.detect import named
 from foundry_rest.dialects.operation import Dialect
@@ -94,13 +94,10 @@ class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
         """Return the spec for a client's arguments; settings not given come from the environment.
 
         Raises:
-            ConfigError: A setting cannot be used.
-            TypeError: There is no such argument.
+            ConfigError: There is no such argument, or a setting cannot be used.
         """
         given: dict[str, Any] = dict(arguments)
-        unknown = given.keys() - ClientArguments.__annotations__.keys()
-        if unknown:
-            raise TypeError(f"FoundryAPIClient() got an unexpected argument {', '.join(sorted(unknown))}")
+        only_known(given, ClientArguments.__annotations__)
         config = given.pop("config", None) or from_env()
         retries, timeout = given.pop("retries", None), given.pop("timeout", None)
         changes = {name: given.pop(name, None) for name in _SETTINGS}

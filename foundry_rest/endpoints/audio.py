@@ -82,7 +82,7 @@ class Audio:
             Cancelled: The call was cancelled from another thread.
         """
         started = clock.monotonic()
-        checked, params = self._context.split(given)
+        checked, params = self._context.split(given, TranscriptionArguments.__annotations__.keys())
         request = self._request(path, params)
         self._check_is_local(checked)
         if self._context.dialect_for(checked).completes_by_stream:
@@ -105,15 +105,12 @@ class Audio:
         The arguments and errors are those of ``transcribe``.
         """
         started = clock.monotonic()
-        checked, params = self._context.split(given)
+        checked, params = self._context.split(given, TranscriptionArguments.__annotations__.keys())
         request = self._request(path, params)
         self._check_is_local(checked)
         return self._open(request, checked, started, "audio.transcribe_stream")
 
     def _request(self, path: str | os.PathLike[str], params: Mapping[str, object]) -> TranscriptionRequest:
-        unknown = params.keys() - TranscriptionArguments.__annotations__
-        if unknown:
-            raise TypeError(f"a transcription takes no argument {', '.join(sorted(unknown))}")
         named = {"model": self._context.config.model} | {k: v for k, v in params.items() if v is not None}
         return build_transcription_request(audio_file(path), **named)  # type: ignore[arg-type]
 

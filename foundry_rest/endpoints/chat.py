@@ -15,6 +15,7 @@ from foundry_rest.dialects.operation import Operation
 from foundry_rest.errors import ConfigError, InvalidReply
 from foundry_rest.schema import ChatChunk, ChatParams, ChatReply, ChatRequest, build_chat_request
 from foundry_rest.schema.messages import Conversation, prompt_or_messages
+from foundry_rest.schema.request import CHAT_MISTAKES, CHAT_NAMES
 from foundry_rest.services.context import Context
 from foundry_rest.services.target import Target
 from foundry_rest.stream.chat import ChatStream, ForcedCallStream
@@ -114,7 +115,7 @@ class Chat:
             DeadlineExceeded: The deadline of the whole call passed.
             Cancelled: The call was cancelled from another thread.
         """
-        options, params = self._context.split(given)
+        options, params = self._context.split(given, CHAT_NAMES, CHAT_MISTAKES)
         request = self._request(prompt_or_messages(prompt, messages), model, system, params)
         if response_model is not None:
             from foundry_rest.endpoints.structured import ask_structured, check_structured
@@ -170,7 +171,7 @@ class Chat:
         """
         from foundry_rest.endpoints.tool_loop import run_loop, tools_of
 
-        options, params = self._context.split(given)
+        options, params = self._context.split(given, CHAT_NAMES, CHAT_MISTAKES)
         whole_number("max_turns", max_turns, 1)
         if "tools" in params:
             raise ConfigError("tools cannot be given to run_tools(): functions takes their place")
@@ -236,7 +237,7 @@ class Chat:
             DeadlineExceeded: The deadline of the whole call passed.
         """
         started = clock.monotonic()
-        options, params = self._context.split(given)
+        options, params = self._context.split(given, CHAT_NAMES, CHAT_MISTAKES)
         request = self._request(prompt_or_messages(prompt, messages), model, system, params)
         return self._open(request, options, started, "chat.stream", parse)
 

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 
 from foundry_rest import clock
 from foundry_rest.errors import ResponseNotFound
-from foundry_rest.schema.response_request import build_response_request, check_page, check_response_id
+from foundry_rest.schema.response_request import (
+    RESPONSE_MISTAKES,
+    RESPONSE_NAMES,
+    build_response_request,
+    check_page,
+    check_response_id,
+)
 from foundry_rest.schema.responses import (
     InputItem,
     Item,
@@ -79,7 +85,7 @@ class Responses:
             Cancelled: The call was cancelled from another thread.
         """
         started = clock.monotonic()
-        options, params = self._context.split(given)
+        options, params = self._context.split(given, RESPONSE_NAMES, RESPONSE_MISTAKES)
         request = self._request(input, model, params)
         dialect = self._context.dialect_for(options)
         with self._continuing(request, options):
@@ -112,7 +118,7 @@ class Responses:
             UnsupportedByService: This generation has no Responses API; 1.x continues from one turn only.
         """
         started = clock.monotonic()
-        options, params = self._context.split(given)
+        options, params = self._context.split(given, RESPONSE_NAMES, RESPONSE_MISTAKES)
         request = self._request(input, model, params)
         with self._continuing(request, options):
             return self._open(request, options, started, "responses.stream")

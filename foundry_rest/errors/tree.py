@@ -51,6 +51,10 @@ class ConfigError(FoundryError, ValueError):
     """A mistake of the caller, found before anything was sent."""
 
 
+class UnknownArgument(ConfigError, TypeError):
+    """An argument that a method does not have."""
+
+
 class UnsupportedByService(FoundryError):
     """A feature that this generation of the service does not have."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import UNSET, UnsetType
 
+from foundry_rest.checks import only_known
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema.json_values import check_json
 
@@ -14,6 +15,16 @@ Message = Mapping[str, object]
 #: A user's prompt, or OpenAI messages.
 Conversation = str | Iterable[Message]
 
+_ROLES = frozenset(("system", "developer", "user", "assistant", "tool", "function"))
+#: Members of messages: OpenAI's, those that servers put into their answers, and their own in a request.
+_MEMBERS = frozenset(
+    (
+        *("role", "content", "name", "tool_calls", "tool_call_id", "function_call"),
+        *("refusal", "annotations", "audio", "reasoning", "reasoning_content", "reasoning_details"),
+        *("images", "prefix", "partial", "cache_control", "thinking_blocks", "provider_specific_fields"),
+    )
+)
+_MEMBER_ADVICE = "A body of one's own can be sent by client.request()."
 _NEITHER = 'there is no prompt: give prompt="..." or messages=[{"role": "user", "content": "..."}]'
 _BOTH = 'give prompt or messages, not both: a prompt goes into messages as {"role": "user", "content": "..."}'
 
@@ -63,6 +74,10 @@ def _message(item: object) -> Message:
     role = item.get("role")
     if not isinstance(role, str):
         raise ConfigError("a message needs a role: system, user, assistant or tool")
+    if role not in _ROLES:
+        only_known((role,), _ROLES, "role")
+    if not item.keys() <= _MEMBERS:
+        only_known(item, _MEMBERS, "member", _MEMBER_ADVICE)
     content = item.get("content")
     if content is not None and not isinstance(content, (str, list, tuple)):
         raise ConfigError(f"a message's content must be text or parts, not {type(content).__name__}")

@@ -14,6 +14,8 @@ from foundry_rest.schema.json_values import check_json
 from foundry_rest.schema.messages import Message, build_conversation
 
 __all__ = [
+    "CHAT_MISTAKES",
+    "CHAT_NAMES",
     "PARAM_RULES",
     "ChatParams",
     "ChatRequest",
@@ -33,7 +35,7 @@ _NOT_IN_NAME = re.compile(r"[^!-~]")
 
 
 class ChatParams(TypedDict, total=False):
-    """The known parameters of a chat request; any other is sent unchanged."""
+    """The parameters of a chat request; any other field of the body goes through ``extra``."""
 
     max_tokens: int
     max_completion_tokens: int
@@ -51,6 +53,11 @@ class ChatParams(TypedDict, total=False):
     reasoning_effort: str
     chat_template_kwargs: Mapping[str, object]
     user: str
+    logprobs: bool
+    top_logprobs: int
+    logit_bias: Mapping[str, float]
+    parallel_tool_calls: bool
+    top_k: int
     #: Further fields of the request body, by name.
     extra: Mapping[str, object]
 
@@ -209,3 +216,7 @@ _RESERVED = {
     "response_model": "complete() alone reads an answer into a type",
     "max_reasks": "it goes with response_model, which complete() alone takes",
 }
+#: Names of the keyword arguments that are no options of a call.
+CHAT_NAMES = frozenset(ChatParams.__annotations__)
+#: Names that are refused in words of their own.
+CHAT_MISTAKES = frozenset(_RESERVED)

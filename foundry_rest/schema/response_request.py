@@ -11,7 +11,7 @@ from foundry_rest.checks import whole_number
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema.json_values import check_json
 from foundry_rest.schema.request import PARAM_RULES, Rules, check_model_name, checked_params
-from foundry_rest.schema.responses import Item, OutputItem, ResponseRequest
+from foundry_rest.schema.responses import Item, OutputItem, ResponseParams, ResponseRequest
 
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9._~-]")
 #: Most characters of a response id; the service's own have 37.
@@ -164,3 +164,7 @@ _RESERVED = {
     "messages": "this API calls it input, the first argument",
     "conversation": "no Foundry Local keeps any, and 2.x would ignore it; give previous_response_id=",
 }
+#: Names of the keyword arguments that are no options of a call.
+RESPONSE_NAMES = frozenset(ResponseParams.__annotations__)
+#: Names that are refused in words of their own.
+RESPONSE_MISTAKES = frozenset(_RESERVED)

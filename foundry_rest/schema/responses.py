@@ -26,7 +26,7 @@ REASONING_DELTAS = frozenset(
 
 
 class ResponseParams(TypedDict, total=False):
-    """The known parameters of a request to the Responses API; any other is sent unchanged.
+    """The parameters of a request to the Responses API; any other field of the body goes through ``extra``.
 
     ``store=True`` keeps the response for ``previous_response_id``: 2.x keeps the last 20 and the sessions
     of the last 5, which hold their model in memory until they are deleted; a restart loses them all. 1.x

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
 
 from foundry_rest import clock
-from foundry_rest.checks import instance_of, positive_seconds, whole_number
+from foundry_rest.checks import instance_of, only_known, positive_seconds, whole_number
 from foundry_rest.config import Config
 from foundry_rest.dialects.detect import detect
 from foundry_rest.dialects.operation import UNKNOWN, Dialect, Operation
@@ -40,6 +41,7 @@ Fetch = Callable[[str, Callable[[DownloadStep], object], Options], None]
 
 #: All declared options; read at each call, because another one may be declared later.
 _DECLARED = CallOptions.__annotations__
+_EXTRA_ADVICE = "Another field of the request body goes through extra={...}."
 #: The options with a field of their own in ``Options``.
 _OPTION_FIELDS = frozenset(("timeout", "deadline", "headers", "cancel", "retries"))
 
@@ -163,16 +165,12 @@ class Context(msgspec.Struct):
         """Return the checked options of one call; the client's settings are the defaults.
 
         Raises:
-            ConfigError: An option has a bad value.
-            TypeError: There is no such option.
+            ConfigError: There is no such option, or it has a bad value.
         """
         if not given:
             return Options(self.config.timeouts, self._until(None))
-        unknown = given.keys() - _DECLARED.keys()
-        if unknown:
-            raise TypeError(
-                f"there is no option {', '.join(sorted(unknown))}; a call takes {', '.join(_DECLARED)}"
-            )
+        if not given.keys() <= _DECLARED.keys():
+            only_known(given, _DECLARED)
         retries, cancel = given.get("retries"), given.get("cancel")
         return Options(
             self.config.timeouts.with_silence(given.get("timeout")),
@@ -183,9 +181,26 @@ class Context(msgspec.Struct):
             {name: value for name, value in given.items() if name not in _OPTION_FIELDS},
         )
 
-    def split(self, given: Mapping[str, Any]) -> tuple[Options, dict[str, object]]:
-        """Return the checked options of a call and the remaining keyword arguments."""
+    def split(
+        self, given: Mapping[str, Any], known: AbstractSet[str], explained: AbstractSet[str] = frozenset()
+    ) -> tuple[Options, dict[str, object]]:
+        """Return the checked options of a call and the remaining keyword arguments.
+
+        Args:
+            given: The keyword arguments.
+            known: Names of those that are no options.
+            explained: Names that are passed on to be refused in words of their own.
+
+        Raises:
+            ConfigError: There is no such argument, or an option has a bad value.
+        """
         params = {name: value for name, value in given.items() if name not in _DECLARED}
+        if not params.keys() <= known:
+            only_known(
+                params.keys() - explained,
+                {*known, *_DECLARED},
+                advice=_EXTRA_ADVICE if "extra" in known else "",
+            )
         if len(params) == len(given):
             return self.options(), params
         return self.options(**{name: value for name, value in given.items() if name in _DECLARED}), params

@@ -83,9 +83,10 @@ def test_bad_arguments(name, value):
 
 
 def test_an_unknown_argument():
-    """A misspelt name is no setting."""
-    with pytest.raises(TypeError, match="unexpected argument modle"):
+    """A misspelt name is no setting; the near one is named."""
+    with pytest.raises(ConfigError, match=r"no argument 'modle'.* Did you mean model\?") as caught:
         FoundryAPIClient("http://h", modle="m")
+    assert isinstance(caught.value, TypeError)
 
 
 @pytest.mark.parametrize(

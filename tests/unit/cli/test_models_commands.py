@@ -65,7 +65,7 @@ def test_unload_all(run, server, monkeypatch, dropped, stdout, stderr):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["load", "nobody"], 1, "foundry-rest models"),
+        (["load", "nobody"], 1, "It serves demo"),
         (["load", "demo", "--ttl", "5"], 1, "Run foundry-rest unload NAME"),
         (["load", "demo", "--ttl", "0"], 2, "ttl must be"),
         (["load", "demo", "--device", "XPU"], 2, "device must be one of NPU, GPU, CPU"),
