@@ -90,6 +90,7 @@ class Health:
         until = clock.monotonic() + positive_seconds("timeout", timeout)
         given = self._context.options(**options)
         until = min(until, given.until)
+        last: FoundryError | None = None
         while True:
             left = min(_DEFAULT_TIMEOUT, until - clock.monotonic())
             try:
@@ -99,8 +100,10 @@ class Health:
                     )
                 )
             except _UNHEALTHY as error:
+                # The deadline of the last attempt tells less than why the one before failed.
+                last = last if last is not None and isinstance(error, DeadlineExceeded) else error
                 if clock.monotonic() + _POLL >= until:
-                    raise _not_ready(error, timeout) from error
+                    raise _not_ready(last, timeout) from last
             self._pause(given, "until the service is ready")
 
     def _check(self, options: Options) -> HealthReport:

@@ -8,6 +8,7 @@ import pytest
 
 from foundry_rest import FoundryAPIClient, clock
 from foundry_rest.errors import Cancelled, DeadlineExceeded, ServiceTimeout
+from foundry_rest.resilience import model_locks
 from foundry_rest.resilience.concurrency import Slots
 from foundry_rest.testing import (
     DEMO_MODEL,
@@ -61,21 +62,27 @@ def test_waiting_until_ready_can_be_ended(how):
 
 
 @pytest.mark.parametrize("how", ["close", "token"])
-def test_waiting_to_unload_can_be_ended(how):
+def test_waiting_to_unload_can_be_ended(how, monkeypatch):
     """A model in use is waited for until the client closes, or the call's token is cancelled."""
     token = CancelToken()
+    wait_for, timers = model_locks.wait_for, []
+
+    def wait_and_end(*arguments):
+        timers.append(threading.Timer(0.01, client.close if how == "close" else token.cancel))
+        timers[0].start()
+        wait_for(*arguments)
+
+    monkeypatch.setattr(model_locks, "wait_for", wait_and_end)
     with FaultServer() as server, FoundryAPIClient(server.url, dialect="1.x") as client:
         server.on("GET", "/models/loaded", json_answer([DEMO_MODEL]))
         server.on("GET", "/v1/models", json_answer({"data": [{"id": DEMO_MODEL}]}))
         server.on("GET", "/status", json_answer({"modelDirPath": ""}))
         server.otherwise(chat_stream())
         stream = client.stream_complete("Hi", model=DEMO_MODEL)
-        timer = threading.Timer(0.02, client.close if how == "close" else token.cancel)
-        timer.start()
         began = clock.monotonic()
         with pytest.raises(Cancelled, match="requests that still run on the model"):
             client.models.unload(DEMO_MODEL, cancel=token)
-        timer.join()
+        timers[0].join()
         stream.close()
 
     assert clock.monotonic() - began < 5

@@ -55,8 +55,8 @@ def test_ok(server):
 def test_busy(server):
     """The list of loaded models waits while a model is loaded: the service lives, but is busy."""
     server.on("GET", "/models/loaded", stall())
-    for deadline in (None, 0.04):
-        report = health_of(server.url, deadline=deadline, dialect="2.x").check(timeout=0.02)
+    for deadline in (None, 0.5):
+        report = health_of(server.url, deadline=deadline, dialect="2.x").check(timeout=0.25)
 
         assert (report.status, report.loaded_models) == ("busy", ())
 
@@ -245,6 +245,16 @@ def test_waiting_in_vain(monkeypatch):
         f"(health.wait_until_ready at {url}). {ServiceUnreachable.advice}"
     )
     assert isinstance(caught.value.__cause__, ServiceUnreachable)
+
+
+def test_the_reason_outlives_the_deadline(server):
+    """An attempt for which no time was left does not hide why the service was not ready."""
+    server.on("GET", "/status", unavailable(), stall())
+    server.on("GET", "/v1/models", unavailable())
+    with pytest.raises(DeadlineExceeded) as caught:
+        health_of(server.url, dialect="2.x").wait_until_ready(0.25)
+
+    assert not isinstance(caught.value.__cause__, DeadlineExceeded)
 
 
 def test_waiting_for_silence(server):
