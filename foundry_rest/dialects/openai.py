@@ -12,7 +12,7 @@ from foundry_rest.dialects.embeddings import parse_embeddings
 from foundry_rest.dialects.operation import Operation
 from foundry_rest.dialects.responses import ResponsesDialect
 from foundry_rest.errors import InvalidReply
-from foundry_rest.errors.parsing import UNDECODABLE, error_in
+from foundry_rest.errors.parsing import UNDECODABLE, error_in, stream_error
 from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, ModelInfo, ServiceStatus, Usage
 from foundry_rest.schema.embeddings import EmbeddingReply, EmbeddingRequest
 from foundry_rest.schema.request import Message
@@ -98,13 +98,13 @@ def parse_chunk(event: bytes) -> ChatChunk:
     try:
         chunk = _CHUNK.decode(event)
     except UNDECODABLE as error:
-        raise error_in(event) or unreadable(error, event) from None
-    if chunk.error:
-        raise error_in(event) or InvalidReply(
-            "the event holds an error that cannot be read", body=event[:2048]
-        )
+        raise stream_error(event) or unreadable(error, event) from None
+    if chunk.error and (reported := error_in(event)):
+        raise reported
     if chunk.choices is None and chunk.usage is None:
-        raise InvalidReply("the event is no chat chunk: it has neither choices nor usage", where="$.choices")
+        raise stream_error(event) or InvalidReply(
+            "the event is no chat chunk: it has neither choices nor usage", where="$.choices"
+        )
     chunk.event = event
     return chunk
 
@@ -120,7 +120,7 @@ def parse_completion(reply: Reply) -> ChatReply:
     except UNDECODABLE as error:
         raise unreadable(error, reply.body, reply.url) from None
     if not completion.choices:
-        raise InvalidReply(
+        raise stream_error(reply.body) or InvalidReply(
             "the answer has no choices", where="$.choices", body=reply.body[:2048], url=reply.url
         )
     completion.choices.sort(key=lambda choice: choice.index)

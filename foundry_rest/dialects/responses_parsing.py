@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from foundry_rest.errors import InvalidReply, ServerError, ServiceError
-from foundry_rest.errors.parsing import UNDECODABLE, error_in
+from foundry_rest.errors.parsing import UNDECODABLE, error_in, stream_error
 from foundry_rest.schema import Usage
 from foundry_rest.schema.responses import (
     REASONING_DELTAS,
@@ -137,9 +137,11 @@ def _decode_event(event: bytes) -> _Event:
     try:
         parsed = _EVENT.decode(event)
     except UNDECODABLE as error:
-        raise error_in(event) or unreadable(error, event) from None
-    if parsed.error or not parsed.type:
-        raise error_in(event) or InvalidReply("the event has no type", where="$.type", body=event[:2048])
+        raise stream_error(event) or unreadable(error, event) from None
+    if parsed.error and (reported := error_in(event)):
+        raise reported
+    if not parsed.type:
+        raise stream_error(event) or InvalidReply("the event has no type", where="$.type", body=event[:2048])
     if parsed.type == "response.failed":
         raise _failure(bytes(parsed.response))
     if parsed.type == "error":  # as OpenAI sends it: the event itself holds the fields of the error

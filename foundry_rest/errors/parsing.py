@@ -1,8 +1,7 @@
 """Error answers, in any generation's spelling, parsed into the error class that says what a caller can do.
 
-Pure functions: status, headers and bytes in, one error out. The services send no useful ``code``, so the
-wording decides; the status decides where the wording does not. No other module examines a message or a
-body: everything that others need to know is in the class.
+Pure functions: status, headers and bytes in, one error out. No module outside this folder examines a message
+or a body: everything that others need to know is in the class, which ``wordings`` chooses.
 """
 
 from __future__ import annotations
@@ -11,89 +10,17 @@ import re
 from collections.abc import Mapping
 from datetime import timezone
 from email.utils import parsedate_to_datetime
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import msgspec
 
 from foundry_rest import clock
-from foundry_rest.errors import (
-    AudioFileNotFound,
-    AuthenticationError,
-    BadRequest,
-    CatalogUnavailable,
-    ContextLengthExceeded,
-    InferenceFailed,
-    LoadFailed,
-    ModelInUse,
-    ModelNotCached,
-    ModelNotFound,
-    ModelNotLoaded,
-    NotFound,
-    ResponseNotFound,
-    ServerError,
-    ServiceError,
-    ToolCallFailed,
-    TooManyRequests,
-    UnsupportedParameter,
-)
-
-T = TypeVar("T")
+from foundry_rest.errors import LoadFailed, ServiceError
+from foundry_rest.errors.wordings import ADVICE_WITHOUT_MESSAGE, advice_for, classify
 
 #: What a decoder raises for bytes that are not JSON, or for JSON that is nested too deeply.
 UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-#: Wording -> class. The first pattern found in message and code, in any case, wins. Patterns are compiled
-#: when the first error is parsed, not at import. "is not loaded" and "invalid openai json" are 1.x's, "no
-#: openaiservice provider" is 0.x's, codes are OpenAI's, the rest is 2.x's. A 500 that the same request gets
-#: each time counts as the request's fault, such as "hidden_states" (embeddings from a chat model).
-_BY_WORDING: tuple[tuple[str, type[ServiceError]], ...] = (
-    (r"exceeds the model's maximum context length|context_length_exceeded", ContextLengthExceeded),
-    (r"cannot be greater than model context_length", ContextLengthExceeded),
-    (r"^invalid openai json request|error creating grammar|'hidden_states' was not found", BadRequest),
-    (r"\[AudioDecoder\]|\[LogMel\]|audio_features must be provided", BadRequest),
-    (r"empty chat template|invalid type in response format", BadRequest),
-    (r"model not loaded|must be loaded before|is not loaded\b", ModelNotLoaded),
-    (r"no openaiservice provider found", ModelNotLoaded),
-    (r"model not cached|must be downloaded before", ModelNotCached),
-    (r"model not found|no model matching|model_not_found", ModelNotFound),
-    (r"unsupported parameter", UnsupportedParameter),
-    (r"^(un)?load failed|failed loading model", LoadFailed),
-    (r"inference failed|invalid tool call|failed to create generator", InferenceFailed),
-    (r"\btool '[^']*': instance '", InferenceFailed),
-)
-_BY_STATUS: dict[int, type[ServiceError]] = {
-    401: AuthenticationError,
-    403: AuthenticationError,
-    404: NotFound,
-    429: TooManyRequests,
-}
-#: 2.x checks a call that its model wrote against the tool's schema, and names the position of the mistake.
-_TOOL_CALL = (r"tool call|': instance '", ToolCallFailed)
-#: Class found by the tables above -> wordings that make it one of its subclasses. The catalog's is 1.x's,
-#: a missing response is 1.x's and 2.x's, the rest is 2.x's.
-_SUBCLASSES: dict[type[ServiceError], tuple[tuple[str, type[ServiceError]], ...]] = {
-    BadRequest: ((r"audio file not found", AudioFileNotFound),),
-    NotFound: (
-        (r"^(previous response not found|conversation history for|the response ')", ResponseNotFound),
-        (r" response_not_found$", ResponseNotFound),
-    ),
-    LoadFailed: ((r"still using it", ModelInUse),),
-    InferenceFailed: (_TOOL_CALL,),
-    ServerError: (_TOOL_CALL, (r"failed to retrieve model list", CatalogUnavailable)),
-}
-#: Wording -> advice, where the service's own message does not explain the cause.
-_ADVICE: tuple[tuple[str, str], ...] = (
-    (
-        r"'hidden_states' was not found",
-        "This model gives no embeddings: choose one whose task is embeddings from client.models.catalog().",
-    ),
-)
-#: Advice for calls whose every failure 1.x answers with a 500 and no message.
-_ADVICE_WITHOUT_MESSAGE = {
-    "models.load": "It does not say why: the name may be unknown (case counts), the model not downloaded, "
-    "its files broken or the memory full. See client.models.catalog() and the service's own log.",
-    "models.unload": "It does not say why: it may not reach its catalog. See the service's own log.",
-}
 #: ``type`` of an error inside a stream, its only hint -> the status it corresponds to.
 _STATUS_OF_TYPE = {"invalid_request_error": 400, "server_error": 500}
 #: A position in the service's own source, such as ``search_options.cc:108 int fl::Parse(...)``.
@@ -102,6 +29,15 @@ _SOURCE_POSITION = (
 )
 #: Part of every body or event with an error, in either case; one without it need not be parsed.
 ERROR_MARK = b'rror"'
+#: A part of every event that may be an error of a stream.
+STREAM_ERROR_MARK = re.compile(rb'rror"|"(?:detail|message|title)"', re.IGNORECASE)
+#: Members of the events of an answer.
+_OF_ANSWERS = ("choices", "usage", "delta", "response", "item", "type")
+#: Members of an error that hold its words.
+_WORDS = ("message", "errormessage", "title", "detail")
+#: Values of ``code`` that are HTTP statuses, as gateways send them.
+_STATUSES = range(400, 600)
+_NO_WORDS = "the service reported an error without a message"
 #: Characters of a message that are parsed.
 _MOST_READ = 4096
 #: Characters of a message that are shown; the whole body stays in ``error.body``.
@@ -114,6 +50,7 @@ class _ErrorFields(NamedTuple):
     message: str
     code: str | None = None
     type: str | None = None
+    status: int | None = None
 
 
 def service_error(
@@ -124,8 +61,8 @@ def service_error(
     shown = _shorten(parsed.message) or f"the service answered {status} without a message"
     if 300 <= status < 400:
         shown = f"the service redirects to {headers.get('location', 'nowhere')}; redirects are not followed"
-    advice = _ADVICE_WITHOUT_MESSAGE.get(call, "") if status == 500 and not parsed.message else ""
-    cls = LoadFailed if advice else _classify(status, parsed)
+    advice = ADVICE_WITHOUT_MESSAGE.get(call, "") if status == 500 and not parsed.message else ""
+    cls = LoadFailed if advice else classify(status, parsed.message, parsed.code)
     error = cls(
         shown,
         status=status,
@@ -136,7 +73,7 @@ def service_error(
         url=url,
         model=model,
     )
-    return _with_advice(error, advice or _first_match(_ADVICE, parsed.message))
+    return _with_advice(error, advice or advice_for(parsed.message))
 
 
 def error_in(payload: bytes) -> ServiceError | None:
@@ -146,21 +83,59 @@ def error_in(payload: bytes) -> ServiceError | None:
     """
     if ERROR_MARK not in payload:  # cheap, where the payload may be megabytes
         return None
+    fields = _fields_of(payload)
+    is_error = says_error(fields.get("error")) or "error" in (fields.get("object"), fields.get("type"))
+    return _reported(payload) if is_error else None
+
+
+def stream_error(event: bytes) -> ServiceError | None:
+    """Return the error in an event that should be part of an answer, or ``None``.
+
+    Beside the forms of ``error_in`` it may have no ``error`` at all: ``{"detail": ...}``.
+    """
+    if not STREAM_ERROR_MARK.search(event):
+        return None
+    fields = _fields_of(event)
+    if any(map(fields.get, _OF_ANSWERS)) or not any(_value_text(fields.get(name)) for name in _WORDS):
+        return error_in(event)
+    return _reported(event)
+
+
+def says_error(value: object) -> bool:
+    """Return whether the value of a member ``error`` reports one: any but null, false, 0, and empty ones."""
+    if isinstance(value, dict):
+        return any(map(says_error, value.values()))
+    return bool(value)
+
+
+def error_payload(data: bytes) -> bytes:
+    """Return the data of an event that is an error by its name, in the form that ``error_in`` reads."""
     try:
-        decoded = msgspec.json.decode(payload)
+        decoded = msgspec.json.decode(data)
     except UNDECODABLE:
-        return None
-    if not isinstance(decoded, dict) or not (decoded.get("error") or decoded.get("Error")):
-        return None
+        decoded = data.decode("utf-8", "replace").strip()
+    if isinstance(decoded, dict) and says_error(_lower_keys(decoded).get("error")):
+        return data
+    members = decoded if isinstance(decoded, dict) else {}
+    return msgspec.json.encode({**members, "error": decoded or _NO_WORDS})
+
+
+def _reported(payload: bytes) -> ServiceError:
+    """Build the error that a payload with status 200 reports."""
     parsed = _parse_body(payload)
-    status = _STATUS_OF_TYPE.get(parsed.type or parsed.code or "", 500)
-    error = _classify(status, parsed)(
-        _shorten(parsed.message) or "the service reported an error",
-        status=status,
-        code=parsed.code,
-        body=payload,
+    status = parsed.status or _STATUS_OF_TYPE.get(parsed.type or parsed.code or "", 500)
+    error = classify(status, parsed.message, parsed.code)(
+        _shorten(parsed.message) or _NO_WORDS, status=status, code=parsed.code, body=payload
     )
-    return _with_advice(error, _first_match(_ADVICE, parsed.message))
+    return _with_advice(error, advice_for(parsed.message))
+
+
+def _fields_of(payload: bytes) -> dict[str, object]:
+    """Return the members of a JSON object by their names in lower case; none of anything else."""
+    try:
+        return _lower_keys(msgspec.json.decode(payload))
+    except UNDECODABLE:
+        return {}
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -190,23 +165,6 @@ def _seconds_until(date: str | None) -> float | None:
         return None
 
 
-def _classify(status: int, parsed: _ErrorFields) -> type[ServiceError]:
-    wording = f"{parsed.message} {parsed.code or ''}"
-    cls = _first_match(_BY_WORDING, wording) or _by_status(status)
-    return _first_match(_SUBCLASSES.get(cls, ()), wording) or cls
-
-
-def _by_status(status: int) -> type[ServiceError]:
-    if status in _BY_STATUS:
-        return _BY_STATUS[status]
-    return ServerError if status >= 500 else BadRequest if status >= 400 else ServiceError
-
-
-def _first_match(table: tuple[tuple[str, T], ...], wording: str) -> T | None:
-    """Return the value beside the first pattern that is found in the wording."""
-    return next((found for pattern, found in table if re.search(pattern, wording, re.IGNORECASE)), None)
-
-
 def _with_advice(error: ServiceError, advice: str | None) -> ServiceError:
     """Return the error, with this advice in place of its class's if there is one."""
     if advice:
@@ -232,12 +190,13 @@ def _error_fields(decoded: object) -> _ErrorFields:
         return _ErrorFields(inner)
     if isinstance(inner, dict):
         fields = _lower_keys(inner)
-    wording = map(_value_text, map(fields.get, ("message", "errormessage", "title", "detail")))
+    wording = map(_value_text, map(fields.get, _WORDS))
     code, kind = fields.get("code"), fields.get("type")
     return _ErrorFields(
         ": ".join(filter(None, wording)),
         code if isinstance(code, str) else None,
         kind if isinstance(kind, str) else None,
+        code if isinstance(code, int) and code in _STATUSES else None,
     )
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 from foundry_rest import clock
 from foundry_rest.dialects.operation import Operation
 from foundry_rest.errors import Cancelled, DeadlineExceeded, FoundryError, ServiceError, StreamInterrupted
-from foundry_rest.errors.parsing import error_in
+from foundry_rest.errors.parsing import stream_error
 from foundry_rest.events import ABANDONED, ERROR, OK, CallFinished, Event
 from foundry_rest.schema import Usage
 from foundry_rest.transport.call import OpenReply
@@ -152,7 +152,7 @@ class AnswerStream(Generic[C]):
             raise StreamInterrupted("the stream ended before its first chunk")
         if not done and not self._answered:
             # The last event may be an error that the caller's own parse= did not raise.
-            raise error_in(self._last) or StreamInterrupted(
+            raise stream_error(self._last) or StreamInterrupted(
                 "the stream ended without [DONE] or a finish_reason"
             )
 

@@ -28,6 +28,9 @@ class LineDecoder:
 
     __slots__ = ("_max", "_over", "_rest")
 
+    #: A download reports its failure in the object.
+    has_error = False
+
     def __init__(self, max_unit: int = MAX_UNIT) -> None:
         self._max = max_unit
         self._rest = b""  # the unfinished line, or the object so far

@@ -7,10 +7,11 @@ with three departures, each because a real server needs it:
 * the byte order mark is dropped even when its three bytes arrive in several pieces;
 * at the end of the stream an event without its blank line counts if its data is ``[DONE]`` or
   a whole JSON object (some servers stop right after it); anything else there is a cut;
-* blocks without data (``id:``, ``event: ping``, ``retry:``, comments) make no event.
+* blocks without data (``id:``, ``event: ping``, ``retry:``, comments) make no event;
+* a block named ``error``, or with a field of that name, makes an event even without data.
 
 Lines end in LF, CRLF or CR. A CR at the end of one piece may be half of a CRLF, so an LF at the start of
-the next piece is then dropped. What is *not* done: reconnecting, last event ids, names of events (every
+the next piece is then dropped. What is *not* done: reconnecting, last event ids, other names of events (every
 Foundry Local answer repeats the name inside its data).
 """
 
@@ -28,14 +29,23 @@ DONE = b"[DONE]"
 _BOM = b"\xef\xbb\xbf"
 
 
+class ErrorEvent(bytes):
+    """The data of an event that is named ``error``."""
+
+    __slots__ = ()
+
+
 class SSEDecoder:
     """A decoder of the pieces of an event stream into the data of its events.
 
     Args:
         max_event: Most bytes of one event, comments and unfinished lines included.
+
+    Attributes:
+        has_error: One of the events so far was an ``ErrorEvent``.
     """
 
-    __slots__ = ("_data", "_head", "_line", "_max", "_size", "_skip_lf")
+    __slots__ = ("_data", "_head", "_is_error", "_line", "_max", "_size", "_skip_lf", "has_error")
 
     def __init__(self, max_event: int = MAX_EVENT) -> None:
         self._max = max_event
@@ -44,6 +54,8 @@ class SSEDecoder:
         self._line = bytearray()  # the unfinished line; appending keeps a long one linear
         self._data: list[bytes] = []  # data lines of the unfinished event
         self._size = 0  # their bytes
+        self._is_error = False  # the unfinished event is named so
+        self.has_error = False
 
     def feed(self, piece: bytes) -> list[bytes]:
         """Return the data of every event that ``piece`` completes.
@@ -73,7 +85,9 @@ class SSEDecoder:
         events: list[bytes] = []
         self._take(self._finish_line(b""), events)
         self._take(b"", events)
-        return [data for data in events if data == DONE or is_whole_object(data)]
+        return [
+            data for data in events if isinstance(data, ErrorEvent) or data == DONE or is_whole_object(data)
+        ]
 
     def _strip_bom(self, piece: bytes) -> bytes:
         start = (self._head or b"") + piece
@@ -101,9 +115,12 @@ class SSEDecoder:
 
     def _take(self, line: bytes, events: list[bytes]) -> None:
         if not line:
-            if self._data:
+            if self._is_error:
+                events.append(ErrorEvent(b"\n".join(self._data)))
+                self.has_error, self._is_error = True, False
+            elif self._data:
                 events.append(self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
-                self._data.clear()
+            self._data.clear()
             self._size = 0
         elif line.startswith(b"data:"):
             self._data.append(line[6:] if line[5:6] == b" " else line[5:])
@@ -111,6 +128,12 @@ class SSEDecoder:
         elif line == b"data":
             self._data.append(b"")
             self._size += len(line)
+        elif line.startswith(b"error:"):  # as llama.cpp's server wrote it
+            self._is_error = True
+            self._data.append(line[6:].strip())
+            self._size += len(line)
+        elif line.startswith(b"event:"):
+            self._is_error = line[6:].strip().lower() == b"error"
 
     def _check_size(self) -> None:
         if self._size + len(self._line) > self._max:

@@ -286,8 +286,8 @@ def test_no_error_in_a_success(payload):
         ({"error": "x"}, errors.ServerError, 500, "x"),
         ({"Error": {"Message": "x"}}, errors.ServerError, 500, "x"),
         ({"error": {"message": "Inference failed: x"}}, errors.InferenceFailed, 500, "Inference failed: x"),
-        ({"error": {"code": 7}}, errors.ServerError, 500, "the service reported an error"),
-        ({"error": True}, errors.ServerError, 500, "the service reported an error"),
+        ({"error": {"code": 7}}, errors.ServerError, 500, "the service reported an error without a message"),
+        ({"error": True}, errors.ServerError, 500, "the service reported an error without a message"),
         (
             {"object": "response", "status": "failed", "error": {"code": "internal_error", "message": "x"}},
             errors.ServerError,

@@ -7,12 +7,17 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from foundry_rest.errors import FoundryError, InvalidReply, StreamInterrupted
-from foundry_rest.errors.parsing import ERROR_MARK, error_in
+from foundry_rest.errors.parsing import STREAM_ERROR_MARK, error_payload, stream_error
 from foundry_rest.transport.session.body import Body
+from foundry_rest.transport.sse import ErrorEvent
 
 
 class Decoder(Protocol):
     """A decoder of the pieces of a body into events."""
+
+    @property
+    def has_error(self) -> bool:
+        """Return whether one of the events so far was an ``ErrorEvent``."""
 
     def feed(self, piece: bytes) -> list[bytes]:
         """Return every event that ``piece`` completes; raise InvalidReply for one that is too large."""
@@ -65,7 +70,7 @@ class EventStream:
                 raise self._body.site.mark(StreamInterrupted("the stream ended before its first event"))
             self._read()
         first = self._waiting[0]
-        error = error_in(first) if ERROR_MARK in first else None
+        error = stream_error(first) if STREAM_ERROR_MARK.search(first) else None
         if error is not None:
             self.finish()
             raise self._body.site.mark(error)
@@ -100,7 +105,10 @@ class EventStream:
         piece = self._body.read()
         self._at_end = not piece
         try:
-            self._waiting += self._decoder.feed(piece) if piece else self._decoder.end()
+            events = self._decoder.feed(piece) if piece else self._decoder.end()
         except InvalidReply as error:
             self._body.close()
             raise self._body.site.mark(error) from None
+        if self._decoder.has_error:
+            events = [error_payload(each) if isinstance(each, ErrorEvent) else each for each in events]
+        self._waiting += events
