@@ -62,7 +62,7 @@ class ResilientSender:
         execution = Execution(self.terms, request)
         opened, lease = execution.run(self._inner.open)
         lease.begin()
-        return LeasedReply(opened, lease, execution.call_id, execution.attempt)
+        return LeasedReply(opened, lease, execution.call_id, tuple(execution.failures))
 
     def close(self) -> None:
         """End every wait, and close the sender below."""
@@ -83,6 +83,7 @@ class Execution:
 
     Attributes:
         call_id: The call's id in events.
+        failures: The attempts that failed so far.
     """
 
     def __init__(self, terms: Terms, request: Request) -> None:
@@ -96,7 +97,7 @@ class Execution:
         closing, own = terms.bounds.closing, options.cancel
         self._tokens = (closing,) if own is None else (closing, own)
         self._started = clock.monotonic()
-        self._failures: list[Attempt] = []
+        self.failures: list[Attempt] = []
         self._recovered: set[str] = set()
         self._deaths = 0
         self._has_counted = False
@@ -104,7 +105,7 @@ class Execution:
     @property
     def attempt(self) -> int:
         """Return the number of the attempt under way, from 1."""
-        return len(self._failures) + 1
+        return len(self.failures) + 1
 
     def run(self, attempt: Callable[[Call, Target], R]) -> tuple[R, Lease]:
         """Return the first answer of ``attempt``, with its lease."""
@@ -134,7 +135,7 @@ class Execution:
 
     def finish(self, url: str, error: FoundryError | None = None) -> None:
         """Emit the event of the call's end."""
-        call, tried = self._call, len(self._failures) + (error is None)
+        call, tried = self._call, len(self.failures) + (error is None)
         label, model = (call.label, call.model) if call is not None else self._names(error)
         elapsed = clock.monotonic() - self._started
         outcome = OK if error is None else ERROR
@@ -181,14 +182,14 @@ class Execution:
         if lease.breaker is not None and lease.ticket is not None:
             lease.breaker.report(lease.ticket, self._breaker_outcome(error), error)
         lease.release()
-        failed = 1 + sum(not earlier.cure for earlier in self._failures)
+        failed = 1 + sum(not earlier.cure for earlier in self.failures)
         at, elapsed = began - self._started, clock.monotonic() - began
         tried = Attempt(self.attempt, at, elapsed, type(error).__name__, error.message)
-        self._failures.append(tried)
+        self.failures.append(tried)
         self._deaths += isinstance(error, ServiceUnreachable) and error.sent
         cure = self._recover(error) if self._deaths < _DEATHS else ""
         wait = 0.0 if cure else self._wait(error, failed)
-        self._failures[-1] = replace(tried, cure=cure, wait=wait or 0.0)
+        self.failures[-1] = replace(tried, cure=cure, wait=wait or 0.0)
         self._emit_failure(error, wait)
         if wait is None:
             return self._final(error)
@@ -222,7 +223,7 @@ class Execution:
 
     def _apply(self, name: str, recovery: Recovery, error: FoundryError) -> bool:
         label, model = self._names(error)
-        event = CureStarted(error.url, self.call_id, label, model, len(self._failures), name, error)
+        event = CureStarted(error.url, self.call_id, label, model, len(self.failures), name, error)
         self._terms.emit(event)
         try:
             return recovery(self._request, error)
@@ -246,7 +247,7 @@ class Execution:
 
     def _emit_failure(self, error: FoundryError, wait: float | None) -> None:
         label, model = self._names(error)
-        tried = self._failures[-1]
+        tried = self.failures[-1]
         self._terms.emit(
             AttemptFailed(
                 error.url, self.call_id, label, model, tried.number, error, tried.elapsed, wait, tried.cure
@@ -255,7 +256,7 @@ class Execution:
 
     def _final(self, error: FoundryError) -> FoundryError:
         """Return ``error`` with all attempts in it, and emit the event of the call's end."""
-        error.attempts = tuple(self._failures)
+        error.attempts = tuple(self.failures)
         label, model = self._names(error)
         error.call, error.model = label, error.model or model
         self.finish(error.url, error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from foundry_rest.errors import FoundryError
+from foundry_rest.errors import Attempt, FoundryError
 from foundry_rest.resilience.breaker.breaker import Breaker, Outcome, Ticket
 from foundry_rest.resilience.concurrency import Slot
 from foundry_rest.resilience.failures import outcome_of
@@ -72,10 +72,11 @@ class LeasedReply:
     Attributes:
         call_id: Id of the call in events.
         attempt: Number of the attempt that opened it.
+        failures: The attempts that failed before it.
     """
 
-    def __init__(self, opened: OpenReply, lease: Lease, call_id: str, attempt: int) -> None:
-        self.call_id, self.attempt = call_id, attempt
+    def __init__(self, opened: OpenReply, lease: Lease, call_id: str, failures: tuple[Attempt, ...]) -> None:
+        self.call_id, self.attempt, self.failures = call_id, len(failures) + 1, failures
         self._opened, self._lease = opened, lease
         self._has_failed = False
 

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from foundry_rest import clock
 from foundry_rest.dialects.operation import Operation
-from foundry_rest.errors import Cancelled, DeadlineExceeded, FoundryError, ServiceError, StreamInterrupted
+from foundry_rest.errors import (
+    Attempt,
+    Cancelled,
+    DeadlineExceeded,
+    FoundryError,
+    ServiceError,
+    StreamInterrupted,
+    TransportError,
+)
 from foundry_rest.errors.parsing import stream_error
 from foundry_rest.events import ABANDONED, ERROR, OK, CallFinished, Event
 from foundry_rest.schema import Usage
@@ -176,8 +184,9 @@ class AnswerStream(Generic[C]):
     def _fail(self, error: FoundryError) -> NoReturn:
         """Raise ``error``, as StreamInterrupted if text had arrived that its own class cannot hold."""
         final = error
-        if not isinstance(error, (Cancelled, DeadlineExceeded, StreamInterrupted)) and self._has_content:
+        if not isinstance(error, (Cancelled, DeadlineExceeded, StreamInterrupted)) and self._breaks(error):
             final = StreamInterrupted(f"the answer broke off: {error.message}")
+        final.attempts = (*self._opened.failures, self._failed_attempt(final))
         if isinstance(final, (Cancelled, DeadlineExceeded, StreamInterrupted)):
             final.text, final.usage, final.chunks = self.text, self.usage, self._count
         final.call, final.model, final.url = self._call.label, self._call.model, self._opened.url
@@ -188,6 +197,17 @@ class AnswerStream(Generic[C]):
             (self._opened.finish if isinstance(error, ServiceError) else self._opened.close)()
             self._emit_outcome(ERROR, final)
         raise final from (error if final is not error else error.__cause__)
+
+    def _breaks(self, error: FoundryError) -> bool:
+        """Return whether an error ends an answer that has begun; a lost connection does after any event."""
+        return self._has_content or (self._count > 0 and isinstance(error, TransportError))
+
+    def _failed_attempt(self, error: FoundryError) -> Attempt:
+        """Return the record of the attempt that opened the stream."""
+        before = self._opened.failures
+        at = before[-1].at + before[-1].elapsed + before[-1].wait if before else 0.0
+        elapsed = clock.monotonic() - self._started - at
+        return Attempt(self._opened.attempt, at, elapsed, type(error).__name__, error.message)
 
     def _emit_outcome(self, outcome: str, error: FoundryError | None = None) -> None:
         self._emit(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Generic, TypeVar, cast
 
 from foundry_rest import clock
+from foundry_rest.errors import Attempt
 
 CallT = TypeVar("CallT")
 ReplyT = TypeVar("ReplyT")
@@ -157,10 +158,12 @@ class FakeOpenReply:
         failed: The argument of ``fail``, or ``None``.
         call_id: Id of the call, as a sender sets it.
         attempt: Number of the attempt, as a sender sets it.
+        failures: Attempts that failed before it, as a sender sets them.
     """
 
     call_id = ""
     attempt = 1
+    failures: tuple[Attempt, ...] = ()
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypedDict, TypeVar
 import msgspec
 
 from foundry_rest.config import Timeouts
-from foundry_rest.errors import FoundryError
+from foundry_rest.errors import Attempt, FoundryError
 from foundry_rest.transport.cancellation import CancelToken
 from foundry_rest.transport.json_codec import decode_json
 
@@ -220,6 +220,10 @@ class OpenReply(Protocol):
     @property
     def attempt(self) -> int:
         """Return the number of the attempt that opened the stream, from 1."""
+
+    @property
+    def failures(self) -> tuple[Attempt, ...]:
+        """Return the attempts that failed before it."""
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield each event's data; raise a TransportError where the connection breaks."""

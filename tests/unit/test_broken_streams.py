@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from foundry_rest import FoundryAPIClient, Timeouts
+from foundry_rest import FoundryAPIClient, RetryPolicy, Timeouts
 from foundry_rest.errors import (
     ContextLengthExceeded,
     FoundryError,
@@ -51,6 +51,7 @@ from foundry_rest.testing import (
     split,
     sse,
     stall,
+    unavailable,
 )
 from foundry_rest.transport.session import body
 
@@ -158,7 +159,7 @@ def test_a_break_after_text_is_stream_interrupted_with_the_text(row, ask, client
 #: What the server does before any text -> (script, class).
 REFUSED = {
     "cut after the head": (WHOLE[:1] + cut(), ServiceUnreachable),
-    "cut after the role": (WHOLE[:2] + cut(), ServiceUnreachable),
+    "cut after the role": (WHOLE[:2] + cut(), StreamInterrupted),  # the answer had begun
     "reset before the head": (reset(), ServiceUnreachable),
     "closed before the head": (cut(), ServiceUnreachable),
     "silence before the head": (stall(), ServiceTimeout),
@@ -292,3 +293,21 @@ def test_an_error_body_in_a_plain_200_is_that_error(server):
         server.on("POST", PATH, json_answer(sound))
 
         assert client.complete("hi").content == "ok"
+
+
+@both
+@pytest.mark.parametrize("failures", [0, 1, 2])
+@pytest.mark.parametrize("words", [0, 2])
+def test_the_attempts_of_a_stream_that_broke(ask, server, failures, words):
+    """Those before it and its own are in the error."""
+    broken = WHOLE[: 2 + words] + cut()
+    server.on("POST", PATH, *[unavailable()] * failures, broken)
+    policy = RetryPolicy(retries=2, base=0.001, longest=0.001, floor=0.001)
+    client = FoundryAPIClient(server.url, model=DEMO_MODEL, dialect="2.x", retries=policy)
+    with client, pytest.raises(StreamInterrupted) as caught:
+        ask(client, "broken")
+
+    tried = caught.value.attempts
+    assert [each.number for each in tried] == list(range(1, failures + 2))
+    assert [each.error for each in tried] == [*["ServerError"] * failures, "StreamInterrupted"]
+    assert all(each.elapsed >= 0 for each in tried)

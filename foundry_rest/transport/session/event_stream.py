@@ -47,6 +47,7 @@ class EventStream:
     #: Call ids and attempt numbers are given by the sender above.
     call_id = ""
     attempt = 1
+    failures = ()
 
     @property
     def headers(self) -> Mapping[str, str]:
