@@ -6,8 +6,7 @@ import sys
 from collections.abc import Collection, Iterable
 from typing import TypeVar
 
-from foundry_rest.errors import ConfigError
-from foundry_rest.errors.tree import UnknownArgument
+from foundry_rest.errors import ConfigError, UnknownArgument
 
 T = TypeVar("T")
 

@@ -15,6 +15,7 @@ from foundry_rest.errors import InvalidReply
 from foundry_rest.errors.parsing import UNDECODABLE, error_in, stream_error
 from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, ModelInfo, ServiceStatus, Usage
 from foundry_rest.schema.embeddings import EmbeddingReply, EmbeddingRequest
+from foundry_rest.schema.raw_json import mend_surrogates
 from foundry_rest.schema.request import Message
 from foundry_rest.schema.thoughts import LONE_CLOSING, MAY_BEGIN, split_thoughts
 from foundry_rest.transport.call import Call, Options, Replay, Reply
@@ -98,7 +99,7 @@ def parse_chunk(event: bytes) -> ChatChunk:
     try:
         chunk = _CHUNK.decode(event)
     except UNDECODABLE as error:
-        raise stream_error(event) or unreadable(error, event) from None
+        chunk = _read_leniently(event, error)
     if chunk.error and (reported := error_in(event)):
         raise reported
     if chunk.choices is None and chunk.usage is None:
@@ -106,6 +107,22 @@ def parse_chunk(event: bytes) -> ChatChunk:
             "the event is no chat chunk: it has neither choices nor usage", where="$.choices"
         )
     chunk.event = event
+    return chunk
+
+
+def _read_leniently(data: bytes, error: Exception, url: str = "") -> ChatChunk:
+    """Return an answer that is odd in a part that nobody needs; imported when the first one comes."""
+    from foundry_rest.dialects.lenient import lenient_chunk
+
+    if reported := stream_error(data):
+        raise reported
+    try:
+        chunk = lenient_chunk(data)
+    except InvalidReply as refused:
+        refused.url = url
+        raise
+    if chunk is None:
+        raise unreadable(error, data, url)
     return chunk
 
 
@@ -118,7 +135,7 @@ def parse_completion(reply: Reply) -> ChatReply:
     try:
         completion = _CHUNK.decode(reply.body)
     except UNDECODABLE as error:
-        raise unreadable(error, reply.body, reply.url) from None
+        completion = _read_leniently(reply.body, error, reply.url)
     if not completion.choices:
         raise stream_error(reply.body) or InvalidReply(
             "the answer has no choices", where="$.choices", body=reply.body[:2048], url=reply.url
@@ -127,6 +144,8 @@ def parse_completion(reply: Reply) -> ChatReply:
     thoughts, content = "", completion.content
     if content[:1] in MAY_BEGIN or LONE_CLOSING in content:
         thoughts, content = split_thoughts(content)
+    if completion.is_odd:
+        content = mend_surrogates(content)
     return ChatReply(
         content=content,
         finish_reason=completion.finish_reason,
@@ -136,6 +155,7 @@ def parse_completion(reply: Reply) -> ChatReply:
         created=completion.created,
         tool_calls=tuple(call.whole() for call in completion.tool_calls),
         reasoning=completion.reasoning + thoughts,
+        refusal=completion.choice.part.refusal or "",
         elapsed=reply.elapsed,
         headers=reply.headers,
         bodies=(reply.body,),

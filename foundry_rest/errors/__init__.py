@@ -13,6 +13,7 @@ from foundry_rest.errors.tree import (
     ContextLengthExceeded,
     DeadlineExceeded,
     InferenceFailed,
+    InvalidMember,
     InvalidReply,
     LoadFailed,
     ModelInUse,
@@ -31,6 +32,7 @@ from foundry_rest.errors.tree import (
     ToolLoopExceeded,
     TooManyRequests,
     TransportError,
+    UnknownArgument,
     UnsupportedByService,
     UnsupportedParameter,
 )
@@ -48,6 +50,7 @@ __all__ = [
     "DeadlineExceeded",
     "FoundryError",
     "InferenceFailed",
+    "InvalidMember",
     "InvalidReply",
     "LoadFailed",
     "ModelInUse",
@@ -66,6 +69,7 @@ __all__ = [
     "ToolCallFailed",
     "ToolLoopExceeded",
     "TransportError",
+    "UnknownArgument",
     "UnsupportedByService",
     "UnsupportedParameter",
 ]

@@ -4,6 +4,7 @@
 
     FoundryError
     ├── ConfigError (ValueError)
+    │   └── UnknownArgument (TypeError)
     ├── UnsupportedByService
     ├── CircuitOpen
     ├── DeadlineExceeded (TimeoutError)
@@ -32,6 +33,7 @@
     │       └── LoadFailed
     │           └── ModelInUse
     ├── InvalidReply
+    │   └── InvalidMember
     └── ToolLoopExceeded
 
 The classes are grouped by what a caller can do. The bases from requests keep ``except
@@ -253,6 +255,12 @@ class InvalidReply(FoundryError):
     body: bytes = b""
     text: str = ""
     advice = "Check that the address is a Foundry Local service and not a proxy or another server."
+
+
+class InvalidMember(InvalidReply):
+    """An answer of the right form in which one member cannot be read, ``where`` names it."""
+
+    advice = "Another version of the server, or another server for the model, may write it as OpenAI does."
 
 
 class ToolLoopExceeded(FoundryError):

@@ -40,6 +40,7 @@ _ALL = float("inf")
 TABLE: dict[type[errors.FoundryError], Failure] = {
     errors.FoundryError: Failure(_NEUTRAL, 0, elsewhere=False),
     errors.ConfigError: Failure(_NEUTRAL, 0, elsewhere=False),
+    errors.UnknownArgument: Failure(_NEUTRAL, 0, elsewhere=False),
     errors.UnsupportedByService: Failure(_NEUTRAL, 0, elsewhere=True),
     errors.CircuitOpen: Failure(_NEUTRAL, 0, elsewhere=True),
     errors.DeadlineExceeded: Failure(_NEUTRAL, 0, elsewhere=False),
@@ -70,6 +71,7 @@ TABLE: dict[type[errors.FoundryError], Failure] = {
     # The session of an answer that was just read exists for some 5 ms more.
     errors.ModelInUse: Failure(_NEUTRAL, _ALL, elsewhere=False),
     errors.InvalidReply: Failure(_FAILURE, 0, elsewhere=True),
+    errors.InvalidMember: Failure(_NEUTRAL, 0, elsewhere=True),  # its other answers can be read
     errors.ToolLoopExceeded: Failure(_NEUTRAL, 0, elsewhere=False),
 }
 #: Statuses that mean "try later", whatever the class: the request has not begun.

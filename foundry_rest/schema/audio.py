@@ -9,6 +9,7 @@ import msgspec
 
 from foundry_rest.checks import number
 from foundry_rest.errors import ConfigError
+from foundry_rest.schema.raw_json import decode_raw
 from foundry_rest.schema.request import check_json, check_model_name
 
 #: ``en``, ``haw``, ``pt-BR``. Models differ in the languages they know; 2.2.1 treats any other as English.
@@ -42,7 +43,7 @@ class TranscriptionChunk(msgspec.Struct):
     @property
     def raw(self) -> object:
         """Return the event as decoded JSON, unknown fields included."""
-        return msgspec.json.decode(self.event) if self.event else None
+        return decode_raw(self.event) if self.event else None
 
 
 class Transcription(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +70,7 @@ class Transcription(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def raw(self) -> object:
         """Return the decoded body, or the list of decoded events when it was gathered from a stream."""
-        decoded = [msgspec.json.decode(body) for body in self.bodies]
+        decoded = [decode_raw(body) for body in self.bodies]
         return decoded[0] if self.first_token is None and decoded else decoded
 
 

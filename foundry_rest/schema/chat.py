@@ -13,6 +13,7 @@ from typing import TypeVar, overload
 import msgspec
 
 from foundry_rest.errors import InvalidReply
+from foundry_rest.schema.raw_json import decode_raw
 
 T = TypeVar("T")
 
@@ -99,6 +100,7 @@ class Part(msgspec.Struct, frozen=True):
     reasoning_content: str | None = None
     tool_calls: list[ToolCall] | None = None
     reasoning_text: str | None = msgspec.field(default=None, name="reasoning")
+    refusal: str | None = None
 
     @property
     def reasoning(self) -> str:
@@ -126,7 +128,10 @@ class Choice(msgspec.Struct, frozen=True):
     @property
     def part(self) -> Part:
         """Return the content, from ``delta`` or ``message``."""
-        return self.delta or self.message or _EMPTY_PART
+        delta, message = self.delta, self.message
+        if delta is None or (message is not None and message.content and not delta.content):
+            return message or _EMPTY_PART
+        return delta
 
 
 class ChatChunk(msgspec.Struct):
@@ -143,6 +148,8 @@ class ChatChunk(msgspec.Struct):
     error: object = None
     #: The event's bytes. No JSON field has this name, so a response cannot set it.
     event: bytes = msgspec.field(default=b"", name=" the event itself ")
+    #: It had to be read leniently.
+    is_odd: bool = msgspec.field(default=False, name=" odd ")
 
     @property
     def choice(self) -> Choice:
@@ -151,8 +158,9 @@ class ChatChunk(msgspec.Struct):
 
     @property
     def content(self) -> str:
-        """Return the text that this event adds."""
-        return self.choice.part.content or ""
+        """Return the text that this event adds; a refusal is text, too."""
+        part = self.choice.part
+        return part.content or part.refusal or ""
 
     @property
     def reasoning(self) -> str:
@@ -172,7 +180,7 @@ class ChatChunk(msgspec.Struct):
     @property
     def raw(self) -> object:
         """Return the event as decoded JSON, unknown fields included."""
-        return msgspec.json.decode(self.event) if self.event else None
+        return decode_raw(self.event) if self.event else None
 
 
 class ChatReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,6 +197,7 @@ class ChatReply(msgspec.Struct, frozen=True, kw_only=True):
         first_token: Seconds to the first event; ``None`` when the response was not streamed.
         headers: HTTP headers of the response, case-insensitive.
         bodies: Bytes of the response: one JSON body, or each event of the stream it was gathered from.
+        refusal: The text with which the model refused, which is also the content; ``""`` for an answer.
     """
 
     content: str
@@ -203,11 +212,12 @@ class ChatReply(msgspec.Struct, frozen=True, kw_only=True):
     first_token: float | None = None
     headers: Mapping[str, str] = {}
     bodies: tuple[bytes, ...] = ()
+    refusal: str = ""
 
     @property
     def raw(self) -> object:
         """Return the decoded body, or the list of decoded events when it was gathered from a stream."""
-        decoded = [msgspec.json.decode(body) for body in self.bodies]
+        decoded = [decode_raw(body) for body in self.bodies]
         return decoded[0] if self.first_token is None and decoded else decoded
 
     @property

@@ -14,6 +14,7 @@ import msgspec
 
 from foundry_rest.errors import InvalidReply
 from foundry_rest.schema.chat import Usage
+from foundry_rest.schema.raw_json import decode_raw
 from foundry_rest.schema.thoughts import split_thoughts
 
 #: One item of the input, as OpenAI spells it.
@@ -197,7 +198,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def raw(self) -> object:
         """Return the decoded response object, unknown fields included."""
-        return msgspec.json.decode(self.body) if self.body else None
+        return decode_raw(self.body) if self.body else None
 
 
 class ResponseEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -235,7 +236,7 @@ class ResponseEvent(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def raw(self) -> object:
         """Return the event as decoded JSON, unknown fields included."""
-        return msgspec.json.decode(self.event) if self.event else None
+        return decode_raw(self.event) if self.event else None
 
 
 class ResponsePage(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from foundry_rest import clock
 from foundry_rest.schema import ChatChunk, ChatReply, Choice, Part, ToolCall
+from foundry_rest.schema.raw_json import mend_surrogates
 from foundry_rest.schema.thoughts import LONE_CLOSING, MAY_BEGIN, ThoughtSplitter, split_unopened
 from foundry_rest.stream.answer import AnswerStream
 from foundry_rest.stream.tool_calls import ToolCallBuilder, missing_call
@@ -34,6 +35,8 @@ class ChatStream(AnswerStream[ChatChunk]):
         self._reason_at = 0
         self._may_think = True
         self._thoughts: ThoughtSplitter | None = None
+        self._refusals: list[str] = []
+        self._half = ""  # the first half of a surrogate pair
 
     @property
     def text(self) -> str:
@@ -70,6 +73,7 @@ class ChatStream(AnswerStream[ChatChunk]):
             reasoning="".join(self._reasonings) + thoughts,
             elapsed=clock.monotonic() - self._started,
             first_token=self.first_token,
+            refusal="".join(self._refusals),
             headers=self.headers,
             bodies=tuple(self._kept_events),
         )
@@ -79,13 +83,12 @@ class ChatStream(AnswerStream[ChatChunk]):
             self._head = item
         self.usage = item.usage or self.usage
         choices = item.choices
-        if choices:
-            if self._index is None:
-                self._index = choices[0].index
-            if len(choices) > 1 or choices[0].index != self._index:
-                item.choices = self._only_first(choices)
+        if choices and (len(choices) > 1 or choices[0].index != self._index):
+            self._keep_first(item, choices)
         choice = item.choice
         part = choice.part
+        if item.is_odd or self._half or (part is choice.message and choice.delta is not None):
+            part = self._mend(item)
         if self._may_think and (part.content or choice.finish_reason):
             if self._thoughts is not None or (part.content and part.content[0] in MAY_BEGIN):
                 part = self._split_thoughts(item)
@@ -93,15 +96,41 @@ class ChatStream(AnswerStream[ChatChunk]):
                 self._may_think = False
         if part.content:
             self._texts.append(part.content)
+        elif part.refusal:
+            self._add_refusal(part.refusal)
         if part.reasoning_content or part.reasoning_text:
             self._reasonings.append(part.reasoning)
         if part.tool_calls:
             self._add_calls(part.tool_calls)
         return choice.finish_reason is not None and self._keep_reason(choice.reason)
 
-    def _only_first(self, choices: list[Choice]) -> list[Choice]:
-        """Return the choices without the other alternatives, which stay in ``raw``."""
-        return [choice for choice in choices if choice.index == self._index]
+    def _keep_first(self, item: ChatChunk, choices: list[Choice]) -> None:
+        """Leave the other alternatives out of a chunk; they stay in its ``raw``."""
+        if self._index is None:
+            self._index = choices[0].index
+        if len(choices) > 1 or choices[0].index != self._index:
+            item.choices = [choice for choice in choices if choice.index == self._index]
+
+    def _mend(self, item: ChatChunk) -> Part:
+        """Put the text of an odd chunk right, and return the changed part.
+
+        The halves of a surrogate pair may come in two chunks, and a whole message at the end may repeat what
+        the chunks before it said.
+        """
+        choice = item.choice
+        text = self._half + (choice.part.content or "")
+        self._half = ""
+        if choice.part is choice.message and choice.delta is not None:
+            text = text.removeprefix(self.text)
+        if choice.reason is None and "\ud800" <= text[-1:] <= "\udbff":
+            text, self._half = text[:-1], text[-1]
+        part = replace(choice.part, content=mend_surrogates(text))
+        item.choices = [replace(choice, delta=part)]
+        return part
+
+    def _add_refusal(self, refusal: str) -> None:
+        self._texts.append(refusal)
+        self._refusals.append(refusal)
 
     def _split_thoughts(self, item: ChatChunk) -> Part:
         """Move the thoughts in the text of a chunk to its reasoning, and return the changed part."""

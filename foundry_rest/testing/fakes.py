@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from foundry_rest import clock
-from foundry_rest.errors import Attempt
+
+if TYPE_CHECKING:
+    from foundry_rest.errors import Attempt
 
 CallT = TypeVar("CallT")
 ReplyT = TypeVar("ReplyT")

@@ -7,7 +7,8 @@ with three departures, each because a real server needs it:
 * the byte order mark is dropped even when its three bytes arrive in several pieces;
 * at the end of the stream an event without its blank line counts if its data is ``[DONE]`` or
   a whole JSON object (some servers stop right after it); anything else there is a cut;
-* blocks without data (``id:``, ``event: ping``, ``retry:``, comments) make no event;
+* blocks without data (``id:``, ``event: ping``, ``retry:``, comments), or whose data says nothing, make no
+  event;
 * a block named ``error``, or with a field of that name, makes an event even without data.
 
 Lines end in LF, CRLF or CR. A CR at the end of one piece may be half of a CRLF, so an LF at the start of
@@ -26,6 +27,10 @@ from foundry_rest.errors.parsing import UNDECODABLE
 #: above both and far below a program's memory.
 MAX_EVENT = 32 * 1024 * 1024
 DONE = b"[DONE]"
+#: Data that says nothing, by which proxies and servers keep a connection open; and names of such events.
+_BLANK = (b"", b"{}", b"null")
+_MOST_BLANK = 8
+_HEARTBEATS = frozenset((b"ping", b"heartbeat", b"keepalive", b"keep-alive"))
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -45,7 +50,17 @@ class SSEDecoder:
         has_error: One of the events so far was an ``ErrorEvent``.
     """
 
-    __slots__ = ("_data", "_head", "_is_error", "_line", "_max", "_size", "_skip_lf", "has_error")
+    __slots__ = (
+        "_data",
+        "_head",
+        "_is_error",
+        "_is_heartbeat",
+        "_line",
+        "_max",
+        "_size",
+        "_skip_lf",
+        "has_error",
+    )
 
     def __init__(self, max_event: int = MAX_EVENT) -> None:
         self._max = max_event
@@ -54,7 +69,7 @@ class SSEDecoder:
         self._line = bytearray()  # the unfinished line; appending keeps a long one linear
         self._data: list[bytes] = []  # data lines of the unfinished event
         self._size = 0  # their bytes
-        self._is_error = False  # the unfinished event is named so
+        self._is_error = self._is_heartbeat = False  # the unfinished event is named so
         self.has_error = False
 
     def feed(self, piece: bytes) -> list[bytes]:
@@ -119,7 +134,11 @@ class SSEDecoder:
                 events.append(ErrorEvent(b"\n".join(self._data)))
                 self.has_error, self._is_error = True, False
             elif self._data:
-                events.append(self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
+                data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+                is_blank = len(data) <= _MOST_BLANK and data.strip() in _BLANK
+                if not is_blank and (not self._is_heartbeat or b'"choices"' in data):
+                    events.append(data)
+            self._is_heartbeat = False
             self._data.clear()
             self._size = 0
         elif line.startswith(b"data:"):
@@ -133,7 +152,8 @@ class SSEDecoder:
             self._data.append(line[6:].strip())
             self._size += len(line)
         elif line.startswith(b"event:"):
-            self._is_error = line[6:].strip().lower() == b"error"
+            name = line[6:].strip().lower()
+            self._is_error, self._is_heartbeat = name == b"error", name in _HEARTBEATS
 
     def _check_size(self) -> None:
         if self._size + len(self._line) > self._max:

@@ -103,7 +103,7 @@ BROKEN = [
     (b'{"choices":null}', "$.choices"),
     (b'{"choices":[]}', "$.choices"),
     (b'{"choices":[{"message":{"content":5}}]}', "$.choices[0].message.content"),
-    (b'{"choices":[{"message":{"content":"a"}}],"usage":{"total_tokens":"3"}}', "$.usage.total_tokens"),
+    (b'{"choices":[{"message":{"content":"a"},"finish_reason":1}]}', "$.choices[0].finish_reason"),
     (b'{"choices":{}}', "$.choices"),
     (b'{"choices":[{"message":{"content":"\xff"}}]}', "$"),
     (b'{"choices":[{"message":{"content":"a"}}], "x":' + b"[" * 100_000, "$"),

@@ -25,6 +25,7 @@ CLASSES = [
 #: Class -> its base outside the tree: what callers of requests and of Python catch already.
 FOREIGN = {
     "ConfigError": ValueError,
+    "UnknownArgument": TypeError,
     "DeadlineExceeded": TimeoutError,
     "TransportError": requests.RequestException,
     "ServiceUnreachable": requests.ConnectionError,

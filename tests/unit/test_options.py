@@ -15,8 +15,14 @@ from foundry_rest.endpoints.embeddings import Embeddings
 from foundry_rest.endpoints.health import Health
 from foundry_rest.endpoints.models import Models
 from foundry_rest.endpoints.responses import Responses
-from foundry_rest.errors import Cancelled, ConfigError, DeadlineExceeded, ModelNotFound, ModelNotLoaded
-from foundry_rest.errors.tree import UnknownArgument
+from foundry_rest.errors import (
+    Cancelled,
+    ConfigError,
+    DeadlineExceeded,
+    ModelNotFound,
+    ModelNotLoaded,
+    UnknownArgument,
+)
 from foundry_rest.testing import DEMO_MODEL, FaultServer, LegacyService, event, json_answer, sse
 from foundry_rest.transport.call import CallOptions
 from foundry_rest.transport.session.transport import SessionTransport

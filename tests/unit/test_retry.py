@@ -45,11 +45,13 @@ ALL = 50
 #: error -> further tries when asking twice is harmless, and when only an unsent call may be repeated.
 TABLE = [
     (errors.ConfigError(), 0, 0),
+    (errors.UnknownArgument(), 0, 0),
     (errors.UnsupportedByService(), 0, 0),
     (errors.CircuitOpen(), 0, 0),
     (errors.DeadlineExceeded(), 0, 0),
     (errors.Cancelled(), 0, 0),
     (errors.InvalidReply(), 0, 0),
+    (errors.InvalidMember(), 0, 0),
     (errors.ToolLoopExceeded(), 0, 0),
     (errors.TransportError(), 0, 0),
     (errors.TransportError(sent=False), 0, 0),

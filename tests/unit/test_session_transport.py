@@ -130,7 +130,7 @@ def test_the_responses_library_works():
     responses.get("http://127.0.0.1:9/status", json={"a": 1})
     responses.get("http://127.0.0.1:9/bad", json={"error": {"message": "no"}}, status=400)
     responses.post(
-        "http://127.0.0.1:9/sse", b"data: {}\n\ndata: [DONE]\n\n", content_type="text/event-stream"
+        "http://127.0.0.1:9/sse", b'data: {"a":1}\n\ndata: [DONE]\n\n', content_type="text/event-stream"
     )
     for session in (None, requests.Session()):
         transport = BoundTransport(lambda: "http://127.0.0.1:9", session=session)
@@ -139,7 +139,7 @@ def test_the_responses_library_works():
         with pytest.raises(BadRequest, match="no"):
             transport.send(Call("GET", "/bad"))
         opened = transport.open(Call("POST", "/sse", b"{}"))
-        assert list(opened) == [b"{}", b"[DONE]"]
+        assert list(opened) == [b'{"a":1}', b"[DONE]"]
         opened.close()
         transport.close()
 

@@ -36,6 +36,7 @@ PUBLIC_ERRORS = [
 #: The rest end in the code of FoundryError.
 CODE_OF = {
     "ConfigError": 2,
+    "UnknownArgument": 2,
     "CircuitOpen": 3,
     "TransportError": 3,
     "ServiceNotFound": 3,
@@ -44,6 +45,7 @@ CODE_OF = {
     "DeadlineExceeded": 4,
     "StreamInterrupted": 5,
     "InvalidReply": 5,
+    "InvalidMember": 5,
 }
 
 
