@@ -1,9 +1,11 @@
-"""Checks of plain values that users pass in: numbers, flags and instances."""
+"""Checks of plain values that users pass in: numbers, flags, instances and the spellings of a host."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from socket import inet_aton
 from typing import TypeVar
 
 from foundry_rest.errors import ConfigError, UnknownArgument
@@ -90,6 +92,34 @@ def instance_of(name: str, value: T, kind: type[T]) -> T:
     if not isinstance(value, kind):
         raise ConfigError(f"{name} must be {kind.__name__}, not {value!r}")
     return value
+
+
+def plain_host(host: str) -> str:
+    """Return a host as it is looked up: without the dot at its end, wide digits and letters made plain."""
+    try:
+        ascii_only = host if host.isascii() else host.encode("idna").decode("ascii")
+    except UnicodeError:
+        ascii_only = host
+    return ascii_only.removesuffix(".")
+
+
+def address_of(host: str) -> IPv4Address | IPv6Address | None:
+    """Return the address that a host spells, as a connection reads it; ``None`` for a name.
+
+    An IPv4 address may be short, decimal, hexadecimal, octal (``127.1``, ``0x7f000001``), or in an IPv6 one.
+    """
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return _loose_address(host)
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _loose_address(host: str) -> IPv4Address | None:
+    try:
+        return IPv4Address(inet_aton(host))
+    except (OSError, ValueError):
+        return None
 
 
 def _bounds(least: float, most: float | None) -> str:

@@ -7,13 +7,12 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from ipaddress import ip_address
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
-from foundry_rest.checks import flag, instance_of, positive_seconds, whole_number
+from foundry_rest.checks import address_of, flag, instance_of, plain_host, positive_seconds, whole_number
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema.request import check_model_name
 
@@ -44,8 +43,8 @@ MAX_REASKS = 2
 #: same function for ever is stopped within a minute.
 MAX_TURNS = 8
 _NOT_IN_KEY = re.compile(r"[^!-~]")
-#: Addresses that a service binds to listen on every interface; a client cannot connect to them.
-_UNSPECIFIED_HOSTS = ("0.0.0.0", "*", "::")  # noqa: S104 (recognised, not bound)
+#: The names of this machine: RFC 6761's, and those that systems write into /etc/hosts.
+_LOOPBACK_NAME = re.compile(r"(.+\.)?localhost|localhost[46]?(\.localdomain[46]?)?|ip6-(loopback|localhost)")
 #: Paths that belong to other clients: OpenAI's and Microsoft's ``endpoint``, `foundry service status`.
 _FOREIGN_PATH = re.compile(r"/(v1|openai/status)$")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -196,23 +195,27 @@ def base_url(text: object) -> str:
         raise ConfigError(f"base_url must start with http:// or https:// and name a host, not {text!r}")
     if parts.query or parts.fragment:
         raise ConfigError("base_url must not hold a query or a fragment")
-    host = "127.0.0.1" if host in _UNSPECIFIED_HOSTS else host
+    host = "127.0.0.1" if _is_unspecified(host) else host
     netloc = (f"[{host}]" if ":" in host else host) + (f":{port}" if port is not None else "")
     return f"{parts.scheme}://{netloc}{_FOREIGN_PATH.sub('', parts.path.rstrip('/'))}"
 
 
 @lru_cache(maxsize=64)  # used in every call, for a handful of addresses
 def is_loopback(url: str) -> bool:
-    """Return whether an address is on this machine.
+    """Return whether an address is on this machine, in whichever spelling.
 
-    >>> is_loopback("http://127.0.0.2:80"), is_loopback("http://192.0.2.7")
-    (True, False)
+    >>> is_loopback("http://127.1:80"), is_loopback("http://[::ffff:127.0.0.1]"), is_loopback("http://192.0.2.7")
+    (True, True, False)
     """
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+    host = plain_host(urlsplit(url).hostname or "")
+    address = address_of(host)
+    return _LOOPBACK_NAME.fullmatch(host) is not None if address is None else address.is_loopback
+
+
+def _is_unspecified(host: str) -> bool:
+    """Return whether a host means every interface: a service binds it, but a client cannot connect to it."""
+    address = address_of(plain_host(host))
+    return host == "*" if address is None else address.is_unspecified
 
 
 def _timeouts(text: str) -> Timeouts:

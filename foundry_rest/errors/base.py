@@ -61,10 +61,11 @@ class FoundryError(Exception):
         return _rebuild, (type(self), self.message, {**self.__dict__, **self._plain_response()})
 
     def _plain_response(self) -> dict[str, object]:
-        """Return the response without its request's hooks, which need not be picklable."""
+        """Return the response without its requests' hooks, which need not be picklable, and their bodies."""
         response = copy.copy(getattr(self, "response", None))
         if response is None or response.request is None:
             return {}
+        response.history = []
         response.request = response.request.copy()
-        response.request.hooks = {}
+        response.request.hooks, response.request.body = {}, None
         return {"response": response}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Mapping
 from contextlib import suppress
+from io import BytesIO
 from typing import TYPE_CHECKING
+
+from urllib3.response import BaseHTTPResponse, HTTPResponse
 
 from foundry_rest import clock
 from foundry_rest.errors import (
@@ -17,7 +19,8 @@ from foundry_rest.errors import (
     ServiceUnreachable,
 )
 from foundry_rest.transport.session.exceptions import FOREIGN, CallSite, translate
-from foundry_rest.transport.session.socket_handle import SocketHandle
+from foundry_rest.transport.session.request_builder import hide_headers
+from foundry_rest.transport.session.socket_handle import SocketHandle, socket_of
 
 if TYPE_CHECKING:
     import requests
@@ -48,7 +51,8 @@ class Body:
         self.headers: Mapping[str, str] = response.headers
         self.site = site
         self._response = response
-        self._raw = response.raw
+        untouched = isinstance(response.raw, HTTPResponse) and vars(response)["_content"] is False
+        self._raw: BaseHTTPResponse = response.raw if untouched else _readable(response)
         self._handle = handle
         self._until = call.options.until
         self._rest = float("inf")
@@ -60,7 +64,7 @@ class Body:
 
     def _find_socket(self) -> bool:
         """Give the handle the socket of a connection that is not ours; return False when there is none."""
-        found = _socket_of(self._raw)
+        found = socket_of(self._response.raw)
         if found is not None:
             self._handle.take(found)
             self._handle.begin_reading(self._silence)
@@ -77,7 +81,7 @@ class Body:
         if self._rest != float("inf"):
             self._spend_rest()
         try:
-            piece: bytes = self._raw.read1(PIECE, decode_content=self._is_compressed)
+            piece = self._raw.read1(PIECE, decode_content=self._is_compressed)
         except (*FOREIGN, AttributeError) as error:
             raise self._error_for(error) from error
         ended = self._handle.failure if self._handle.ended is not None else None
@@ -91,7 +95,7 @@ class Body:
     def _release(self) -> None:
         """Return the connection to its pool now; a response that is kept, as in an error, would hold it."""
         self._handle.release()
-        release = getattr(self._raw, "release_conn", None)
+        release = getattr(self._response.raw, "release_conn", None)
         if release is not None:
             release()
 
@@ -157,6 +161,8 @@ class Body:
     def attach_to(self, error: ServiceError, content: bytes) -> None:
         """Set the response of an error, which code written for requests expects."""
         vars(self._response).update(_content=content, _content_consumed=True)
+        for response in (self._response, *self._response.history):
+            hide_headers(response.request)
         error.response = self._response
 
     def _spend_rest(self) -> None:
@@ -177,10 +183,10 @@ class Body:
         return self.site.mark(failure)
 
 
-def _socket_of(raw: object) -> socket.socket | None:
-    """Return the socket of an answer; ``None`` for an answer that never had one (a test double)."""
-    connection = getattr(raw, "_connection", None)
-    found = getattr(connection, "sock", None)
-    if found is None:  # "Connection: close": http.client moved the socket to the body
-        found = getattr(getattr(getattr(getattr(raw, "_fp", None), "fp", None), "raw", None), "_sock", None)
-    return found if isinstance(found, socket.socket) else None
+def _readable(response: requests.Response) -> BaseHTTPResponse:
+    """Return what is left to read of an answer that a hook has read, or that a double made of any file."""
+    kept = vars(response)["_content"]  # ``response.content`` would read it
+    if kept is False and response.raw is not None:
+        coding = response.headers.get("content-encoding", "")
+        return HTTPResponse(response.raw, {"Content-Encoding": coding}, preload_content=False)
+    return HTTPResponse(BytesIO(kept or b""), preload_content=False)

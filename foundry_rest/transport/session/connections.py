@@ -13,13 +13,14 @@ import ssl
 from collections.abc import Mapping
 from http.client import BadStatusLine, HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import requests
+import urllib3.connection
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
-from requests.utils import get_encoding_from_headers
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from requests.utils import get_encoding_from_headers, select_proxy
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
@@ -28,6 +29,20 @@ from foundry_rest.transport.session.socket_handle import SocketHandle, current_h
 
 if TYPE_CHECKING:
     from urllib3._base_connection import BaseHTTPConnection
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+else:  # the real ones, also when this is imported while vcrpy has put its own in their place
+    HTTPConnection, HTTPSConnection = (
+        next(cls for cls in found.__mro__ if cls.__module__ == "urllib3.connection")
+        for found in (urllib3.connection.HTTPConnection, urllib3.connection.HTTPSConnection)
+    )
+
+#: What requests itself does to send; ``None`` where a tool that traces requests was here first.
+_UNTRACED = (
+    requests.Session.send
+    if isinstance(requests.Session.send, FunctionType)
+    and requests.Session.send.__globals__ is vars(requests.sessions)
+    else None
+)
 
 
 #: Statuses of interim responses, without 100, which http.client passes over, and 101, which promises another
@@ -107,14 +122,18 @@ def _connect(connection: HTTPConnection) -> socket.socket:
 class _Pool(HTTPConnectionPool):
     """A pool that reports the socket of a connection that is reused."""
 
-    ConnectionCls = _Connection
+    @property
+    def ConnectionCls(self) -> type[HTTPConnection]:  # type: ignore[override]  # noqa: N802 (urllib3's name)
+        """Return our class of connections, or that of a tool that records them (vcrpy)."""
+        theirs = HTTPConnectionPool.ConnectionCls
+        return _Connection if theirs is HTTPConnection else theirs  # type: ignore[return-value]
 
     def _validate_conn(self, conn: BaseHTTPConnection) -> None:
         before = getattr(conn, "sock", None)
         super()._validate_conn(conn)
         sock = getattr(conn, "sock", None)
         handle = current_handle()
-        if handle is not None and sock is not None:
+        if handle is not None and isinstance(sock, socket.socket):
             handle.is_reused = sock is before
             handle.take(sock)
 
@@ -122,7 +141,11 @@ class _Pool(HTTPConnectionPool):
 class _SecurePool(_Pool, HTTPSConnectionPool):
     """A pool that reports the socket again after the TLS handshake, which replaces it."""
 
-    ConnectionCls = _SecureConnection
+    @property
+    def ConnectionCls(self) -> type[HTTPSConnection]:  # type: ignore[override]  # noqa: N802 (as above)
+        """Return our class of connections, or that of a tool that records them."""
+        theirs = HTTPSConnectionPool.ConnectionCls
+        return _SecureConnection if theirs is HTTPSConnection else theirs  # type: ignore[return-value]
 
 
 def report_sockets(adapter: HTTPAdapter) -> None:
@@ -174,11 +197,20 @@ class Adapter(HTTPAdapter):
         return response
 
 
-class Session(requests.Session):
-    """A session that only sends: no cookies, and no redirects, whose bodies requests would read whole."""
+class SingleRequest(requests.Session):
+    """A session that follows no redirect, whose body requests would read whole."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return no address."""
+
+
+class Session(SingleRequest):
+    """A session that only sends, and keeps no cookies."""
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # noqa: ANN401
-        """Return the answer of the adapter."""
+        """Return the answer of the adapter; a hook, or a tool that traces requests, takes its whole way."""
+        if request.hooks["response"] or requests.Session.send is not _UNTRACED:
+            return super().send(request, **kwargs)
         del kwargs["allow_redirects"]
         kwargs.setdefault("verify", self.verify)
         return self.get_adapter(url=str(request.url)).send(request, **kwargs)
@@ -196,8 +228,18 @@ def build_session(pool_size: int) -> requests.Session:
 
 
 def proxies_and_tls(session: requests.Session, url: str) -> dict[str, Any]:
-    """Return the proxies and the TLS settings of a request; loopback has no proxy."""
-    if is_loopback(url):
-        return {"proxies": {}}
+    """Return the proxies and the TLS settings of a request; loopback has no proxy.
+
+    What the session says wins over the environment; in requests it is the other way round.
+    """
+    here = is_loopback(url)
+    if here and url.startswith("http://"):
+        return {"proxies": {}, "cert": None}
     settings = session.merge_environment_settings(url=url, proxies={}, stream=True, verify=None, cert=None)
+    if session.verify not in (True, None):
+        settings["verify"] = session.verify
+    if not url.startswith("https://"):  # requests looks for its file all the same
+        settings["cert"] = None
+    if here or select_proxy(url, session.proxies):
+        settings["proxies"] = {} if here else session.proxies
     return {name: settings[name] for name in ("proxies", "verify", "cert")}

@@ -6,6 +6,7 @@ not), but the cause at the bottom does. Rows are tried in order, and the first c
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from http.client import BadStatusLine, RemoteDisconnected
 from typing import TypeVar
 
 import msgspec
+import requests
 from requests import exceptions as requests_errors
 from urllib3 import exceptions as urllib3_errors
 
@@ -25,6 +27,7 @@ from foundry_rest.errors import (
     ServiceUnreachable,
     TransportError,
 )
+from foundry_rest.errors.parsing import service_error
 
 E = TypeVar("E", bound=FoundryError)
 
@@ -75,6 +78,12 @@ def died_unanswered(error: BaseException) -> bool:
     return any(isinstance(link, _UNANSWERED) for link in _chain(error))
 
 
+def refused_answer(error: BaseException) -> requests.Response | None:
+    """Return the answer that a hook of the caller's session refused, as by ``raise_for_status()``."""
+    answer = error.response if isinstance(error, requests_errors.HTTPError) else None
+    return answer if answer is not None and answer.status_code >= 400 else None
+
+
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     """Yield the error and its causes, outermost first."""
     seen: set[int] = set()
@@ -111,6 +120,13 @@ def _refused(error: BaseException, phase: str) -> FoundryError:
     return ConfigError(f"the request cannot be sent: {type(error).__name__}")
 
 
+def _retried(error: BaseException, phase: str) -> FoundryError:
+    status = re.search(r"too many (\d{3}) error responses", str(error))
+    if status is None:
+        return ServiceUnreachable("the session's own retries were used up", sent=True)
+    return service_error(int(status[1]), {}, b"")
+
+
 def _tls(error: BaseException, phase: str) -> FoundryError:
     if any(isinstance(link, (ssl.SSLEOFError, ssl.SSLZeroReturnError)) for link in _chain(error)):
         return ServiceUnreachable("the secure connection (TLS) was lost", sent=True)
@@ -132,6 +148,7 @@ _ROWS: tuple[_Row, ...] = (
         # Request headers were checked before, so these are the answer's, such as two different lengths.
         _unreadable("the answer's headers cannot be read", "headers"),
     ),
+    ((requests_errors.RetryError,), _retried),
     ((requests_errors.JSONDecodeError,), _unreadable("the answer is not JSON", "$")),
     (
         (requests_errors.ContentDecodingError, urllib3_errors.DecodeError),
@@ -177,6 +194,7 @@ _ROWS: tuple[_Row, ...] = (
         (BadStatusLine, requests_errors.TooManyRedirects, urllib3_errors.ResponseError),
         _unreadable("the answer is not HTTP that can be read", "status line"),
     ),
+    ((requests_errors.HTTPError,), _unreachable("a hook of the session refused the answer", sent=True)),
     (
         # The errors of requests are all OSErrors.
         (OSError, urllib3_errors.HTTPError),

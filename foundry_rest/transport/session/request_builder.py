@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import requests
-from requests.auth import AuthBase
+from requests.auth import AuthBase, HTTPBasicAuth
+from requests.cookies import RequestsCookieJar
 from requests.exceptions import RequestException
 from requests.structures import CaseInsensitiveDict
 
@@ -20,6 +23,20 @@ _URLS_KEPT = 256
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 #: Control characters, and characters beyond Latin-1, which HTTP/1.1 cannot carry.
 _NOT_IN_HEADER = re.compile(r"[^\t -~\x80-\xff]")
+#: They say where a request ends and what the connection is for: another value mixes up what follows on it.
+_FRAMING = ("Content-Length", "Transfer-Encoding", "TE", "Trailer", "Upgrade", "Expect")
+#: Headers whose values are made here and hold no key.
+_HARMLESS = frozenset(("accept", "accept-encoding", "content-length", "content-type", "user-agent"))
+
+
+class _NoCookies(RequestsCookieJar):
+    """A jar that stays empty, so that all requests can share it."""
+
+    def set_cookie(self, *cookie: object, **more: object) -> None:
+        """Drop the cookie."""
+
+
+_NO_COOKIES = _NoCookies(DefaultCookiePolicy(allowed_domains=[]))
 
 
 class BearerAuth(AuthBase):
@@ -63,12 +80,13 @@ class RequestBuilder:
     ) -> None:
         self._session = session
         self._given = given
-        if api_key and not auth:
-            _checked({"Authorization": f"Bearer {api_key}"}, "api_key")
-        self._auth = auth or (BearerAuth(api_key) if api_key else None)
+        if api_key and auth is None:
+            _checked({"Authorization": f"Bearer {api_key}"}, "api_key=")
+            auth = BearerAuth(api_key)
+        self._auth = None if auth is None else _signer(auth, "auth=")
         self._urls: dict[str, str] = {}
         self._agent = _user_agent()
-        self._more = headers
+        self._more = _checked(headers, "headers=", ("Host", *_FRAMING))
         self._headers = self._merged()
 
     def build(self, call: Call, base_url: str, accept: str) -> requests.PreparedRequest:
@@ -86,22 +104,29 @@ class RequestBuilder:
         if call.body is not None:
             headers["Content-Type"] = "application/json"
             headers["Content-Length"] = str(len(call.body))
-        own = _checked(call.options.headers, "headers") if call.options.headers else {}
+        given = call.options.headers
+        own = _checked(given, "headers=", ("Host", *_FRAMING)) if given else {}
         headers.update(own)
-        request.hooks = self._session.hooks
+        # Its own: a signer adds hooks, which end with their request.
+        request.hooks = {"response": []}
+        vars(request)["_cookies"] = _NO_COOKIES  # a digest of requests copies it
         auth = self._auth or self._session.auth
         if auth is not None:
             _sign(request, auth)
             request.headers.update(own)
+        if self._given or auth is not None:
+            # The signer's first, as in requests: a 401 may be its affair.
+            request.hooks = _joined(request.hooks, self._session.hooks)
         _check_size(request, call)
         return request
 
     def _merged(self) -> CaseInsensitiveDict[str]:
         """Return the headers of every request: ours, below the session's, below the client's."""
-        merged: dict[str, str | bytes] = {"User-Agent": self._agent}
+        ready: CaseInsensitiveDict[str] = CaseInsensitiveDict({"User-Agent": self._agent})
         # In requests a header with the value None is not sent.
-        merged |= {name: value for name, value in self._session.headers.items() if value is not None}
-        ready = _checked({**merged, **self._more}, "headers")
+        kept = {name: value for name, value in self._session.headers.items() if value is not None}
+        ready.update(_checked(kept, "session.headers", _FRAMING))
+        ready.update(self._more)
         # Compression saves nothing on one machine and delays events until a block is full.
         ready["Accept-Encoding"] = "identity"
         return ready
@@ -135,7 +160,9 @@ def _is_unsendable(value: str | bytes) -> bool:
     return isinstance(value, str) and _NOT_IN_HEADER.search(value) is not None
 
 
-def _checked(headers: Mapping[str, str | bytes], name: str) -> CaseInsensitiveDict[str]:
+def _checked(
+    headers: Mapping[str, str | bytes], name: str, refused: tuple[str, ...] = ()
+) -> CaseInsensitiveDict[str]:
     request = requests.PreparedRequest()
     try:
         request.prepare_headers(headers)
@@ -144,15 +171,54 @@ def _checked(headers: Mapping[str, str | bytes], name: str) -> CaseInsensitiveDi
     except (RequestException, AttributeError, TypeError, ValueError) as error:
         # The message of InvalidHeader quotes the value, which may be a key.
         raise ConfigError(
-            f"{name}= holds a name or value that cannot be sent ({type(error).__name__})"
+            f"{name} holds a name or value that cannot be sent ({type(error).__name__})"
         ) from None
+    hit = next((header for header in refused if header in request.headers), None)
+    if hit is not None:
+        raise ConfigError(f"{name} must not hold {hit}, which follows from the address and the body")
     return request.headers
 
 
+def _signer(auth: Auth | tuple[str, str], name: str) -> Auth:
+    """Return the function that signs requests; a pair is a user name and a password."""
+    if isinstance(auth, tuple) and len(auth) == 2 and all(isinstance(part, (str, bytes)) for part in auth):
+        return HTTPBasicAuth(*auth)
+    if not callable(auth):
+        raise ConfigError(f"{name} must be a requests AuthBase, a function or (user, password)")
+    return auth
+
+
 def _sign(request: requests.PreparedRequest, auth: Auth | tuple[str, str]) -> None:
-    request.prepare_auth(auth, str(request.url))
+    if isinstance(auth, BearerAuth):  # its key was checked when the client was made
+        auth(request)
+        return
+    try:
+        signed = _signer(auth, "session.auth")(request)
+    except UnicodeEncodeError:  # its message quotes what it could not encode
+        raise ConfigError(
+            "auth= holds a user name or password with characters beyond Latin-1, which cannot be sent"
+        ) from None
+    if not isinstance(signed, requests.PreparedRequest):
+        raise ConfigError(f"auth= must return the request that it signs, not {type(signed).__name__}")
+    vars(request).update(vars(signed))
+    request.headers = _checked(request.headers, "auth=")
+    request.prepare_content_length(request.body)
     if request.body is None:
         request.headers.pop("Content-Length", None)
+
+
+def _joined(*several: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return the response hooks of all; each may have one function or many."""
+    found = [hooks.get("response") or () for hooks in several]
+    return {"response": [hook for hooks in found for hook in ((hooks,) if callable(hooks) else hooks)]}
+
+
+def hide_headers(request: requests.PreparedRequest | None) -> None:
+    """Put stars in place of all values in a request's headers that may be keys, once the request is over."""
+    if request is not None:
+        request.headers = CaseInsensitiveDict(
+            {name: value if name.lower() in _HARMLESS else "***" for name, value in request.headers.items()}
+        )
 
 
 def _check_size(request: requests.PreparedRequest, call: Call) -> None:

@@ -150,3 +150,12 @@ def current_handle() -> SocketHandle | None:
     """Return the handle of the attempt that this thread makes, or ``None``."""
     handle: SocketHandle | None = getattr(_thread_state, "handle", None)
     return handle
+
+
+def socket_of(raw: object) -> socket.socket | None:
+    """Return the socket of an answer; ``None`` for an answer that never had one (a test double)."""
+    connection = getattr(raw, "_connection", None)
+    found = getattr(connection, "sock", None)
+    if found is None:  # "Connection: close": http.client moved the socket to the body
+        found = getattr(getattr(getattr(getattr(raw, "_fp", None), "fp", None), "raw", None), "_sock", None)
+    return found if isinstance(found, socket.socket) else None

@@ -24,9 +24,17 @@ from foundry_rest.transport.session.body import Body
 from foundry_rest.transport.session.connections import build_session, proxies_and_tls
 from foundry_rest.transport.session.deadlines import Deadlines
 from foundry_rest.transport.session.event_stream import EventStream
-from foundry_rest.transport.session.exceptions import FOREIGN, CallSite, died_unanswered, translate
-from foundry_rest.transport.session.request_builder import RequestBuilder
+from foundry_rest.transport.session.exceptions import (
+    FOREIGN,
+    CallSite,
+    died_unanswered,
+    refused_answer,
+    translate,
+)
+from foundry_rest.transport.session.given_session import view_of
+from foundry_rest.transport.session.request_builder import RequestBuilder, hide_headers
 from foundry_rest.transport.session.socket_handle import SocketHandle
+from foundry_rest.transport.session.tls_files import unusable_file
 from foundry_rest.transport.sse import SSEDecoder
 
 #: Most bytes of a whole answer: 64 MiB is far above any chat answer and the embeddings of 2,048 inputs.
@@ -45,7 +53,7 @@ class SessionTransport:
         auth: Signs every request; takes precedence over ``api_key``.
         api_key: Sent as Bearer token.
         session: The caller's own session; its headers, auth, TLS settings, adapters and hooks are
-            kept, it is not closed, and proxies are used for other machines only.
+            kept, it is not closed, proxies are used for other machines only, and its adapters retry nothing.
         pool_size: Connections kept open.
     """
 
@@ -60,7 +68,7 @@ class SessionTransport:
     ) -> None:
         self._pool_size = pool_size
         self._given = session
-        self._session = session or build_session(pool_size)
+        self._session = build_session(pool_size) if session is None else view_of(session)
         self._builder = RequestBuilder(self._session, headers or {}, auth, api_key, given=session is not None)
         self._abandoned: list[object] = []
         self._closed = False
@@ -137,15 +145,21 @@ class SessionTransport:
         self, request: requests.PreparedRequest, call: Call, site: CallSite, left: float, handle: SocketHandle
     ) -> requests.Response:
         timeout = (min(call.options.timeouts.connect, left), min(call.options.timeouts.first_token, left))
-        settings: dict[str, Any] = {"stream": True, "timeout": timeout, "allow_redirects": False}
+        settings = proxies_and_tls(self._session, site.url)
+        settings |= {"stream": True, "timeout": timeout, "allow_redirects": False}
         try:
             with handle:
-                return self._session.send(request, **settings, **proxies_and_tls(self._session, site.url))
+                return self._session.send(request, **settings)
         except FOREIGN as error:
+            answer = refused_answer(error)
+            if answer is not None and handle.ended is None:
+                return answer
+            hide_headers(request)
             late = clock.monotonic() >= call.options.until
             ours = handle.failure or translate(error, site, "headers", late=late)
             if isinstance(ours, ServiceUnreachable):
                 ours.stale = handle.is_reused and died_unanswered(error)
+                ours = _tls_mistake(site.url, settings) or ours
             # The message of a request refused before it was sent may quote a header's value, maybe a key.
             raise site.mark(ours) from (None if isinstance(ours, ConfigError) else error)
         except BaseException:  # Ctrl-C too: the cancel token would keep the handle
@@ -178,6 +192,11 @@ def _refusal(body: Body, call: Call) -> Exception:
     )
     body.attach_to(error, content)
     return error
+
+
+def _tls_mistake(url: str, settings: Mapping[str, Any]) -> ConfigError | None:
+    reason = unusable_file(settings) if url.startswith("https://") else ""
+    return ConfigError(reason, advice="Give the path of a PEM file that exists.") if reason else None
 
 
 def _opened(body: Body, call: Call) -> EventStream:

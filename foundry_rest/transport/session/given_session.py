@@ -1,0 +1,75 @@
+"""The caller's own session, as one attempt uses it: one request, no redirect, and bounds that hold.
+
+A session that a program has set up may follow redirects and repeat requests inside its adapters, where no
+deadline reaches. It stays as it is: a *view* of it shares all its attributes, and is of a class of its own
+that leaves both out.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, TypeVar
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+
+from foundry_rest import clock
+from foundry_rest.transport.session.connections import SingleRequest
+from foundry_rest.transport.session.socket_handle import SocketHandle, current_handle, socket_of
+
+T = TypeVar("T")
+
+#: What requests itself gives to an adapter without retries.
+_NO_RETRY = Retry(0, read=False)
+#: Seconds; 0 would be refused.
+_SHORTEST_TIMEOUT = 0.001
+
+
+class _SessionView(SingleRequest):
+    """A session whose adapters are views, too."""
+
+    def get_adapter(self, url: str) -> Any:  # noqa: ANN401 (any adapter that the caller has mounted)
+        """Return the view of the adapter, or the adapter itself if it does not send over HTTP."""
+        adapter = super().get_adapter(url)
+        return _view(adapter, _AdapterView) if isinstance(adapter, HTTPAdapter) else adapter
+
+
+class _AdapterView(HTTPAdapter):
+    """An adapter that sends once, within the deadline, and reports the socket of its answer."""
+
+    max_retries = property(lambda self: _NO_RETRY, lambda self, value: None)
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:  # noqa: ANN401
+        """Return the answer; a hook that reads it or sends again is bounded, too."""
+        handle = current_handle()
+        if handle is None:
+            return super().send(request, *args, **kwargs)
+        if isinstance(kwargs.get("timeout"), tuple):
+            kwargs["timeout"] = _within(handle, kwargs["timeout"])
+        response = super().send(request, *args, **kwargs)
+        found = socket_of(response.raw)
+        if found is not None:
+            handle.take(found)
+        return response
+
+
+def view_of(session: requests.Session) -> requests.Session:
+    """Return a view of a session; a double that only looks like one is returned as it is."""
+    return _view(session, _SessionView) if issubclass(type(session), requests.Session) else session
+
+
+def _view(thing: T, first: type) -> T:
+    view: T = object.__new__(_class_with(first, type(thing)))  # type: ignore[arg-type]
+    view.__dict__ = vars(thing)  # the same attributes, not equal ones
+    return view
+
+
+@cache
+def _class_with(first: type, kind: type) -> Any:  # noqa: ANN401 (a class made here)
+    return type(kind.__name__, (first, kind), {"__module__": kind.__module__})
+
+
+def _within(handle: SocketHandle, timeouts: tuple[float, ...]) -> tuple[float, ...]:
+    left = max(handle.due - clock.monotonic(), _SHORTEST_TIMEOUT)
+    return tuple(min(seconds, left) for seconds in timeouts)
