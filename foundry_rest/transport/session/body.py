@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from io import BytesIO
@@ -20,7 +21,7 @@ from foundry_rest.errors import (
 )
 from foundry_rest.transport.session.exceptions import FOREIGN, CallSite, translate
 from foundry_rest.transport.session.request_builder import hide_headers
-from foundry_rest.transport.session.socket_handle import SocketHandle, socket_of
+from foundry_rest.transport.session.socket_handle import SocketHandle
 
 if TYPE_CHECKING:
     import requests
@@ -64,7 +65,7 @@ class Body:
 
     def _find_socket(self) -> bool:
         """Give the handle the socket of a connection that is not ours; return False when there is none."""
-        found = socket_of(self._response.raw)
+        found = _socket_of(self._response.raw)
         if found is not None:
             self._handle.take(found)
             self._handle.begin_reading(self._silence)
@@ -185,8 +186,19 @@ class Body:
 
 def _readable(response: requests.Response) -> BaseHTTPResponse:
     """Return what is left to read of an answer that a hook has read, or that a double made of any file."""
-    kept = vars(response)["_content"]  # ``response.content`` would read it
-    if kept is False and response.raw is not None:
+    kept, raw = vars(response)["_content"], response.raw  # ``response.content`` would read it
+    if kept is False and raw is not None:
         coding = response.headers.get("content-encoding", "")
-        return HTTPResponse(response.raw, {"Content-Encoding": coding}, preload_content=False)
+        body = raw if hasattr(raw, "read1") else BytesIO(raw.read())
+        return HTTPResponse(body, {"Content-Encoding": coding}, preload_content=False)
+    vars(response)["_content_consumed"] = True
     return HTTPResponse(BytesIO(kept or b""), preload_content=False)
+
+
+def _socket_of(raw: object) -> socket.socket | None:
+    """Return the socket of an answer; ``None`` for an answer that never had one (a test double)."""
+    connection = getattr(raw, "_connection", None)
+    found = getattr(connection, "sock", None)
+    if found is None:  # "Connection: close": http.client moved the socket to the body
+        found = getattr(getattr(getattr(getattr(raw, "_fp", None), "fp", None), "raw", None), "_sock", None)
+    return found if isinstance(found, socket.socket) else None

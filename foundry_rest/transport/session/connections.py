@@ -119,23 +119,29 @@ def _connect(connection: HTTPConnection) -> socket.socket:
     raise refusal
 
 
-class _Pool(HTTPConnectionPool):
-    """A pool that reports the socket of a connection that is reused."""
+class ReportingPool(HTTPConnectionPool):
+    """A pool that reports the socket of each request before it is sent."""
+
+    def _validate_conn(self, conn: BaseHTTPConnection) -> None:
+        is_reused = not conn.is_closed
+        super()._validate_conn(conn)
+        if conn.is_closed:  # urllib3 connects here with TLS only
+            conn.connect()
+        sock = getattr(conn, "sock", None)
+        handle = current_handle()
+        if handle is not None and isinstance(sock, socket.socket):
+            handle.is_reused = is_reused
+            handle.take(sock)
+
+
+class _Pool(ReportingPool):
+    """A pool of connections that report their sockets before they are connected, too."""
 
     @property
     def ConnectionCls(self) -> type[HTTPConnection]:  # type: ignore[override]  # noqa: N802 (urllib3's name)
         """Return our class of connections, or that of a tool that records them (vcrpy)."""
         theirs = HTTPConnectionPool.ConnectionCls
         return _Connection if theirs is HTTPConnection else theirs  # type: ignore[return-value]
-
-    def _validate_conn(self, conn: BaseHTTPConnection) -> None:
-        before = getattr(conn, "sock", None)
-        super()._validate_conn(conn)
-        sock = getattr(conn, "sock", None)
-        handle = current_handle()
-        if handle is not None and isinstance(sock, socket.socket):
-            handle.is_reused = sock is before
-            handle.take(sock)
 
 
 class _SecurePool(_Pool, HTTPSConnectionPool):

@@ -1,8 +1,8 @@
 """The caller's own session, as one attempt uses it: one request, no redirect, and bounds that hold.
 
 A session that a program has set up may follow redirects and repeat requests inside its adapters, where no
-deadline reaches. It stays as it is: a *view* of it shares all its attributes, and is of a class of its own
-that leaves both out.
+deadline reaches, and nobody knows the socket that it waits for. It stays as it is: a *view* of it, of its
+adapters and their pools shares all their attributes, and is of a class of its own that puts this right.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.util.retry import Retry
 
 from foundry_rest import clock
-from foundry_rest.transport.session.connections import SingleRequest
-from foundry_rest.transport.session.socket_handle import SocketHandle, current_handle, socket_of
+from foundry_rest.transport.session.connections import ReportingPool, SingleRequest
+from foundry_rest.transport.session.socket_handle import current_handle
 
 T = TypeVar("T")
 
@@ -36,22 +37,22 @@ class _SessionView(SingleRequest):
 
 
 class _AdapterView(HTTPAdapter):
-    """An adapter that sends once, within the deadline, and reports the socket of its answer."""
+    """An adapter that sends once, within the deadline, and whose pools are views, too."""
 
     max_retries = property(lambda self: _NO_RETRY, lambda self, value: None)
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:  # noqa: ANN401
-        """Return the answer; a hook that reads it or sends again is bounded, too."""
-        handle = current_handle()
-        if handle is None:
-            return super().send(request, *args, **kwargs)
-        if isinstance(kwargs.get("timeout"), tuple):
-            kwargs["timeout"] = _within(handle, kwargs["timeout"])
-        response = super().send(request, *args, **kwargs)
-        found = socket_of(response.raw)
-        if found is not None:
-            handle.take(found)
-        return response
+        """Return the answer; a request that a hook sends again gets the time that is left."""
+        handle, timeouts = current_handle(), kwargs.get("timeout")
+        if handle is not None and isinstance(timeouts, tuple):
+            left = max(handle.due - clock.monotonic(), _SHORTEST_TIMEOUT)
+            kwargs["timeout"] = tuple(min(seconds, left) for seconds in timeouts)
+        return super().send(request, *args, **kwargs)
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (requests' own)
+        """Return a view of the pool, whose connections stay the caller's."""
+        pool = super().get_connection_with_tls_context(*args, **kwargs)
+        return _view(pool, ReportingPool) if isinstance(pool, HTTPConnectionPool) else pool
 
 
 def view_of(session: requests.Session) -> requests.Session:
@@ -68,8 +69,3 @@ def _view(thing: T, first: type) -> T:
 @cache
 def _class_with(first: type, kind: type) -> Any:  # noqa: ANN401 (a class made here)
     return type(kind.__name__, (first, kind), {"__module__": kind.__module__})
-
-
-def _within(handle: SocketHandle, timeouts: tuple[float, ...]) -> tuple[float, ...]:
-    left = max(handle.due - clock.monotonic(), _SHORTEST_TIMEOUT)
-    return tuple(min(seconds, left) for seconds in timeouts)

@@ -5,8 +5,9 @@ silence between two packets, not the whole. So the connections made here pass th
 the attempt that runs in their thread, before the first packet. To end the attempt, by ``close()`` or by its
 deadline, the socket is shut down: that wakes a thread that waits on it, which closing it would not.
 
-A session that the caller made, and a proxy, have connections of their own: their socket is known only after
-the head of the answer, and until then the time-outs of the attempt are the only bound.
+A session that the caller made reports its socket once it is connected. A proxy has connections of its own:
+their socket is known only after the head of the answer, and until then the time-outs of the attempt are the
+only bound.
 """
 
 from __future__ import annotations
@@ -150,12 +151,3 @@ def current_handle() -> SocketHandle | None:
     """Return the handle of the attempt that this thread makes, or ``None``."""
     handle: SocketHandle | None = getattr(_thread_state, "handle", None)
     return handle
-
-
-def socket_of(raw: object) -> socket.socket | None:
-    """Return the socket of an answer; ``None`` for an answer that never had one (a test double)."""
-    connection = getattr(raw, "_connection", None)
-    found = getattr(connection, "sock", None)
-    if found is None:  # "Connection: close": http.client moved the socket to the body
-        found = getattr(getattr(getattr(getattr(raw, "_fp", None), "fp", None), "raw", None), "_sock", None)
-    return found if isinstance(found, socket.socket) else None

@@ -135,7 +135,13 @@ class SessionTransport:
         handle = self._deadlines.new_handle(left)
         if call.options.cancel is not None:
             handle.watch(call.options.cancel)
-        body = Body(self._send(request, call, site, left, handle), site, call, handle)
+        response = self._send(request, call, site, left, handle)
+        ended = handle.failure if handle.ended is not None else None
+        if ended is not None:  # http.client takes the part of a head that had come for a whole one
+            response.close()
+            handle.release()
+            raise site.mark(ended)
+        body = Body(response, site, call, handle)
         if body.status < _FINAL:  # 101, or another one through a session that is not ours
             body.close()
             raise site.mark(InvalidReply(f"the interim response {body.status} came in place of an answer"))
