@@ -35,6 +35,26 @@ def test_loopback_never_goes_through_a_proxy(given, server, monkeypatch):
         assert ask(server, session=session).path == "/status"
 
 
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize(
+    "host",
+    ["127.1", "2130706433", "0x7f000001", "0177.0.0.1", "[::ffff:127.0.0.1]", "127.0.0.1", "LOCALHOST"],
+)
+def test_this_machine_is_reached_in_any_spelling(host, given, server, monkeypatch):
+    """The connection goes there, and to no proxy."""
+    port = server.url.rpartition(":")[2]
+    with dead_address() as dead:
+        for name in ("http_proxy", "all_proxy"):
+            monkeypatch.setenv(name, dead)
+        transport = BoundTransport(
+            lambda: f"http://{host}:{port}", session=requests.Session() if given else None
+        )
+        transport.send(GET)
+        transport.close()
+
+    assert server.requests[-1].path == "/status"
+
+
 def test_other_machines_go_through_the_proxy(server, monkeypatch):
     """A host that is not this machine is reached as the environment says."""
     monkeypatch.setenv("http_proxy", server.url)

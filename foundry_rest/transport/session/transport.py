@@ -165,6 +165,7 @@ class SessionTransport:
             ours = handle.failure or translate(error, site, "headers", late=late)
             if isinstance(ours, ServiceUnreachable):
                 ours.stale = handle.is_reused and died_unanswered(error)
+            if isinstance(ours, (ServiceUnreachable, ConfigError)):
                 ours = _tls_mistake(site.url, settings) or ours
             # The message of a request refused before it was sent may quote a header's value, maybe a key.
             raise site.mark(ours) from (None if isinstance(ours, ConfigError) else error)
