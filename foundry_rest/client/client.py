@@ -54,7 +54,8 @@ class FoundryAPIClient(Endpoints):
         observers: Called with every event of ``foundry_rest.events``.
         headers: Added to every request.
         auth: Signs every request: a requests ``AuthBase``, a callable, or (user, password).
-        session: Your own ``requests.Session``, used unchanged and not closed.
+        session: Your own ``requests.Session``, used unchanged and not closed; its adapters' own retries
+            are left out.
         dialect: ``"auto"``, or the generation: ``"2.x"``, ``"1.x"``, ``"0.x"``, ``"openai"``.
         config: All settings in one value, in place of the environment.
 

@@ -56,7 +56,7 @@ class ClientArguments(TypedDict, total=False):
     headers: Mapping[str, str] | None
     #: Signs every request: a requests ``AuthBase``, a callable, or (user, password).
     auth: Auth | tuple[str, str] | None
-    #: Your own ``requests.Session``, used unchanged and not closed.
+    #: Your own ``requests.Session``, used unchanged and not closed; its adapters' own retries are left out.
     session: requests.Session | None
     #: ``"auto"``, or the generation: ``"2.x"``, ``"1.x"``, ``"0.x"``, ``"openai"``.
     dialect: str | Dialect

@@ -370,6 +370,23 @@ def test_a_patched_send_sees_each_attempt_once(given, dialect, way, server, aske
     assert server.requests[-1].headers.get("traceparent") is None
 
 
+@WAY
+@pytest.mark.parametrize("location", LOCATIONS, ids=ascii)
+def test_a_patched_send_follows_no_redirect(location, way, server, asked_by, monkeypatch):
+    """The whole way of requests, which a patched send takes, ends at the first answer, too."""
+    original = requests.Session.send
+
+    def traced(self, request, **settings):
+        return original(self, request, **settings)
+
+    monkeypatch.setattr(requests.Session, "send", traced)
+    server.on("POST", CHAT, answer(302, b"moved", headers={"Location": location}))
+    with pytest.raises(ServiceError) as caught:
+        way(asked_by(None))
+
+    assert (caught.value.status, len(server.requests)) == (302, 1)
+
+
 def test_a_patch_of_one_session(server, asked_by):
     """A function put into the session itself is used, too."""
     session, seen = requests.Session(), []
