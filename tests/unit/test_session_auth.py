@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
 import pytest
@@ -13,8 +14,8 @@ from support.servers import CHAT
 from support.transports import GET, BoundTransport, ask
 
 from foundry_rest import FoundryAPIClient, clock
-from foundry_rest.errors import AuthenticationError, ConfigError, DeadlineExceeded, NotFound
-from foundry_rest.testing import DEMO_MODEL, json_answer, json_error, stall
+from foundry_rest.errors import AuthenticationError, ConfigError, DeadlineExceeded, NotFound, TransportError
+from foundry_rest.testing import DEMO_MODEL, cut, json_answer, json_error, reset, stall
 from foundry_rest.transport.call import Call, Options
 
 GIVEN = pytest.mark.parametrize("given", [False, True], ids=["own session", "given session"])
@@ -76,6 +77,32 @@ def test_a_wrong_password(given, way, server):
     assert len(server.requests) == 2
     assert [headers.get("Authorization", "***") for headers in shown] == ["***", "***"]
     assert "Digest" not in f"{shown} {pickle.loads(pickle.dumps(caught.value)).response.request.headers}"
+
+
+@WAY
+@GIVEN
+@pytest.mark.parametrize("script", [cut(), reset(), stall()], ids=["cut", "reset", "silence"])
+def test_a_failure_after_a_challenge(script, given, way, server):
+    """What the library's own error refers to shows no digest either."""
+    challenge = [("WWW-Authenticate", 'Digest realm="r", nonce="n", qop="auth"')]
+    server.on("POST", CHAT, json_error(401, "who?", headers=challenge), script)
+    client = client_of(server, given=given, auth=HTTPDigestAuth(USER, PASSWORD), timeout=0.1)
+    with client, pytest.raises(TransportError) as caught:
+        way(client)
+
+    assert server.requests[-1].headers.get("Authorization").startswith("Digest")
+    assert caught.value.__cause__.request.headers["Authorization"] == "***"
+
+
+@GIVEN
+def test_digest_in_many_threads(given, server):
+    """Each thread has a nonce and a count of its own."""
+    server.on("POST", CHAT, DigestGuard(server.healthy, "SHA-256"))
+    client = client_of(server, given=given, auth=HTTPDigestAuth(USER, PASSWORD))
+    with client, ThreadPoolExecutor(8) as threads:
+        replies = list(threads.map(client.complete, ["Hello"] * 48))
+
+    assert [reply.content for reply in replies] == ["Hello there"] * 48
 
 
 @GIVEN

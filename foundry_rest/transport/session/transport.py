@@ -160,7 +160,8 @@ class SessionTransport:
             answer = refused_answer(error)
             if answer is not None and handle.ended is None:
                 return answer
-            hide_headers(request)
+            for sent in (request, getattr(error, "request", None)):  # a signer's hook may have sent another
+                hide_headers(sent)
             late = clock.monotonic() >= call.options.until
             ours = handle.failure or translate(error, site, "headers", late=late)
             if isinstance(ours, ServiceUnreachable):
