@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from functools import partial
@@ -256,6 +257,50 @@ def test_without_a_cure(hooks, way, server, asked_by):
     server.on("POST", CHAT, model_not_loaded())
     with pytest.raises(ModelNotLoaded):
         way(asked_by(hooked(*hooks), auto_load=False))
+
+
+class OwnError(Exception):
+    """An error that a program has made for itself."""
+
+
+OWN_ERRORS = [
+    OwnError("no"),
+    KeyError("no"),
+    AttributeError("no"),
+    ValueError("no"),
+    json.JSONDecodeError("no", "{", 0),
+    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no"),
+    OSError(28, "the disk of the log is full"),
+    PermissionError(13, "no"),
+    FileNotFoundError(2, "no"),
+    TimeoutError("the metrics were slow"),
+    ConnectionResetError("the metrics broke off"),
+    ConnectionRefusedError("nobody takes the metrics"),
+    BrokenPipeError("no"),
+]
+
+
+@WAY
+@pytest.mark.parametrize("where", ["session", "signer"])
+@pytest.mark.parametrize("error", OWN_ERRORS, ids=lambda error: type(error).__name__)
+def test_a_hooks_own_error(error, where, way, server, asked_by):
+    """It reaches the caller as it is: it says nothing about the service, and nothing is tried again."""
+
+    def fail(response, **settings):
+        raise error
+
+    def sign(request):
+        request.register_hook("response", fail)
+        return request
+
+    session, auth = (hooked(fail), None) if where == "session" else (None, sign)
+    client = asked_by(session, auth=auth, retries=2, max_concurrency=1)
+    for _ in range(2):
+        with pytest.raises(type(error)) as caught:
+            way(client)
+        assert caught.value is error
+
+    assert len(server.requests) == 2
 
 
 SESSIONS = {

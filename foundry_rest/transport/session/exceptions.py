@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
+import traceback
 from collections.abc import Callable, Iterator
 from http.client import BadStatusLine, RemoteDisconnected
 from typing import TypeVar
@@ -16,7 +17,9 @@ from typing import TypeVar
 import msgspec
 import requests
 from requests import exceptions as requests_errors
+from requests.hooks import dispatch_hook
 from urllib3 import exceptions as urllib3_errors
+from urllib3.connectionpool import HTTPConnectionPool
 
 from foundry_rest.errors import (
     ConfigError,
@@ -82,6 +85,15 @@ def refused_answer(error: BaseException) -> requests.Response | None:
     """Return the answer that a hook of the caller's session refused, as by ``raise_for_status()``."""
     answer = error.response if isinstance(error, requests_errors.HTTPError) else None
     return answer if answer is not None and answer.status_code >= 400 else None
+
+
+def raised_by_hook(error: BaseException) -> bool:
+    """Return whether a hook's own code raised an error, not a request or an answer that it used."""
+    if isinstance(error, (requests_errors.RequestException, urllib3_errors.HTTPError)):
+        return False
+    codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+    hook, send = dispatch_hook.__code__, HTTPConnectionPool.urlopen.__code__
+    return hook in codes and send not in codes[codes.index(hook) :]
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

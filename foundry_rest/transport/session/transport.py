@@ -15,7 +15,14 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from foundry_rest import clock
-from foundry_rest.errors import Cancelled, ConfigError, DeadlineExceeded, InvalidReply, ServiceUnreachable
+from foundry_rest.errors import (
+    Cancelled,
+    ConfigError,
+    DeadlineExceeded,
+    FoundryError,
+    InvalidReply,
+    ServiceUnreachable,
+)
 from foundry_rest.errors.parsing import ERROR_MARK, error_in, service_error
 from foundry_rest.transport.call import Auth, Call, Reply, Target
 from foundry_rest.transport.fork import renew_after_fork
@@ -28,6 +35,7 @@ from foundry_rest.transport.session.exceptions import (
     FOREIGN,
     CallSite,
     died_unanswered,
+    raised_by_hook,
     refused_answer,
     translate,
 )
@@ -157,17 +165,15 @@ class SessionTransport:
             with handle:
                 return self._session.send(request, **settings)
         except FOREIGN as error:
-            answer = refused_answer(error)
-            if answer is not None and handle.ended is None:
+            answer = refused_answer(error) if handle.ended is None else None
+            if answer is not None:
                 return answer
+            if handle.ended is None and raised_by_hook(error):
+                handle.release()
+                raise
             for sent in (request, getattr(error, "request", None)):  # a signer's hook may have sent another
                 hide_headers(sent)
-            late = clock.monotonic() >= call.options.until
-            ours = handle.failure or translate(error, site, "headers", late=late)
-            if isinstance(ours, ServiceUnreachable):
-                ours.stale = handle.is_reused and died_unanswered(error)
-            if isinstance(ours, (ServiceUnreachable, ConfigError)):
-                ours = _tls_mistake(site.url, settings) or ours
+            ours = handle.failure or _failure(error, call, site, handle, settings)
             # The message of a request refused before it was sent may quote a header's value, maybe a key.
             raise site.mark(ours) from (None if isinstance(ours, ConfigError) else error)
         except BaseException:  # Ctrl-C too: the cancel token would keep the handle
@@ -202,9 +208,18 @@ def _refusal(body: Body, call: Call) -> Exception:
     return error
 
 
-def _tls_mistake(url: str, settings: Mapping[str, Any]) -> ConfigError | None:
-    reason = unusable_file(settings) if url.startswith("https://") else ""
-    return ConfigError(reason, advice="Give the path of a PEM file that exists.") if reason else None
+def _failure(
+    error: Exception, call: Call, site: CallSite, handle: SocketHandle, settings: Mapping[str, Any]
+) -> FoundryError:
+    """Return our error for a request that got no answer."""
+    ours = translate(error, site, "headers", late=clock.monotonic() >= call.options.until)
+    if isinstance(ours, (ServiceUnreachable, ConfigError)) and site.url.startswith("https://"):
+        reason = unusable_file(settings)
+        if reason:
+            return ConfigError(reason, advice="Give the path of a PEM file that exists.")
+    if isinstance(ours, ServiceUnreachable):
+        ours.stale = handle.is_reused and died_unanswered(error)
+    return ours
 
 
 def _opened(body: Body, call: Call) -> EventStream:
