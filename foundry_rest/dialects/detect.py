@@ -1,7 +1,8 @@
-"""The detection of the dialect at an address, by a table of probes.
+"""The detection of the dialect at an address.
 
-No generation reports its version, but the fields of ``/status`` identify it (docs/service.md, section 2).
-``/v1/models`` comes last: on Foundry Local it may wait for the public catalog.
+No generation reports its version, but the fields of ``/status`` identify 2.x and 1.x (docs/service.md,
+section 2). 0.x is known by ``/openai/status``, asked only where the ``Server`` header allows it: gateways
+pass it on to a service outside. Any other server with ``/v1/models`` speaks OpenAI's dialect.
 """
 
 from __future__ import annotations
@@ -33,25 +34,10 @@ DIALECTS = {
 #: Earlier names of the generations, still accepted.
 _EARLIER_NAMES = {"native": "2.x", "core": "1.x", "legacy": "0.x"}
 
-_Predicate = Callable[[object], bool]
-#: (path, ((predicate on the decoded body, generation), ...)), probed in order; the first match wins.
-_PROBES: tuple[tuple[str, tuple[tuple[_Predicate, str], ...]], ...] = (
-    (
-        "/status",
-        (
-            (lambda body: _has_keys(body, "modelCachePath", "pid"), "2.x"),
-            (lambda body: _has_keys(body, "modelDirPath"), "1.x"),
-        ),
-    ),
-    (
-        "/openai/status",
-        # 0.x's documents say ModelDirPath, its own client reads modelDirPath.
-        ((lambda body: _has_keys(body, "modelDirPath") or _has_keys(body, "ModelDirPath"), "0.x"),),
-    ),
-    (
-        "/v1/models",
-        ((lambda body: isinstance(body, list) or _has_keys(body, "data"), "openai"),),
-    ),
+#: What the ``Server`` header of 0.x and 1.x holds.
+_MICROSOFTS = "kestrel"
+_UNKNOWN_ADVICE = (
+    'If it speaks OpenAI\'s dialect, give dialect="openai"; else look at the address (foundry-rest health).'
 )
 
 
@@ -89,21 +75,69 @@ def detect(send: Callable[[Call], Reply], options: Options) -> Detected:
         ServiceError: A gateway in front of the service refused or failed.
         TransportError: No response came.
     """
-    url, refusal = "", None
-    for path, candidates in _PROBES:
+    probes = _Probes(send, options)
+    found = probes.ask("/status", _by_status)
+    if found is not None:
+        return found
+    stranger = probes.ask("/v1/models", _by_models)
+    if _MICROSOFTS in probes.servers or not (stranger or probes.servers):
+        found = probes.ask("/openai/status", _by_old_status)
+    if found or stranger:
+        return found or stranger  # type: ignore[return-value]
+    if probes.refusal is not None:
+        raise probes.refusal
+    raise InvalidReply(
+        "what answers there is no Foundry Local service",
+        url=probes.url,
+        call="detect",
+        advice=_UNKNOWN_ADVICE,
+    )
+
+
+class _Probes:
+    """The requests by which a service is recognised.
+
+    Attributes:
+        servers: What the ``Server`` headers so far hold, in lower case.
+        url: The address that answered.
+        refusal: The last refusal of a gateway.
+    """
+
+    def __init__(self, send: Callable[[Call], Reply], options: Options) -> None:
+        self._send, self._options = send, options
+        self.servers, self.url = "", ""
+        self.refusal: ServiceError | None = None
+
+    def ask(self, path: str, recognise: Callable[[object], str]) -> Detected | None:
+        """Return the service that ``recognise`` names for the response to one path."""
         try:
-            reply = send(_probe(path, options))
-            url, body = reply.url, reply.raw
-            for matches, dialect in candidates:
-                if matches(body):
-                    return _detected(named(dialect), path, reply, options)
+            reply = self._send(_probe(path, self._options))
+            self.url = reply.url
+            self.servers += reply.headers.get("server", "").lower()
+            name = recognise(reply.raw)
+            return _detected(named(name), path, reply, self._options) if name else None
         except (ServiceError, InvalidReply) as error:
-            url = error.url or url
+            self.url = error.url or self.url
+            response = getattr(error, "response", None)
+            self.servers += "" if response is None else response.headers.get("server", "").lower()
             if isinstance(error, (AuthenticationError, TooManyRequests, ServerError)):
-                refusal = error
-    if refusal is not None:
-        raise refusal
-    raise InvalidReply("what answers there is no Foundry Local service", url=url, call="detect")
+                self.refusal = error
+            return None
+
+
+def _by_status(body: object) -> str:
+    if _has_keys(body, "modelCachePath", "pid"):
+        return "2.x"
+    return "1.x" if _has_keys(body, "modelDirPath") else ""
+
+
+def _by_models(body: object) -> str:
+    return "openai" if isinstance(body, list) or _has_keys(body, "data") else ""
+
+
+def _by_old_status(body: object) -> str:
+    """0.x's documents say ModelDirPath, its own client reads modelDirPath."""
+    return "0.x" if _has_keys(body, "modelDirPath") or _has_keys(body, "ModelDirPath") else ""
 
 
 def _detected(dialect: Dialect, path: str, reply: Reply, options: Options) -> Detected:

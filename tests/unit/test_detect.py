@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from foundry_rest import FoundryAPIClient
 from foundry_rest.config import Timeouts
 from foundry_rest.dialects.detect import DIALECTS, detect, named
 from foundry_rest.dialects.generation0_cli import Generation0Dialect
@@ -22,7 +23,7 @@ from foundry_rest.errors import (
     ServiceUnreachable,
     TooManyRequests,
 )
-from foundry_rest.testing import FakeSender
+from foundry_rest.testing import FakeSender, FaultServer, json_answer
 from foundry_rest.transport.call import Options, Reply
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -43,24 +44,30 @@ LEGACY = Reply(200, {}, b'{"Endpoints":[],"ModelDirPath":"/m","PipeName":"p"}', 
 LEGACY_CAMEL = Reply(200, {}, b'{"modelDirPath":"/m"}', "http://h")
 
 
+KESTREL_MODELS = Reply(200, {"server": "Kestrel"}, b'{"data":[]}', "http://h")
+
+
 @pytest.mark.parametrize(
     ("answers", "dialect"),
     [
         ([body("native_status")], Generation2Dialect),
         ([body("core_status")], Generation1Dialect),
-        ([MISSING, LEGACY], Generation0Dialect),
-        ([HTML, LEGACY_CAMEL], Generation0Dialect),
-        ([MISSING, MISSING, body("native_models")], OpenAIDialect),
-        ([Reply(200, {}, b'{"pid":7}'), body("core_models"), body("core_models")], OpenAIDialect),
-        ([Reply(200, {}, b'["modelDirPath"]'), MISSING, body("core_models")], OpenAIDialect),
-        ([BadRequest("405", status=405), MISSING, Reply(200, {}, b"[]")], OpenAIDialect),
-        ([HTML, HTML, body("core_models")], OpenAIDialect),
-        ([AuthenticationError("not here", status=403), MISSING, body("native_models")], OpenAIDialect),
-        ([Reply(200, {}, b""), Reply(200, {}, b""), body("native_models")], OpenAIDialect),
+        ([MISSING, MISSING, LEGACY], Generation0Dialect),
+        ([HTML, HTML, LEGACY_CAMEL], Generation0Dialect),
+        ([MISSING, KESTREL_MODELS, LEGACY], Generation0Dialect),
+        ([MISSING, KESTREL_MODELS, MISSING], OpenAIDialect),
+        ([MISSING, body("native_models")], OpenAIDialect),
+        ([Reply(200, {}, b'{"pid":7}'), body("core_models")], OpenAIDialect),
+        ([Reply(200, {}, b'["modelDirPath"]'), body("core_models")], OpenAIDialect),
+        ([BadRequest("405", status=405), Reply(200, {}, b"[]")], OpenAIDialect),
+        ([HTML, body("core_models")], OpenAIDialect),
+        ([AuthenticationError("not here", status=403), body("native_models")], OpenAIDialect),
+        ([Reply(200, {}, b""), body("native_models")], OpenAIDialect),
+        ([MISSING, Reply(200, {"server": "uvicorn"}, b'{"data":[]}')], OpenAIDialect),
     ],
 )
 def test_who_speaks(answers, dialect):
-    """A generation is known by what its status holds; the model list, asked last, makes a stranger."""
+    """A generation is known by what its status holds; a list of models makes a stranger of any other."""
     sender = FakeSender(answers)
 
     assert type(detect(sender.send, OPTIONS).dialect) is dialect
@@ -69,7 +76,7 @@ def test_who_speaks(answers, dialect):
 
 def test_probes_keep_to_the_callers_bounds():
     """Detection happens inside a call, so it has that call's timeouts, deadline and headers."""
-    sender = FakeSender([MISSING, MISSING, body("native_models")])
+    sender = FakeSender([MISSING, MISSING, LEGACY])
     detect(sender.send, OPTIONS)
 
     for call in sender.calls:
@@ -79,7 +86,7 @@ def test_probes_keep_to_the_callers_bounds():
             {"X-Key": "k"},
         )
         assert (call.method, call.label, call.body) == ("GET", "detect", None)
-    assert [call.path for call in sender.calls] == ["/status", "/openai/status", "/v1/models"]
+    assert [call.path for call in sender.calls] == ["/status", "/v1/models", "/openai/status"]
 
 
 @pytest.mark.parametrize(
@@ -120,3 +127,23 @@ def test_an_unknown_name():
     """The error lists what is allowed."""
     with pytest.raises(ConfigError, match=r"must be 'auto', '2\.x', '1\.x', '0\.x', 'openai', not 'grpc'"):
         named("grpc")
+
+
+@pytest.mark.parametrize(
+    "server", ["uvicorn", "nginx/1.25", "cloudflare", "llama.cpp", "Werkzeug/3.0", "envoy"]
+)
+@pytest.mark.parametrize("listed", [True, False])
+def test_strangers_are_asked_nothing_with_side_effects(server, listed):
+    """``/openai/status`` of a gateway is a call to a service outside: it is for Microsoft's own server."""
+    models = json_answer({"data": []} if listed else {"no": 1}, 200 if listed else 404, {"Server": server})
+    with FaultServer().otherwise(json_answer({}, 404, {"Server": server})) as running:
+        running.on("GET", "/status", json_answer({}, 404, {"Server": server}))
+        running.on("GET", "/v1/models", models)
+        with FoundryAPIClient(running.url, retries=0) as client:
+            if listed:
+                assert client.health_check().generation == "openai"
+            else:
+                with pytest.raises(InvalidReply, match='give dialect="openai"'):
+                    client.health_check()
+
+    assert "/openai/status" not in {request.path for request in running.requests}
