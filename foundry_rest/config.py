@@ -45,8 +45,11 @@ MAX_TURNS = 8
 _NOT_IN_KEY = re.compile(r"[^!-~]")
 #: The names of this machine: RFC 6761's, and those that systems write into /etc/hosts.
 _LOOPBACK_NAME = re.compile(r"(.+\.)?localhost|localhost[46]?(\.localdomain[46]?)?|ip6-(loopback|localhost)")
-#: Paths that belong to other clients: OpenAI's and Microsoft's ``endpoint``, `foundry service status`.
-_FOREIGN_PATH = re.compile(r"/(v1|openai/status)$")
+#: Routes of the service itself, as OpenAI's and Microsoft's ``endpoint``, `foundry service status` and people
+#: who copy a request's address give them.
+_ROUTE = re.compile(
+    r"/(v1(/(chat/completions|completions|models|embeddings|responses))?|openai(/(status|models|loadedmodels))?|status)"
+)
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -172,10 +175,10 @@ def base_url(text: object) -> str:
     """Return a base URL as ``scheme://host[:port][/path]`` without a trailing slash.
 
     ``0.0.0.0``, ``*`` and ``[::]``, which a service binds but a client cannot reach, become ``127.0.0.1``.
-    The paths that other clients include (``/v1``, ``/openai/status``) are removed.
+    A path that is a route of the service (``/v1``, ``/openai/status``) is removed; any other stays as it is.
 
-    >>> base_url("http://0.0.0.0:5273/v1")
-    'http://127.0.0.1:5273'
+    >>> base_url("http://0.0.0.0:5273/v1"), base_url("https://h/api/v3/")
+    ('http://127.0.0.1:5273', 'https://h/api/v3')
 
     Raises:
         ConfigError: It has no scheme, no host, a bad port, a user or password, a query or a fragment.
@@ -197,7 +200,8 @@ def base_url(text: object) -> str:
         raise ConfigError("base_url must not hold a query or a fragment")
     host = "127.0.0.1" if _is_unspecified(host) else host
     netloc = (f"[{host}]" if ":" in host else host) + (f":{port}" if port is not None else "")
-    return f"{parts.scheme}://{netloc}{_FOREIGN_PATH.sub('', parts.path.rstrip('/'))}"
+    path = parts.path.rstrip("/")
+    return f"{parts.scheme}://{netloc}{'' if _ROUTE.fullmatch(path) else path}"
 
 
 @lru_cache(maxsize=64)  # used in every call, for a handful of addresses

@@ -103,7 +103,7 @@ class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
         changes = {name: given.pop(name, None) for name in _SETTINGS}
         config = config.with_changes(endpoint=base_url, **changes).with_timeout(timeout)
         given["observers"] = tuple(given.get("observers", ()))
-        given["dialect"] = _dialect(given.get("dialect", "auto"))
+        given["dialect"] = _dialect(given.get("dialect", "auto"), config.endpoint or "")
         if given.get("breaker") is not None:
             instance_of("breaker", given["breaker"], BreakerPolicy)
         return cls(
@@ -131,7 +131,7 @@ class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
         return f"ClientSpec({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
 
-def _dialect(given: str | Dialect) -> Dialect | None:
+def _dialect(given: str | Dialect, url: str) -> Dialect | None:
     if isinstance(given, Dialect):
         return given
-    return None if given == "auto" else named(given)
+    return None if given == "auto" else named(given, url)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -41,8 +42,12 @@ _UNKNOWN_ADVICE = (
 )
 
 
-def named(name: str) -> Dialect:
+def named(name: str, url: str = "") -> Dialect:
     """Return a dialect by its generation's name.
+
+    Args:
+        name: ``"2.x"``, ``"1.x"``, ``"0.x"`` or ``"openai"``.
+        url: Base URL; a path in it stands in place of ``/v1`` for ``"openai"``.
 
     Raises:
         ConfigError: There is no such generation.
@@ -50,7 +55,8 @@ def named(name: str) -> Dialect:
     name = _EARLIER_NAMES.get(name, name)
     if name not in DIALECTS:
         raise ConfigError(f"dialect must be 'auto', {', '.join(map(repr, DIALECTS))}, not {name!r}")
-    return class_of(name)()
+    dialect_class = class_of(name)
+    return dialect_class.at(url) if name == "openai" else dialect_class()  # type: ignore[attr-defined]
 
 
 def class_of(name: str) -> type[Dialect]:
@@ -79,7 +85,8 @@ def detect(send: Callable[[Call], Reply], options: Options) -> Detected:
     found = probes.ask("/status", _by_status)
     if found is not None:
         return found
-    stranger = probes.ask("/v1/models", _by_models)
+    stranger = probes.ask("/models", _by_models) if urlsplit(probes.url).path else None
+    stranger = stranger or probes.ask("/v1/models", _by_models)
     if _MICROSOFTS in probes.servers or not (stranger or probes.servers):
         found = probes.ask("/openai/status", _by_old_status)
     if found or stranger:
@@ -115,7 +122,8 @@ class _Probes:
             self.url = reply.url
             self.servers += reply.headers.get("server", "").lower()
             name = recognise(reply.raw)
-            return _detected(named(name), path, reply, self._options) if name else None
+            dialect = named(name, reply.url if path == "/models" else "") if name else None
+            return None if dialect is None else _detected(dialect, path, reply, self._options)
         except (ServiceError, InvalidReply) as error:
             self.url = error.url or self.url
             response = getattr(error, "response", None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -44,6 +45,13 @@ class OpenAIDialect(ResponsesDialect):
     generation: ClassVar[str] = "openai"
     enforces_schema: ClassVar[bool | None] = None
     converts: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def at(cls, url: str) -> OpenAIDialect:
+        """Return the dialect of a server at a base URL, whose own path stands in place of ``/v1``."""
+        dialect = cls()
+        dialect.omits_version = bool(urlsplit(url).path)
+        return dialect
 
     def status(self, options: Options) -> Operation[Reply, ServiceStatus]:
         """Build the request for the model list, because other servers have no status route."""

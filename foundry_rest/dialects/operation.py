@@ -66,6 +66,8 @@ class Dialect:
         reads_media: Images and sound in a chat may reach the model; else they are silently dropped.
     """
 
+    #: Routes begin behind ``/v1``, because the base URL has a path of its own in its place.
+    omits_version = False
     generation: ClassVar[str] = "unknown"
     completes_by_stream: ClassVar[bool] = False
     header_limit: ClassVar[int | None] = None
@@ -234,6 +236,8 @@ class Dialect:
     ) -> Call:
         """Return a call with a JSON body, ``None`` for none."""
         content = None if body is None else encode_json(body)
+        if self.omits_version:
+            path = path.removeprefix("/v1")
         return Call(method, path, content, replay, options, label, model, self.header_limit)
 
 

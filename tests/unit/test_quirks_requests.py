@@ -14,7 +14,7 @@ from foundry_rest.models.names import best_match
 from foundry_rest.schema import ModelInfo
 from foundry_rest.schema.request import build_chat_request
 from foundry_rest.schema.response_request import build_response_request
-from foundry_rest.testing import FaultServer
+from foundry_rest.testing import FaultServer, chat_completion, json_answer, json_error
 from foundry_rest.transport.call import Options
 
 OPTIONS = Options(Timeouts(), 99.0)
@@ -78,14 +78,48 @@ def test_conversations_of_openai():
             build_response_request("Hi", model="m", max_output_tokens=7, params=params)
 
 
-@pytest.mark.parametrize("route", ["/v1", "/v1/", "/openai/status"])
+ROUTES = ["/v1", "/v1/", "/openai/status", "/openai", "/status", "/v1/models", "/v1/chat/completions"]
+
+
+@pytest.mark.parametrize("route", ROUTES)
 def test_addresses_of_other_clients(route):
-    """Microsoft's ``endpoint`` ends in ``/v1``, its command prints a status URL: both name the service."""
+    """Microsoft's ``endpoint`` ends in ``/v1``, its command prints a status URL: all name the service."""
     with FaultServer() as server, FoundryAPIClient(f"{server.url}{route}", model="demo") as client:
         assert client.complete("Hi").content == "Hello there"
 
-    assert base_url(f"https://gateway/local{route}") == "https://gateway/local"
+    assert base_url(f"https://gateway/local{route}") == f"https://gateway/local{route}".rstrip("/")
     assert base_url("http://h/v1beta") == "http://h/v1beta"
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1beta/openai", "/api/v3", "/compatible-mode/v1", "/openai/v1", "/a/b/c", "/v2"]
+)
+@pytest.mark.parametrize("dialect", ["auto", "openai"])
+def test_a_path_of_its_own(path, dialect):
+    """The base URL of another server is used as it is, in place of ``/v1``."""
+    with FaultServer().otherwise(json_error(404, "no")) as server:
+        server.on("GET", f"{path}/models", json_answer({"data": [{"id": "m"}]}))
+        server.on("POST", f"{path}/chat/completions", chat_completion("Hello"))
+        server.on("POST", f"{path}/embeddings", json_answer({"data": [{"index": 0, "embedding": [1.0]}]}))
+        with FoundryAPIClient(f"{server.url}{path}/", model="m", dialect=dialect) as client:
+            assert client.complete("Hi").content == "Hello"
+            assert client.embeddings.create("Hi").vectors == [[1.0]]
+            assert [info.id for info in client.models.list()] == ["m"]
+            assert client.health_check().generation == "openai"
+
+
+@pytest.mark.parametrize("path", ["/foundry", "/a/b"])
+def test_a_service_below_a_path(path):
+    """A Foundry Local behind a proxy's prefix, and a server whose /v1 is below one, are recognised."""
+    with FaultServer().otherwise(json_error(404, "no")) as server:
+        server.on("GET", f"{path}/v1/models", json_answer({"data": [{"id": "m"}]}))
+        server.on("POST", f"{path}/v1/chat/completions", chat_completion("Hello"))
+        with FoundryAPIClient(f"{server.url}{path}", model="m") as client:
+            assert client.complete("Hi").content == "Hello"
+        server.on("GET", f"{path}/status", json_answer({"modelDirPath": "/m"}))
+        server.on("GET", f"{path}/models/loaded", json_answer([]))
+        with FoundryAPIClient(f"{server.url}{path}", model="m") as client:
+            assert client.health_check().generation == "1.x"
 
 
 @pytest.mark.parametrize(
