@@ -37,6 +37,10 @@ _OF_ANSWERS = ("choices", "usage", "delta", "response", "item", "type")
 _WORDS = ("message", "errormessage", "title", "detail")
 #: Values of ``code`` that are HTTP statuses, as gateways send them.
 _STATUSES = range(400, 600)
+#: Values of ``x-should-retry``, as OpenAI's servers send it.
+_SHOULD_RETRY = {"true": True, "false": False}
+#: Most seconds that a server is taken to ask for.
+_LONGEST = 1e9
 _NO_WORDS = "the service reported an error without a message"
 #: Characters of a message that are parsed.
 _MOST_READ = 4096
@@ -68,6 +72,7 @@ def service_error(
         status=status,
         code=parsed.code,
         retry_after=retry_after(headers),
+        should_retry=_SHOULD_RETRY.get(headers.get("x-should-retry", "").strip().lower()),
         body=body,
         call=call,
         url=url,
@@ -141,7 +146,7 @@ def _fields_of(payload: bytes) -> dict[str, object]:
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds that a server asks to wait: ``retry-after-ms``, seconds, or an HTTP date.
 
-    A malformed, negative or infinite value counts as not given (``None``).
+    A malformed or negative value counts as not given (``None``); a huge one is a billion seconds.
     """
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         seconds = _number(headers.get(name))
@@ -151,9 +156,9 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _number(text: str | None) -> float | None:
-    if text is None or not re.fullmatch(r"\s*\d{1,9}(\.\d+)?\s*", text):
+    if text is None or not re.fullmatch(r"\s*\d+(\.\d+)?\s*", text, re.ASCII):
         return None
-    return float(text)
+    return min(float(text), _LONGEST)
 
 
 def _seconds_until(date: str | None) -> float | None:

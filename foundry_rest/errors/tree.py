@@ -140,12 +140,14 @@ class ServiceError(FoundryError, _requests.HTTPError):
         status: HTTP status; for an error inside a stream the one that its type corresponds to.
         code: The service's own code, mostly ``None``.
         retry_after: Seconds that the service asks to wait, or ``None``.
+        should_retry: Whether the server asks to try again (``x-should-retry``); ``None`` if it says nothing.
         body: The error body as it came (bytes).
     """
 
     status: int = 0
     code: str | None = None
     retry_after: float | None = None
+    should_retry: bool | None = None
     body: bytes = b""
 
 

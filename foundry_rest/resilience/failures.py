@@ -74,8 +74,10 @@ TABLE: dict[type[errors.FoundryError], Failure] = {
     errors.InvalidMember: Failure(_NEUTRAL, 0, elsewhere=True),  # its other answers can be read
     errors.ToolLoopExceeded: Failure(_NEUTRAL, 0, elsewhere=False),
 }
-#: Statuses that mean "try later", whatever the class: the request has not begun.
-_LATER = (429, 503)
+#: Statuses that mean "try later", whatever the class: the request has not begun, or gave way to another.
+_LATER = (408, 409, 425, 429, 503)
+#: Statuses that the same request gets each time.
+_NEVER = (501, 505)
 
 
 def row_of(error: errors.FoundryError) -> Failure:
@@ -90,8 +92,13 @@ def outcome_of(error: errors.FoundryError) -> Outcome:
 
 def most_retries(error: errors.FoundryError, replay: Replay) -> float:
     """Return the most retries after a failure; infinity for as many as the policy allows."""
-    if isinstance(error, errors.ServiceError) and error.status in _LATER:
-        return _ALL
+    if isinstance(error, errors.ServiceError):
+        if error.should_retry is not None:
+            return _ALL if error.should_retry else 0
+        if error.status in _LATER:
+            return _ALL
+        if error.status in _NEVER:
+            return 0
     row = row_of(error)
     if isinstance(error, errors.TransportError) and not error.sent:
         return row.unsent

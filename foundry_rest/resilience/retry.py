@@ -68,7 +68,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
         if asked is not None:
             if asked > self.longest_retry_after:
                 return None
-            wait = max(asked, self.floor)
+            wait = asked if asked > self.floor else wait  # 0, or a date that is past, is no back-off
         return wait if wait < left else None
 
     def _delay(self, failed: int, jitter: Callable[[float], float]) -> float:

@@ -132,14 +132,14 @@ def test_observers(server, caplog):
     def broken(event):
         raise RuntimeError("observer's own fault")
 
-    server.on("POST", CHAT, too_many(0), server.healthy)
+    server.on("POST", CHAT, too_many(0.03), server.healthy)
     with FoundryAPIClient(server.url, model=DEMO_MODEL, observers=[broken, told.append]) as client:
         assert client.complete("Hi").content == "Hello there"
 
     failed, finished = (event for event in told if event.call == "chat.complete")
     assert isinstance(failed, AttemptFailed)
     assert isinstance(finished, CallFinished)
-    assert (failed.wait, finished.completion_tokens, finished.error) == (0.02, 2, None)
+    assert (failed.wait, finished.completion_tokens, finished.error) == (0.03, 2, None)
     assert "observer's own fault" in caplog.text
 
 

@@ -327,7 +327,9 @@ def test_errors_inside_a_success(payload, cls, status, message):
         ({"retry-after": "Tue, 14 Nov 2023 23:13:50 +0100"}, 30.0),
         ({"retry-after": "Mon, 13 Nov 2023 22:13:50 GMT"}, 0.0),
         ({"retry-after": "999999999"}, 999999999.0),
-        ({"retry-after": "9999999999"}, None),
+        ({"retry-after": "9999999999"}, 1e9),
+        ({"retry-after": "9" * 400}, 1e9),
+        ({"retry-after-ms": "0"}, 0.0),
         ({"retry-after": "Fri, 99 Nov 99999 22:13:50 GMT"}, None),
         *(
             ({"retry-after": text}, None)

@@ -18,6 +18,8 @@ SECTIONS = {
     **{f"2.{number}": 1 for number in range(1, 6)},
     **{f"3.{number}": 1 for number in range(1, 8)},
     "4": 26,
+    "5.1": 10,
+    "5.2": 8,
 }
 NOT_HANDLED = "not handled: "
 #: Shortest reason that can be one.
