@@ -32,7 +32,8 @@ class ResponsesDialect(Dialect):
 
     def create_response(self, request: ResponseRequest, options: Options) -> Operation[Reply, Response]:
         """Build the request that creates a response."""
-        call = self._create_call(request, options, "responses.create", _body(request))
+        body = {**_body(request), "stream": False}  # some servers stream unless told
+        call = self._create_call(request, options, "responses.create", body)
         return Operation(call, partial(parse_response, previous=request.previous))
 
     def stream_response(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -28,6 +29,8 @@ from foundry_rest.transport.cancellation import CancelToken
 _REVIVALS, _WINDOW = 5, 300.0
 #: Seconds; enough for a cold disk and a busy machine. With warm caches the start takes 0.3 s.
 START_TIMEOUT = 30.0
+#: Oldest version with this runtime's settings and catalog; as in setup.cfg.
+_OLDEST_SDK = (2, 2)
 _INSTALL = 'pip install "foundry_rest[runtime]"'
 
 
@@ -78,7 +81,7 @@ class LocalRuntime:
         After a crash it starts a new one, on another port unless ``port`` was given.
 
         Raises:
-            ConfigError: ``foundry_local_sdk`` is not installed, or the models cannot be linked.
+            ConfigError: ``foundry_local_sdk`` is not installed or too old, or the models cannot be linked.
             ServiceUnreachable: The runtime did not come up; the message quotes its standard error.
             Cancelled: `close` was called from another thread meanwhile.
         """
@@ -252,6 +255,22 @@ def _require_sdk() -> None:
         raise ConfigError("the embedded runtime needs Python 3.11 or newer", advice=f"Then: {_INSTALL}")
     if importlib.util.find_spec("foundry_local_sdk") is None:
         raise ConfigError("the embedded runtime is not installed", advice=f"Run: {_INSTALL}")
+    installed = _sdk_version()
+    if installed is not None and tuple(map(int, installed.groups())) < _OLDEST_SDK:
+        raise ConfigError(
+            f"the embedded runtime needs foundry-local-sdk {'.'.join(map(str, _OLDEST_SDK))} or newer, and "
+            f"{installed[0]} is installed",
+            advice=f"Run: {_INSTALL}",
+        )
+
+
+def _sdk_version() -> re.Match[str] | None:
+    """Return the version of the installed SDK; ``None`` if its metadata does not tell."""
+    try:
+        version = importlib.metadata.version("foundry-local-sdk")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return re.match(r"(\d+)\.(\d+)\S*", version)
 
 
 def _checked_host(host: object) -> str:

@@ -13,6 +13,7 @@ from typing import TypeVar, overload
 import msgspec
 
 from foundry_rest.errors import InvalidReply
+from foundry_rest.errors.parsing import UNDECODABLE
 from foundry_rest.schema.raw_json import decode_raw
 
 T = TypeVar("T")
@@ -61,10 +62,18 @@ class ToolCall(msgspec.Struct, frozen=True):
     def message(self) -> dict[str, object]:
         """Return the call as an entry of ``tool_calls`` in an assistant message.
 
-        Such an entry needs an id: where the service gave none, it is made from the function's name.
+        Such an entry needs an id: where the service gave none, it is made from the function's name. It needs
+        arguments that are a JSON object: what is none is left out, because 2.2.1 refuses the conversation.
         """
-        function = {"name": self.name, "arguments": self.arguments or "{}"}
+        function = {"name": self.name, "arguments": self.arguments if self._has_object else "{}"}
         return {"id": self.id or f"call_{self.name}", "type": "function", "function": function}
+
+    @property
+    def _has_object(self) -> bool:
+        try:
+            return isinstance(msgspec.json.decode(self.arguments), dict)
+        except UNDECODABLE:
+            return False
 
     @overload
     def parse(self) -> dict[str, object]: ...

@@ -47,12 +47,13 @@ def build_conversation(messages: object, system: str | None = None) -> list[Mess
     """Return the checked messages for a prompt or a conversation.
 
     Args:
-        messages: The user's prompt, or OpenAI messages.
+        messages: The user's prompt, OpenAI messages, or what ``run_tools`` returned.
         system: Put before the messages as a system message.
 
     Raises:
         ConfigError: A message cannot be sent, or the service would misread it.
     """
+    messages = getattr(messages, "messages", messages)  # those of a ToolRun
     if isinstance(messages, str):
         conversation: list[Message] = [{"role": "user", "content": messages}]
     elif isinstance(messages, Iterable) and not isinstance(messages, (bytes, bytearray, Mapping)):

@@ -198,7 +198,7 @@ def _is_mapping(value: object) -> bool:
 PARAM_RULES: Rules = {
     "max_tokens": ("a whole number, 1 or more", _is_count),
     "max_completion_tokens": ("a whole number, 1 or more", _is_count),
-    "temperature": ("a number from 0 to 2", _between(0, 2)),
+    "temperature": ("a number, 0 or more", lambda value: is_number(value, 0)),
     "top_p": ("a number from 0 to 1", _between(0, 1)),
     "presence_penalty": ("a number from -2 to 2", _between(-2, 2)),
     "frequency_penalty": ("a number from -2 to 2", _between(-2, 2)),

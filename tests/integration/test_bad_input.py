@@ -9,6 +9,7 @@ from support.servers import CHAT
 from support.values import nested
 
 from foundry_rest import (
+    BadRequest,
     ConfigError,
     ContextLengthExceeded,
     FoundryAPIClient,
@@ -72,7 +73,7 @@ def test_no_text(asked, prompt, words):
         ({"temperature": math.nan}, ["temperature", "from 0 to 2", "nan"]),
         ({"temperature": math.inf}, ["temperature", "inf"]),
         ({"temperature": "hot"}, ["temperature", "str"]),
-        ({"temperature": 3}, ["temperature", "3"]),
+        ({"temperature": -3}, ["temperature", "-3"]),
         ({"top_p": -1}, ["top_p"]),
         ({"max_tokens": 0}, ["max_tokens", "1 or more"]),
         ({"max_tokens": True}, ["max_tokens"]),
@@ -86,6 +87,12 @@ def test_no_text(asked, prompt, words):
 def test_bad_parameters(asked, params, words):
     """A parameter that the service would misread or ignore in silence is refused by name."""
     assert_refused(asked, words, lambda: asked.chat.complete("Hello", **params))
+
+
+def test_a_temperature_beyond_the_services_bounds(asked):
+    """How hot is too hot differs between services: this one's refusal is passed on."""
+    with pytest.raises(BadRequest, match="temperature"):
+        asked.chat.complete("Hello", temperature=2.5)
 
 
 @pytest.mark.parametrize("name", ["demo chat", "", "demo\nchat", "démo", "x" * 500, None, 5])

@@ -174,7 +174,7 @@ def test_a_calls_own_timeout(server, client):
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"temperature": 3},
+        {"temperature": -3},
         {"stream": True},
         {"timeout": 0},
         {"deadline": -1},

@@ -68,6 +68,7 @@ def test_create(dialect):
         "input": "Hi",
         "temperature": 0,
         "max_output_tokens": 7,
+        "stream": False,
     }
     assert (call.replay, call.plain, call.options.timeouts.idle) == (Replay.ALWAYS, None, 2.0)
 

@@ -66,7 +66,7 @@ def test_a_whole_response_in_one_piece(server, core):
     got = core.responses.create("Hi", headers={"X-Trace": "7"})
 
     assert (got.output_text, got.first_token) == ("Hello there", None)
-    assert "stream" not in body_of(server)
+    assert body_of(server)["stream"] is False
     assert server.asked(PATH)[-1].headers.get("x-trace") == "7"
 
 

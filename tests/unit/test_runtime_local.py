@@ -13,7 +13,7 @@ from support.waits import until
 
 from foundry_rest import clock
 from foundry_rest.errors import Cancelled, ConfigError, ModelNotFound, ServerError, ServiceUnreachable
-from foundry_rest.runtime import LocalModel, LocalRuntime
+from foundry_rest.runtime import LocalModel, LocalRuntime, demo_model_dir, local_runtime
 
 #: What the host needs of foundry_local_sdk; STAND_IN says how the start goes.
 SDK = """
@@ -310,3 +310,14 @@ def test_download_after_close(sdk):
     with pytest.raises(Cancelled):
         runtime.download("phi")
     runtime.close()
+
+
+@pytest.mark.parametrize("version", ["2.1.0", "2.0.1", "1.2.4", "0.5.1"])
+def test_an_sdk_that_is_too_old(monkeypatch, version):
+    """It is named before anything starts, with what is needed; any newer one is not."""
+    monkeypatch.setattr(local_runtime.importlib.metadata, "version", lambda name: version)
+    monkeypatch.setattr(local_runtime.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(local_runtime.sys, "version_info", (3, 11))
+
+    with pytest.raises(ConfigError, match=rf"foundry-local-sdk 2\.2 or newer, and {version} is installed"):
+        LocalRuntime(demo_model_dir()).start()

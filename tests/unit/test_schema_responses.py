@@ -128,7 +128,7 @@ def test_other_parts_pass(part):
     [
         ({"max_output_tokens": 0}, "max_output_tokens must be a whole number"),
         ({"max_output_tokens": "5"}, "max_output_tokens must be"),
-        ({"temperature": 3}, "temperature must be"),
+        ({"temperature": -3}, "temperature must be"),
         ({"top_p": -1}, "top_p must be"),
         ({"presence_penalty": 9}, "presence_penalty must be"),
         ({"tools": [7]}, "tools must be"),

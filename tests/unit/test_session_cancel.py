@@ -167,7 +167,7 @@ def test_closing_the_client_ends_every_wait(row, server):
     closer.join()
 
     assert type(error) is Cancelled
-    assert seconds < 0.1
+    assert seconds < 0.5  # the server would be silent for ever
     assert error.url == server.url
     assert server.wait_left()
 

@@ -298,3 +298,30 @@ def test_counting_tokens_where_there_is_no_route(server, native):
         native.chat.count_tokens("Hi")
 
     assert server.asked(CHAT) == []
+
+
+BROKEN = ['{"a":1,', "[1, 2]", '"3"', "7", "null", "add(1, 2)", '{"a":1}{"b":2}', "{'a': 1}", "true", " "]
+
+
+@pytest.mark.parametrize("arguments", BROKEN)
+def test_broken_arguments_are_echoed_as_an_object(server, native, arguments):
+    """2.2.1 refuses a conversation with arguments that are no JSON object."""
+    server.on("POST", CHAT, asks(("add", arguments)), chat_stream("3"))
+    run = native.chat.run_tools("1+2?", functions=[add])
+
+    (echoed,) = bodies(server)[1]["messages"][1]["tool_calls"]
+    assert echoed["function"] == {"name": "add", "arguments": "{}"}
+    assert run.calls[0].call.arguments == arguments
+    assert run.calls[0].error
+
+
+@pytest.mark.parametrize("arguments", ['{"a":1,"b":2}', *BROKEN])
+def test_a_run_can_be_gone_on_with(server, native, arguments):
+    """What ``run_tools`` returns is taken as messages, as it is and in a list."""
+    server.on("POST", CHAT, asks(("add", arguments)), chat_stream("3"), chat_stream("4"), chat_stream("5"))
+    run = native.chat.run_tools("1+2?", functions=[add])
+    native.complete(run)
+    native.complete([*run.messages, {"role": "user", "content": "And then?"}])
+
+    assert bodies(server)[2]["messages"] == list(run.messages)
+    assert bodies(server)[3]["messages"][:-1] == list(run.messages)
