@@ -56,6 +56,7 @@ class Generation0Dialect(OpenAIDialect):
     """The dialect of the 0.x service."""
 
     generation: ClassVar[str] = "0.x"
+    has_status: ClassVar[bool] = True
     enforces_schema: ClassVar[bool | None] = False
     guards_unload: ClassVar[bool] = False
 

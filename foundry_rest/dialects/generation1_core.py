@@ -31,6 +31,7 @@ class Generation1Dialect(ModelRoutesDialect):
     """The dialect of the 1.x service."""
 
     generation: ClassVar[str] = "1.x"
+    has_status: ClassVar[bool] = True
     enforces_schema: ClassVar[bool | None] = False
     checks_tasks: ClassVar[bool] = False
     keeps_conversations: ClassVar[bool | None] = False

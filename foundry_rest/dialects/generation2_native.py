@@ -33,6 +33,7 @@ class Generation2Dialect(ModelRoutesDialect):
     """The dialect of the 2.x native runtime."""
 
     generation: ClassVar[str] = "2.x"
+    has_status: ClassVar[bool] = True
     completes_by_stream: ClassVar[bool] = True
     header_limit: ClassVar[int | None] = NATIVE_HEADER_LIMIT
     asks_by_id: ClassVar[bool] = True

@@ -43,6 +43,7 @@ class OpenAIDialect(ResponsesDialect):
     """
 
     generation: ClassVar[str] = "openai"
+    has_status: ClassVar[bool] = False
     enforces_schema: ClassVar[bool | None] = None
     converts: ClassVar[frozenset[str]] = frozenset()
 

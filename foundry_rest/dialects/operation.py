@@ -50,6 +50,7 @@ class Dialect:
 
     Attributes:
         generation: Name in reports and errors.
+        has_status: It has a route for its status; else another one stands for it, which may be missing.
         completes_by_stream: A plain completion must use a stream, because closing a plain request does not
             stop the service's work.
         header_limit: Most bytes of request headers that the service accepts, or ``None``.
@@ -69,6 +70,7 @@ class Dialect:
     #: Routes begin behind ``/v1``, because the base URL has a path of its own in its place.
     omits_version = False
     generation: ClassVar[str] = "unknown"
+    has_status: ClassVar[bool] = True
     completes_by_stream: ClassVar[bool] = False
     header_limit: ClassVar[int | None] = None
     asks_by_id: ClassVar[bool] = False

@@ -39,6 +39,8 @@ _DEFAULT_TIMEOUT = 5.0
 _UNHEALTHY = (TransportError, ServiceError, InvalidReply, DeadlineExceeded)
 #: Seconds between two checks of a service that is starting.
 _POLL = 0.1
+#: Statuses for a route that a server does not have.
+_NO_ROUTE = (404, 405, 501)
 
 
 class Health:
@@ -129,8 +131,14 @@ class Health:
             operation = target.dialect.status(options)
             return Operation(operation.call, lambda reply: (operation.parse(reply), reply))
 
-        self._context.dialect_for(options, probe=True)
-        return self._context.ask(build, options, probe=True)
+        dialect = self._context.dialect_for(options, probe=True)
+        try:
+            return self._context.ask(build, options, probe=True)
+        except ServiceError as error:
+            if dialect.has_status or error.status not in _NO_ROUTE:
+                raise
+            # It answers: a server without a list of models is alive all the same.
+            return ServiceStatus(), Reply(error.status, {}, error.body, error.url)
 
     def _loaded(self, options: Options) -> list[str] | None:
         """Return the ids of the loaded models; ``None`` when the service is too busy to list them."""

@@ -32,19 +32,32 @@ from foundry_rest.errors import (
 T = TypeVar("T")
 
 #: Wording -> class. The first pattern found in message and code, in any case, wins. Patterns are compiled
-#: when the first error is parsed, not at import. "is not loaded" and "invalid openai json" are 1.x's, "no
-#: openaiservice provider" is 0.x's, codes are OpenAI's, the rest is 2.x's. A 500 that the same request gets
-#: each time counts as the request's fault, such as "hidden_states" (embeddings from a chat model).
+#: when the first error is parsed, not at import. Rows of other servers name them. "is not loaded" and
+#: "invalid openai json" are 1.x's, "no openaiservice provider" is 0.x's, codes are OpenAI's, the rest is
+#: 2.x's. A 500 that the same request gets each time counts as the request's fault, such as "hidden_states"
+#: (embeddings from a chat model).
 _BY_WORDING: tuple[tuple[str, type[ServiceError]], ...] = (
     (r"exceeds the model's maximum context length|context_length_exceeded", ContextLengthExceeded),
     (r"cannot be greater than model context_length", ContextLengthExceeded),
+    (r"maximum context length is|contextwindowexceeded", ContextLengthExceeded),  # vLLM, OpenAI; litellm
+    (r"exceeds? the (available )?context (size|length|window)", ContextLengthExceeded),  # llama.cpp, Ollama
+    (r"exceed_context_size|exceed context window of", ContextLengthExceeded),  # llama.cpp, llama-cpp-python
+    (
+        r"loaded with context length of only|prompt is too long: \d",
+        ContextLengthExceeded,
+    ),  # LM Studio, Anthropic
+    (r"input token count .*exceeds the maximum number of tokens", ContextLengthExceeded),  # Gemini
     (r"^invalid openai json request|error creating grammar|'hidden_states' was not found", BadRequest),
     (r"\[AudioDecoder\]|\[LogMel\]|audio_features must be provided", BadRequest),
     (r"empty chat template|invalid type in response format", BadRequest),
     (r"model not loaded|must be loaded before|is not loaded\b", ModelNotLoaded),
     (r"no openaiservice provider found", ModelNotLoaded),
+    (r"\bno models? loaded\b|^model is unloaded|model has been unloaded", ModelNotLoaded),  # LM Studio
     (r"model not cached|must be downloaded before", ModelNotCached),
     (r"model not found|no model matching|model_not_found", ModelNotFound),
+    (r"the model [`'\"][^`'\"]+[`'\"] does not exist", ModelNotFound),  # OpenAI, vLLM
+    (r"invalid model name passed in|invalid model identifier", ModelNotFound),  # litellm, LM Studio
+    (r"^model [`'\"][^`'\"]+[`'\"] not found", ModelNotFound),  # Ollama
     (r"unsupported parameter", UnsupportedParameter),
     (r"^(un)?load failed|failed loading model", LoadFailed),
     (r"inference failed|invalid tool call|failed to create generator", InferenceFailed),

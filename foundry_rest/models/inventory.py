@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from foundry_rest.errors import InvalidReply, UnsupportedByService
+from foundry_rest.errors import InvalidReply, ServerError, UnsupportedByService
 from foundry_rest.models.disk import cached_ids, local_folder, read_snapshot_file
 from foundry_rest.models.names import same_model, version_number
 from foundry_rest.schema import ModelInfo
@@ -63,7 +63,10 @@ class Inventory:
         """
         dialect = self._context.dialect_for(options)
         if dialect.has("cached_models"):
-            return [], self._context.ask(lambda target: target.dialect.cached_models(options), options)
+            try:
+                return [], self._context.ask(lambda target: target.dialect.cached_models(options), options)
+            except ServerError:  # its catalog is a list of its own, and can be had all the same
+                return [], None
         status = self._context.ask(lambda target: target.dialect.status(options), options)
         self._context.targets.note_pid(status.pid)
         return self.in_folder(status.cache_path, options)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from foundry_rest.errors import FoundryError, ModelNotFound, ModelNotLoaded, ServiceUnreachable
+from foundry_rest.errors import (
+    FoundryError,
+    InvalidReply,
+    ModelNotFound,
+    ModelNotLoaded,
+    ServiceError,
+    ServiceUnreachable,
+    UnsupportedByService,
+)
 from foundry_rest.models.loading import Loading
 from foundry_rest.resilience.terms import Recovery
 from foundry_rest.transport.call import Options, Request
@@ -25,7 +33,10 @@ def build_recoveries(
         """Load the model from the service's disk."""
         if not request.runs_on:
             return False
-        models().load_for(request)
+        try:
+            models().load_for(request)
+        except UnsupportedByService:
+            return False
         return True
 
     def resolve(request: Request, _: FoundryError) -> bool:
@@ -40,6 +51,8 @@ def build_recoveries(
             if not auto_load:
                 raise
             info = models().load_for(request)
+        except (ServiceError, InvalidReply, UnsupportedByService):
+            return False  # a list that cannot be had tells less than the refusal of the name
         return info.id != previous
 
     def rediscover(request: Request, error: FoundryError) -> bool:

@@ -8,6 +8,7 @@ import pytest
 from support.dialects import HEADERS, read
 from support.generation0 import GENERIC_CPU, LEGACY, OPTIONS, PATIENT, SAMPLES, listed, place
 
+from foundry_rest import FoundryAPIClient, ModelNotFound
 from foundry_rest.dialects.generation0_cli import Generation0Dialect
 from foundry_rest.dialects.openai import OpenAIDialect
 from foundry_rest.dialects.operation import Dialect
@@ -17,6 +18,7 @@ from foundry_rest.errors import (
     UnsupportedByService,
 )
 from foundry_rest.schema import ModelInfo, build_chat_request
+from foundry_rest.testing import FaultServer, LegacyService, json_error
 from foundry_rest.transport.call import Replay
 
 # ------------------------------------------------------------------------------ the service
@@ -260,3 +262,16 @@ def test_what_it_shares_and_what_it_lacks():
         LEGACY.create_response(None, OPTIONS)
     with pytest.raises(UnsupportedByService, match="audio"):
         LEGACY.transcribe(None, OPTIONS)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_a_list_of_cached_models_that_fails(tmp_path, status):
+    """The catalog is a list of its own, which the other's failure hides no more than a refusal."""
+    cached = ["Phi-4-mini-instruct-generic-cpu:5"]
+    service = LegacyService(cached=cached, model_dir=str(tmp_path))
+    with FaultServer(service=service) as server:
+        server.on("GET", "/openai/models", json_error(status, "no cache"))
+        with FoundryAPIClient(server.url, retries=0) as client:
+            assert {info.cached for info in client.models.catalog()} <= {None, True}
+            with pytest.raises(ModelNotFound, match="no-such-model"):
+                client.complete("Hi", model="no-such-model")

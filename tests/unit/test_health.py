@@ -22,6 +22,7 @@ from foundry_rest.errors import (
 )
 from foundry_rest.schema import ServiceStatus
 from foundry_rest.testing import (
+    DEMO_MODEL,
     FaultServer,
     answer,
     dead_address,
@@ -273,3 +274,18 @@ def test_a_bad_timeout(server, method, timeout):
     """A bound that is none is the caller's mistake, not the service's state."""
     with pytest.raises(ConfigError, match="timeout must be a number of seconds"):
         getattr(health_of(server.url), method)(timeout=timeout)
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_a_stranger_without_a_list_of_models(server, status):
+    """It answers, so it is alive, and chats; a refusal for another reason stays one."""
+    server.on("GET", "/v1/models", json_error(status, "no such route"))
+    with FoundryAPIClient(server.url, model=DEMO_MODEL, dialect="openai", retries=0) as client:
+        assert client.health_check().status == "ok"
+        assert client.health.is_alive()
+        assert client.complete("Hi").content == "Hello there"
+        server.on("GET", "/v1/models", json_error(403, "no key"))
+        assert not client.health.is_alive()
+    with FoundryAPIClient(server.url, dialect="2.x", retries=0) as client:
+        server.on("GET", "/status", json_error(status, "no such route"))
+        assert not client.health.is_alive()
