@@ -11,11 +11,15 @@ import msgspec
 from foundry_rest.cli.advice import reword_advice
 from foundry_rest.cli.client import client_for
 from foundry_rest.cli.exit_codes import exit_code_of
+from foundry_rest.cli.failures import report
 from foundry_rest.cli.models import download, load, models, unload
-from foundry_rest.cli.output import print_health, print_json, print_note, print_stats, to_dict
+from foundry_rest.cli.output import facts_of, print_health, print_json, print_stats, to_dict
+from foundry_rest.cli.prompt import read_prompt
 from foundry_rest.cli.serve import serve
+from foundry_rest.cli.streams import print_note
 from foundry_rest.client import FoundryAPIClient
-from foundry_rest.errors import ConfigError, FoundryError
+from foundry_rest.config import Config, from_env
+from foundry_rest.errors import FoundryError
 from foundry_rest.observe.log import configure_logging
 from foundry_rest.runtime import demo_model_dir
 from foundry_rest.schema import ChatReply
@@ -25,13 +29,21 @@ from foundry_rest.stream import ChatStream
 def run(arguments: Namespace) -> int:
     """Run the command named by the arguments and return its exit code."""
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    as_json = getattr(arguments, "json", False)
     try:
-        configure_logging()
+        _start_log(as_json=as_json)
         _COMMANDS[arguments.command](arguments)
     except FoundryError as error:
-        print_note(f"foundry-rest: {reword_advice(error)}")
-        return exit_code_of(error)
+        reword_advice(error)
+        return report(f"foundry-rest: {error}", facts_of(error), exit_code_of(error), as_json=as_json)
     return 0
+
+
+def _start_log(*, as_json: bool) -> None:
+    """Log to stderr; where a program reads it as JSON, only if another level than the default is set."""
+    level = from_env().log_level
+    if not as_json or level != Config().log_level:
+        configure_logging(level)
 
 
 def _demo(_: Namespace) -> None:
@@ -51,7 +63,7 @@ def _demo(_: Namespace) -> None:
 
 
 def _chat(arguments: Namespace) -> None:
-    prompt = _read_prompt(arguments.prompt)
+    prompt = read_prompt(arguments.prompt)
     params = {
         name: getattr(arguments, name)
         for name in ("model", "system", "max_tokens", "temperature")
@@ -61,9 +73,7 @@ def _chat(arguments: Namespace) -> None:
         if arguments.json:
             _print_reply(client.chat.complete(prompt, **params))
         elif arguments.no_stream:
-            reply = client.chat.complete(prompt, **params)
-            print(reply.content)
-            _warn_if_truncated(reply.finish_reason)
+            _print_whole(lambda: client.chat.complete(prompt, **params))
         else:
             _print_stream(client.chat.stream(prompt, **params))
 
@@ -95,33 +105,16 @@ _COMMANDS: dict[str, Callable[[Namespace], None]] = {
 }
 
 
-def _read_prompt(given: str | None) -> str:
-    if given is not None and given != "-":
-        return _checked_text(given)
-    if sys.stdin is None or sys.stdin.closed:
-        raise ConfigError("there is no prompt: give it as an argument or on stdin")
-    if sys.stdin.isatty():
-        print_note("Reading the prompt from the terminal; end it with Ctrl-D (Windows: Ctrl-Z, Enter).")
+def _print_whole(complete: Callable[[], ChatReply]) -> None:
+    """Print the answer, or the part of it that came before an error."""
     try:
-        content = sys.stdin.buffer.read()
-    except OSError as error:
-        raise ConfigError(f"stdin cannot be read: {error.strerror}") from error
-    try:
-        # The line end comes from the shell (``echo``) and is no part of the prompt.
-        return content.decode("utf-8-sig").rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"the prompt on stdin is not UTF-8 (byte {error.start})") from None
-
-
-def _checked_text(given: str) -> str:
-    """Return the prompt, or raise ConfigError: Python decodes undecodable bytes to lone surrogates."""
-    try:
-        given.encode()
-    except UnicodeEncodeError as error:
-        raise ConfigError(
-            f"the prompt is not text in this terminal's encoding (character {error.start})"
-        ) from None
-    return given
+        reply = complete()
+    except FoundryError as error:
+        if text := getattr(error, "text", ""):
+            print(text)
+        raise
+    print(reply.content)
+    _warn_if_truncated(reply.finish_reason)
 
 
 def _print_stream(stream: ChatStream) -> None:

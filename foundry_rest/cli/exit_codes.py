@@ -27,7 +27,7 @@ class ExitCode(NamedTuple):
 EXIT_CODES = (
     ExitCode(0, "done"),
     ExitCode(1, "the service said no, or the output cannot be written", ("FoundryError", "OSError")),
-    ExitCode(2, "wrong arguments, settings or input", ("ConfigError",)),
+    ExitCode(2, "wrong arguments, settings or input", ("ConfigError", "UsageError")),
     ExitCode(3, "no service found, or it does not answer", ("TransportError", "CircuitOpen")),
     ExitCode(4, "time ran out", ("ServiceTimeout", "DeadlineExceeded")),
     ExitCode(5, "the answer broke off or cannot be read", ("StreamInterrupted", "InvalidReply")),

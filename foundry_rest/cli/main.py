@@ -6,14 +6,14 @@ stdout gets the answer alone, everything else goes to stderr. Only the parser is
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from importlib import import_module
 
 from foundry_rest.cli.exit_codes import exit_code_of
+from foundry_rest.cli.failures import UsageError, report, wants_json
 from foundry_rest.cli.parser import build_parser
+from foundry_rest.cli.streams import discard, replace_closed_streams
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,21 +22,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: Arguments after the program's name; default ``sys.argv``.
     """
-    _replace_closed_streams()
+    given = sys.argv[1:] if argv is None else list(argv)
+    replace_closed_streams()
     try:
-        return _run(argv)
+        return _run(given)
     except KeyboardInterrupt as interrupt:
         return exit_code_of(interrupt)
     except BrokenPipeError as closed:  # The reader of the pipe has ended (``| head``).
-        _discard_output()
+        discard(sys.stdout)
         return exit_code_of(closed)
+    except UsageError as error:
+        return _report(error, f"{error.usage}foundry-rest: error: {error.message}", error.message, given)
     except OSError as error:
-        _discard_output()
-        print(f"foundry-rest: the output cannot be written: {error.strerror or error}", file=sys.stderr)
-        return exit_code_of(error)
+        discard(sys.stdout)
+        what = f"the output cannot be written: {error.strerror or error}"
+        return _report(error, f"foundry-rest: {what}", what, given)
 
 
-def _run(argv: Sequence[str] | None) -> int:
+def _report(error: Exception, text: str, message: str, argv: Sequence[str]) -> int:
+    facts = {"type": type(error).__name__, "message": message}
+    return report(text, facts, exit_code_of(error), as_json=wants_json(argv))
+
+
+def _run(argv: Sequence[str]) -> int:
     try:
         arguments = build_parser().parse_args(argv)
         code: int = import_module("foundry_rest.cli.commands").run(arguments)
@@ -44,16 +52,3 @@ def _run(argv: Sequence[str] | None) -> int:
         # Here and not at exit, where Python would print a message of its own; after ``--help`` too.
         sys.stdout.flush()
     return code
-
-
-def _replace_closed_streams() -> None:
-    """Replace a closed stream (``>&-``) by the null device: ``print(file=None)`` would write to stdout."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 (open to the end)
-
-
-def _discard_output() -> None:
-    """Redirect stdout to the null device: Python would try again to write the rest at exit."""
-    with suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,8 +6,9 @@ from argparse import Namespace
 from collections.abc import Callable
 
 from foundry_rest.cli.client import client_for
-from foundry_rest.cli.output import print_json, print_models, print_note, to_dict
+from foundry_rest.cli.output import print_json, print_models, to_dict
 from foundry_rest.cli.progress import download_progress
+from foundry_rest.cli.streams import print_note
 from foundry_rest.client import FoundryAPIClient
 from foundry_rest.endpoints.models import Models
 from foundry_rest.schema import ModelInfo
@@ -59,7 +60,7 @@ def unload(arguments: Namespace) -> None:
 def download(arguments: Namespace) -> None:
     """Download a model and print its id."""
     with _downloading_client(arguments) as client:
-        with download_progress(arguments.name) as report_step:
+        with download_progress(arguments.name, quiet=arguments.json) as report_step:
             info = client.models.download(arguments.name, progress=report_step, timeout=arguments.timeout)
         _print_model(info, arguments)
 
@@ -67,7 +68,8 @@ def download(arguments: Namespace) -> None:
 def _downloading_client(arguments: Namespace) -> FoundryAPIClient:
     if not arguments.embedded:
         return client_for(arguments)
-    print_note("Starting the embedded Foundry Local runtime on the public catalog ...")
+    if not arguments.json:
+        print_note("Starting the embedded Foundry Local runtime on the public catalog ...")
     return FoundryAPIClient.embedded(timeout=arguments.timeout)
 
 

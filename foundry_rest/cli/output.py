@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Iterable, Sequence
 from typing import TextIO
 
 import msgspec
 
+from foundry_rest.errors import FoundryError
 from foundry_rest.schema import HealthReport, ModelInfo, Stats
 
 _MIB = 1024 * 1024
-
-
-def print_note(text: str) -> None:
-    """Print a line to stderr."""
-    print(text, file=sys.stderr, flush=True)
+#: Facts of errors that are no JSON, or hold what the caller has already.
+_NO_JSON = frozenset(("body", "messages"))
 
 
 def print_json(value: object) -> None:
@@ -26,6 +23,18 @@ def print_json(value: object) -> None:
 def to_dict(value: msgspec.Struct, *, exclude: Collection[str]) -> dict[str, object]:
     """Return the fields of a value for JSON."""
     return {name: field for name, field in msgspec.structs.asdict(value).items() if name not in exclude}
+
+
+def facts_of(error: FoundryError) -> dict[str, object]:
+    """Return the facts of an error for JSON, without the service's bytes."""
+    ours = [cls for cls in type(error).__mro__ if issubclass(cls, FoundryError)]
+    declared = {name for cls in ours for name in cls.__annotations__} - _NO_JSON
+    facts = {name: getattr(error, name) for name in sorted(declared)}
+    return {
+        "type": type(error).__name__,
+        "message": error.message,
+        **{name: msgspec.to_builtins(value) for name, value in facts.items()},
+    }
 
 
 def print_models(models: Sequence[ModelInfo]) -> None:

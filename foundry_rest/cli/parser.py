@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from typing import TYPE_CHECKING, NoReturn
 
 from foundry_rest import __version__
 from foundry_rest.cli.exit_codes import describe
+from foundry_rest.cli.failures import UsageError
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 _EPILOG = f"""\
 The service is found by --url, FOUNDRY_ENDPOINT, the file that `foundry-rest serve` writes, or the
@@ -19,9 +25,23 @@ environment: FOUNDRY_ENDPOINT FOUNDRY_MODEL FOUNDRY_API_KEY FOUNDRY_TIMEOUT FOUN
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that leaves the report of wrong arguments to its caller."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(self.format_usage(), message)
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        # argparse's own ignores a stdout that cannot be written.
+        (file or sys.stderr).write(message)
+
+
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser; parsed arguments name their command in ``command``."""
-    parser = argparse.ArgumentParser(
+    """Return the parser; parsed arguments name their command in ``command``.
+
+    Its methods raise UsageError for wrong arguments.
+    """
+    parser = _Parser(
         prog="foundry-rest",
         description="Talk to Microsoft Foundry Local: language models on your own machine.",
         epilog=_EPILOG,
@@ -44,14 +64,14 @@ _MODEL_HELP = "alias, such as phi-4-mini, or id"
 _Commands = argparse._SubParsersAction  # noqa: SLF001 (argparse has no public name for it)
 
 
-def _add_demo(commands: _Commands[argparse.ArgumentParser]) -> None:
+def _add_demo(commands: _Commands[_Parser]) -> None:
     text = "start the embedded runtime with a tiny built-in model and show an answer, a story and figures"
     _add_command(commands, "demo", text)
 
 
-def _add_chat(commands: _Commands[argparse.ArgumentParser]) -> None:
-    chat = _add_command(commands, "chat", "ask a model; the prompt is an argument, or comes from stdin")
-    chat.add_argument("prompt", nargs="?", help="the prompt; - or nothing: read it from stdin")
+def _add_chat(commands: _Commands[_Parser]) -> None:
+    chat = _add_command(commands, "chat", "ask a model; the prompt is an argument, or stdin, or both")
+    chat.add_argument("prompt", nargs="?", help="the prompt; a document on stdin follows it")
     chat.add_argument("--model", help="alias or id (default: FOUNDRY_MODEL, else phi-4-mini)")
     chat.add_argument("--system", help="system message put before the prompt")
     chat.add_argument("--max-tokens", type=int, metavar="N", help="most tokens of the answer (default 2048)")
@@ -61,7 +81,7 @@ def _add_chat(commands: _Commands[argparse.ArgumentParser]) -> None:
     _add_service_options(chat)
 
 
-def _add_models(commands: _Commands[argparse.ArgumentParser]) -> None:
+def _add_models(commands: _Commands[_Parser]) -> None:
     models = _add_command(commands, "models", "list the models the service knows")
     which = models.add_mutually_exclusive_group()
     models.set_defaults(which="known")
@@ -71,7 +91,7 @@ def _add_models(commands: _Commands[argparse.ArgumentParser]) -> None:
     _add_service_options(models)
 
 
-def _add_load(commands: _Commands[argparse.ArgumentParser]) -> None:
+def _add_load(commands: _Commands[_Parser]) -> None:
     load = _add_command(commands, "load", "load a model into memory and print its id")
     load.add_argument("name", metavar="NAME", help=_MODEL_HELP)
     load.add_argument("--ttl", type=int, metavar="S", help="seconds without use after which it may go (0.x)")
@@ -80,7 +100,7 @@ def _add_load(commands: _Commands[argparse.ArgumentParser]) -> None:
     _add_service_options(load, "seconds the load may take (default 600)")
 
 
-def _add_unload(commands: _Commands[argparse.ArgumentParser]) -> None:
+def _add_unload(commands: _Commands[_Parser]) -> None:
     unload = _add_command(commands, "unload", "drop a model from memory, or all of them and print their ids")
     which = unload.add_mutually_exclusive_group(required=True)
     which.add_argument("name", nargs="?", metavar="NAME", help=_MODEL_HELP)
@@ -91,7 +111,7 @@ def _add_unload(commands: _Commands[argparse.ArgumentParser]) -> None:
     _add_service_options(unload)
 
 
-def _add_download(commands: _Commands[argparse.ArgumentParser]) -> None:
+def _add_download(commands: _Commands[_Parser]) -> None:
     download = _add_command(commands, "download", "fetch a model from the catalog and print its id")
     download.add_argument("name", metavar="NAME", help=_MODEL_HELP)
     download.add_argument("--json", action="store_true", help="print the model as JSON")
@@ -103,7 +123,7 @@ def _add_download(commands: _Commands[argparse.ArgumentParser]) -> None:
     )
 
 
-def _add_health(commands: _Commands[argparse.ArgumentParser]) -> None:
+def _add_health(commands: _Commands[_Parser]) -> None:
     health = _add_command(
         commands, "health", "tell how the service is; exits 3 when there is none, 4 when it is silent"
     )
@@ -111,7 +131,7 @@ def _add_health(commands: _Commands[argparse.ArgumentParser]) -> None:
     _add_service_options(health)
 
 
-def _add_serve(commands: _Commands[argparse.ArgumentParser]) -> None:
+def _add_serve(commands: _Commands[_Parser]) -> None:
     text = "run the embedded runtime in the foreground for other processes"
     serve = commands.add_parser(
         "serve",
@@ -129,9 +149,7 @@ def _add_serve(commands: _Commands[argparse.ArgumentParser]) -> None:
     serve.add_argument("--port", type=int, default=0, help="port to bind (default: a free one)")
 
 
-def _add_command(
-    commands: _Commands[argparse.ArgumentParser], name: str, text: str
-) -> argparse.ArgumentParser:
+def _add_command(commands: _Commands[_Parser], name: str, text: str) -> argparse.ArgumentParser:
     return commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
 
 

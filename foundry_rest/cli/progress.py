@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
 
 from foundry_rest import clock
-from foundry_rest.cli.output import print_note
+from foundry_rest.cli.streams import print_note
 from foundry_rest.schema import DownloadStep
 
 ProgressCallback = Callable[[DownloadStep], object]
 
 
-def download_progress(name: str) -> AbstractContextManager[ProgressCallback]:
-    """Show the steps of one download; rich draws the bar where it is installed."""
+def download_progress(name: str, *, quiet: bool = False) -> AbstractContextManager[ProgressCallback]:
+    """Show the steps of one download; rich draws the bar where it is installed.
+
+    ``quiet`` shows nothing but on a terminal: stderr is then read by a program.
+    """
     if not sys.stderr.isatty():
-        return _plain_lines(name)
+        return nullcontext(lambda step: None) if quiet else _plain_lines(name)
     return _rich_bar(name) if find_spec("rich") else _percentage(name)
 
 

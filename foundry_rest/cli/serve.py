@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 from foundry_rest import clock
-from foundry_rest.cli.output import print_note
+from foundry_rest.cli.streams import discard, print_note
 from foundry_rest.config import base_url, is_loopback
 from foundry_rest.errors import ConfigError, ServiceUnreachable
 from foundry_rest.runtime import LocalRuntime
@@ -65,7 +66,10 @@ def _announce(runtime: LocalRuntime, url: str, host: str) -> None:
             "shut it down, and have it open audio files of this machine."
         )
     # Last: a script that has read the address may rely on everything before it.
-    print(url, flush=True)
+    try:
+        print(url, flush=True)
+    except OSError:  # A daemon's stdout is closed; others find the address in the registry file.
+        discard(sys.stdout)
 
 
 @contextmanager

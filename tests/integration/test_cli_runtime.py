@@ -76,6 +76,16 @@ def test_prompt_on_stdin(foundry, answers, arguments, end):
     assert done.stdout == answers["What is a café?"] + "\n"
 
 
+def test_words_and_a_document(foundry):
+    """Words and a document on stdin reach the model as one prompt: it counts the tokens of both."""
+    tokens = [
+        json.loads(foundry("chat", "Say OK", "--json", "--temperature", "0", stdin=text).stdout)["usage"]
+        for text in ("", "a document of some words")
+    ]
+
+    assert tokens[1]["prompt_tokens"] > tokens[0]["prompt_tokens"] + 5
+
+
 def test_whole_answer(foundry, answers):
     """`--no-stream` prints the same answer in one piece."""
     done = foundry("chat", QUESTION, "--no-stream", "--temperature", "0")
@@ -232,9 +242,10 @@ def test_full_disk(shell):
 
 @bash
 def test_closed_stdout(shell):
-    """With stdout closed the command still runs to its end, for instance to learn its code."""
+    """With stdout closed the answer is lost, which is no success."""
     done = shell("{} >&-", "chat", "Hello")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 1
+    assert "the output cannot be written" in done.stderr
 
 
 @bash

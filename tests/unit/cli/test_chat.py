@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import sys
 
 import pytest
@@ -133,18 +132,6 @@ class Unreadable(io.BufferedIOBase):
 def test_terminal_is_told(run, server):
     """Who would otherwise wait at an empty terminal is told that the prompt is being read."""
     assert "end it with Ctrl-D" in run("chat", stdin=Terminal(io.BytesIO(b"Hello")))[2]
-
-
-def test_closed_streams(monkeypatch, server):
-    """Streams that are closed (`>&- 2>&-`) are no reason to fail, nor to print to the other one."""
-    monkeypatch.setattr(sys, "stdout", None)
-    monkeypatch.setattr(sys, "stderr", None)
-    try:
-        assert main(["chat", "Hello"]) == 0
-        assert {sys.stdout.name, sys.stderr.name} == {os.devnull}
-    finally:
-        sys.stdout.close()
-        sys.stderr.close()
 
 
 def test_advice_in_the_words_of_the_command():

@@ -1,0 +1,38 @@
+"""The standard streams where they are closed, or cannot be written."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from functools import partial
+from typing import TextIO
+
+
+def replace_closed_streams() -> None:
+    """Replace a closed stream (``>&-``), because ``print(file=None)`` would write to stdout.
+
+    Writing to the new stdout fails, because it carries the answer; notes to the new stderr are dropped.
+    """
+    for name, mode in (("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            opener = partial(_open, mode)
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8", opener=opener))  # noqa: SIM115
+
+
+def _open(mode: int, path: str, _flags: int) -> int:
+    return os.open(path, mode)
+
+
+def print_note(text: str) -> None:
+    """Print a line to stderr; one that cannot be written is dropped, because the answer does not need it."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Redirect a stream to the null device: Python would try again to write the rest at exit."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
