@@ -9,12 +9,13 @@ from __future__ import annotations
 import msgspec
 
 from foundry_rest.errors import FoundryError
+from foundry_rest.values import Value
 
 #: The outcomes of a call; ``"cached"`` is for one that was answered from a cache.
 OK, ERROR, ABANDONED, CACHED = "ok", "error", "abandoned", "cached"
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(Value, msgspec.Struct, frozen=True):
     """One event.
 
     Attributes:

@@ -6,14 +6,12 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable
 
-import msgspec
-
 from foundry_rest.cli.advice import reword_advice
 from foundry_rest.cli.client import client_for
 from foundry_rest.cli.exit_codes import exit_code_of
 from foundry_rest.cli.failures import report
 from foundry_rest.cli.models import download, load, models, unload
-from foundry_rest.cli.output import facts_of, print_health, print_json, print_stats, to_dict
+from foundry_rest.cli.output import facts_of, print_health, print_json
 from foundry_rest.cli.prompt import read_prompt
 from foundry_rest.cli.serve import serve
 from foundry_rest.cli.streams import print_note
@@ -59,7 +57,7 @@ def _demo(_: Namespace) -> None:
         print_note("\nhealth:")
         print_health(client.health_check(), sys.stderr)
         print_note("\nfigures:")
-        print_stats(client.stats(), sys.stderr)
+        print_note(str(client.stats()))
 
 
 def _chat(arguments: Namespace) -> None:
@@ -71,7 +69,7 @@ def _chat(arguments: Namespace) -> None:
     }
     with client_for(arguments) as client:
         if arguments.json:
-            _print_reply(client.chat.complete(prompt, **params))
+            print_json(client.chat.complete(prompt, **params).to_dict())
         elif arguments.no_stream:
             _print_whole(lambda: client.chat.complete(prompt, **params))
         else:
@@ -84,7 +82,7 @@ def _health(arguments: Namespace) -> None:
         given = {} if arguments.timeout is None else {"timeout": arguments.timeout}
         report = client.health.check(**given)
         if arguments.json:
-            print_json(to_dict(report, exclude={"raw", "headers"}))
+            print_json(report.to_dict())
         else:
             print_health(report, sys.stdout)
 
@@ -132,9 +130,3 @@ def _print_stream(stream: ChatStream) -> None:
 def _warn_if_truncated(finish_reason: str | None) -> None:
     if finish_reason == "length":
         print_note("foundry-rest: the answer was cut at the limit; give a larger --max-tokens.")
-
-
-def _print_reply(reply: ChatReply) -> None:
-    wanted = ("content", "finish_reason", "model", "tool_calls", "reasoning", "elapsed", "first_token")
-    usage = msgspec.structs.asdict(reply.usage)
-    print_json({**{name: getattr(reply, name) for name in wanted}, "usage": usage})

@@ -6,7 +6,7 @@ from argparse import Namespace
 from collections.abc import Callable
 
 from foundry_rest.cli.client import client_for
-from foundry_rest.cli.output import print_json, print_models, to_dict
+from foundry_rest.cli.output import print_json, print_models
 from foundry_rest.cli.progress import download_progress
 from foundry_rest.cli.streams import print_note
 from foundry_rest.client import FoundryAPIClient
@@ -27,7 +27,7 @@ def models(arguments: Namespace) -> None:
     with client_for(arguments) as client:
         found = list_models(client.models)
     if arguments.json:
-        print_json([to_dict(info, exclude={"raw"}) for info in found])
+        print_json([info.to_dict() for info in found])
     elif found:
         print_models(found)
     else:
@@ -75,6 +75,6 @@ def _downloading_client(arguments: Namespace) -> FoundryAPIClient:
 
 def _print_model(info: ModelInfo, arguments: Namespace) -> None:
     if arguments.json:
-        print_json(to_dict(info, exclude={"raw"}))
+        print_json(info.to_dict())
     else:
         print(info.id)

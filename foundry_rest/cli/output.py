@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from typing import TextIO
 
 import msgspec
 
 from foundry_rest.errors import FoundryError
-from foundry_rest.schema import HealthReport, ModelInfo, Stats
+from foundry_rest.schema import HealthReport, ModelInfo
+from foundry_rest.schema.tables import milliseconds, table
 
 _MIB = 1024 * 1024
 #: Facts of errors that are no JSON, or hold what the caller has already.
@@ -18,11 +19,6 @@ _NO_JSON = frozenset(("body", "messages"))
 def print_json(value: object) -> None:
     """Print ``value`` as indented JSON."""
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
-
-
-def to_dict(value: msgspec.Struct, *, exclude: Collection[str]) -> dict[str, object]:
-    """Return the fields of a value for JSON."""
-    return {name: field for name, field in msgspec.structs.asdict(value).items() if name not in exclude}
 
 
 def facts_of(error: FoundryError) -> dict[str, object]:
@@ -43,7 +39,7 @@ def print_models(models: Sequence[ModelInfo]) -> None:
     rows += [
         (info.alias or "-", info.id, info.device or "-", _size(info.size), _state(info)) for info in models
     ]
-    print(_table(rows))
+    print(table(rows))
 
 
 def print_health(report: HealthReport, stream: TextIO) -> None:
@@ -55,38 +51,11 @@ def print_health(report: HealthReport, stream: TextIO) -> None:
         "generation": report.generation,
         "pid": report.pid,
         "memory": memory,
-        "latency": f"{report.latency * 1000:.1f} ms",
+        "latency": f"{milliseconds(report.latency)} ms",
         "loaded models": ", ".join(report.loaded_models) or "none",
     }
     for name, value in facts.items():
         print(f"{name + ':':<15}{value}", file=stream)
-
-
-def print_stats(stats: Stats, stream: TextIO) -> None:
-    """Print one line for each kind of call."""
-    rows = [("CALL", "CALLS", "ERRORS", "MEDIAN MS", "FIRST TOKEN MS", "TOKENS", "TOKENS/S")]
-    rows += [
-        (
-            label,
-            str(figures.calls),
-            str(figures.errors),
-            f"{figures.p50 * 1000:.1f}",
-            "-" if figures.first_token_p50 is None else f"{figures.first_token_p50 * 1000:.1f}",
-            str(figures.completion_tokens),
-            f"{figures.tokens_per_second:.0f}",
-        )
-        for label, figures in stats.by_call.items()
-    ]
-    print(_table(rows), file=stream)
-
-
-def _table(rows: Iterable[Sequence[str]]) -> str:
-    lines = list(rows)
-    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
 
 
 def _size(size: int | None) -> str:

@@ -120,6 +120,21 @@ class FoundryAPIClient(Endpoints):
         return msgspec.structs.replace(self._core.stats.snapshot(), circuits=circuits)
 
     @property
+    def url(self) -> str | None:
+        """Return the last known address of the service; ``None`` before one is known. Nobody is asked."""
+        return self._context.url or None
+
+    @property
+    def model(self) -> str:
+        """Return the default model, as it was given."""
+        return self._spec.config.model
+
+    @property
+    def generation(self) -> str | None:
+        """Return the service's generation, such as ``"2.x"``; ``None`` before it is recognised."""
+        return self._context.generation
+
+    @property
     def breaker(self) -> Breaker | None:
         """Return the circuit breaker of the service's address, to inspect or to set by hand.
 
@@ -152,8 +167,9 @@ class FoundryAPIClient(Endpoints):
         return self._made, (self._spec, self._additions())
 
     def __repr__(self) -> str:
-        config = self._spec.config
-        return f"FoundryAPIClient(base_url={config.endpoint!r}, model={config.model!r})"
+        url = self.url or self._spec.config.endpoint
+        text = f"FoundryAPIClient(base_url={url!r}, model={self.model!r})"
+        return f"<closed {text}>" if self._core.bounds.closing.cancelled else text
 
     @classmethod
     def _made(

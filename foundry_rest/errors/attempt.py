@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from foundry_rest.values import Value
 
-class Attempt(msgspec.Struct, frozen=True):
+
+class Attempt(Value, msgspec.Struct, frozen=True):
     """The record of one failed try of a call.
 
     Attributes:

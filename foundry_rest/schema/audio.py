@@ -11,6 +11,7 @@ from foundry_rest.checks import number
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema.raw_json import decode_raw
 from foundry_rest.schema.request import check_json, check_model_name
+from foundry_rest.values import Value
 
 #: ``en``, ``haw``, ``pt-BR``. Models differ in the languages they know; 2.2.1 treats any other as English.
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})?")
@@ -32,7 +33,7 @@ class TranscriptionRequest(msgspec.Struct, frozen=True):
     id: str
 
 
-class TranscriptionChunk(msgspec.Struct):
+class TranscriptionChunk(Value, msgspec.Struct):
     """One event of a streamed transcription; ``text`` is the piece that it adds."""
 
     text: str
@@ -46,7 +47,7 @@ class TranscriptionChunk(msgspec.Struct):
         return decode_raw(self.event) if self.event else None
 
 
-class Transcription(msgspec.Struct, frozen=True, kw_only=True):
+class Transcription(Value, msgspec.Struct, frozen=True, kw_only=True):
     """One whole transcription.
 
     Attributes:
@@ -69,9 +70,17 @@ class Transcription(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def raw(self) -> object:
-        """Return the decoded body, or the list of decoded events when it was gathered from a stream."""
-        decoded = [decode_raw(body) for body in self.bodies]
-        return decoded[0] if self.first_token is None and decoded else decoded
+        """Return the response as decoded JSON; a streamed one in the shape of a plain one."""
+        from foundry_rest.schema.joined_events import join_texts
+
+        if self.first_token is None:
+            return decode_raw(self.bodies[0]) if self.bodies else None
+        return join_texts(self.stream_events)
+
+    @property
+    def stream_events(self) -> list[object]:
+        """Return the decoded events that the text was gathered from; none for a plain response."""
+        return [] if self.first_token is None else [decode_raw(body) for body in self.bodies]
 
 
 def build_transcription_request(

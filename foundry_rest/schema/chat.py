@@ -15,11 +15,12 @@ import msgspec
 from foundry_rest.errors import InvalidReply
 from foundry_rest.errors.parsing import UNDECODABLE
 from foundry_rest.schema.raw_json import decode_raw
+from foundry_rest.values import Value
 
 T = TypeVar("T")
 
 
-class Usage(msgspec.Struct, frozen=True):
+class Usage(Value, msgspec.Struct, frozen=True):
     """Token counts, as reported by the service."""
 
     prompt_tokens: int = 0
@@ -27,14 +28,14 @@ class Usage(msgspec.Struct, frozen=True):
     total_tokens: int = 0
 
 
-class FunctionCall(msgspec.Struct, frozen=True):
+class FunctionCall(Value, msgspec.Struct, frozen=True):
     """The name of a called function and its arguments, as the JSON text that the model wrote."""
 
     name: str | None = None
     arguments: str | None = None
 
 
-class ToolCall(msgspec.Struct, frozen=True):
+class ToolCall(Value, msgspec.Struct, frozen=True):
     """One tool call that the model requests; Foundry Local sends it in one piece."""
 
     id: str | None = None
@@ -101,7 +102,7 @@ class ToolCall(msgspec.Struct, frozen=True):
             ) from None
 
 
-class Part(msgspec.Struct, frozen=True):
+class Part(Value, msgspec.Struct, frozen=True):
     """The content of one message, or the part of it that one chunk adds."""
 
     role: str | None = None
@@ -121,7 +122,7 @@ class Part(msgspec.Struct, frozen=True):
 _NO_REASONS = (None, "", "null")
 
 
-class Choice(msgspec.Struct, frozen=True):
+class Choice(Value, msgspec.Struct, frozen=True):
     """One of the alternative completions; Foundry Local always sends one."""
 
     index: int = 0
@@ -143,7 +144,7 @@ class Choice(msgspec.Struct, frozen=True):
         return delta
 
 
-class ChatChunk(msgspec.Struct):
+class ChatChunk(Value, msgspec.Struct):
     """One event of a streamed chat completion.
 
     ``content`` is the text that it adds, ``""`` when it adds none; ``choices`` holds the full typed value.
@@ -192,7 +193,7 @@ class ChatChunk(msgspec.Struct):
         return decode_raw(self.event) if self.event else None
 
 
-class ChatReply(msgspec.Struct, frozen=True, kw_only=True):
+class ChatReply(Value, msgspec.Struct, frozen=True, kw_only=True):
     """One whole chat completion.
 
     Attributes:
@@ -225,9 +226,17 @@ class ChatReply(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def raw(self) -> object:
-        """Return the decoded body, or the list of decoded events when it was gathered from a stream."""
-        decoded = [decode_raw(body) for body in self.bodies]
-        return decoded[0] if self.first_token is None and decoded else decoded
+        """Return the decoded response, with unknown fields; a streamed one in the shape of a plain one."""
+        from foundry_rest.schema.joined_events import join_chat
+
+        if self.first_token is None:
+            return decode_raw(self.bodies[0]) if self.bodies else None
+        return join_chat(self.stream_events, self.tool_calls)
+
+    @property
+    def stream_events(self) -> list[object]:
+        """Return the decoded events that the completion was gathered from; none for a plain response."""
+        return [] if self.first_token is None else [decode_raw(body) for body in self.bodies]
 
     @property
     def message(self) -> dict[str, object]:

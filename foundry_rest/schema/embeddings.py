@@ -9,6 +9,7 @@ import msgspec
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema.chat import Usage
 from foundry_rest.schema.request import check_json, check_model_name
+from foundry_rest.values import Value
 
 
 class EmbeddingRequest(msgspec.Struct, frozen=True):
@@ -25,7 +26,7 @@ class EmbeddingRequest(msgspec.Struct, frozen=True):
     id: str
 
 
-class EmbeddingReply(msgspec.Struct, frozen=True, kw_only=True):
+class EmbeddingReply(Value, msgspec.Struct, frozen=True, kw_only=True):
     """The vectors of some texts.
 
     Attributes:

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 import msgspec
 
+from foundry_rest.values import Value
 
-class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
+
+class ModelInfo(Value, msgspec.Struct, frozen=True, kw_only=True):
     """One model, in the catalog, on disk or in memory.
 
     Attributes:
@@ -50,7 +52,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
         return folded in own_names or (not self.version and folded.partition(":")[0] == self.id.casefold())
 
 
-class DownloadStep(msgspec.Struct, frozen=True, kw_only=True):
+class DownloadStep(Value, msgspec.Struct, frozen=True, kw_only=True):
     """The progress of a download at one moment.
 
     Attributes:
@@ -64,7 +66,7 @@ class DownloadStep(msgspec.Struct, frozen=True, kw_only=True):
     done: bool = False
 
 
-class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
+class ServiceStatus(Value, msgspec.Struct, frozen=True, kw_only=True):
     """The service's report about itself.
 
     Attributes:
@@ -80,7 +82,7 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
 
 
-class HealthReport(msgspec.Struct, frozen=True, kw_only=True):
+class HealthReport(Value, msgspec.Struct, frozen=True, kw_only=True):
     """The health of the service.
 
     Attributes:

@@ -16,6 +16,7 @@ from foundry_rest.errors import InvalidReply
 from foundry_rest.schema.chat import Usage
 from foundry_rest.schema.raw_json import decode_raw
 from foundry_rest.schema.thoughts import split_thoughts
+from foundry_rest.values import Value
 
 #: One item of the input, as OpenAI spells it.
 Item = Mapping[str, object]
@@ -78,7 +79,7 @@ class ResponseRequest(msgspec.Struct, frozen=True):
         return self.params.get("previous_response_id")  # type: ignore[return-value]
 
 
-class ContentPart(msgspec.Struct, frozen=True, omit_defaults=True):
+class ContentPart(Value, msgspec.Struct, frozen=True, omit_defaults=True):
     """One part of an item: a text, a refusal, or a summary."""
 
     type: str = ""
@@ -86,7 +87,7 @@ class ContentPart(msgspec.Struct, frozen=True, omit_defaults=True):
     refusal: str | None = None
 
 
-class OutputItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class OutputItem(Value, msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One output item, which may also be sent as input; ``type`` decides which fields are set.
 
     Attributes:
@@ -139,14 +140,14 @@ class InputItem(OutputItem, frozen=True, kw_only=True, omit_defaults=True):
     output: object = None
 
 
-class ResponseFailure(msgspec.Struct, frozen=True):
+class ResponseFailure(Value, msgspec.Struct, frozen=True):
     """The reason why a listed response failed."""
 
     code: str | None = None
     message: str | None = None
 
 
-class Response(msgspec.Struct, frozen=True, kw_only=True):
+class Response(Value, msgspec.Struct, frozen=True, kw_only=True):
     """One response.
 
     Attributes:
@@ -201,7 +202,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
         return decode_raw(self.body) if self.body else None
 
 
-class ResponseEvent(msgspec.Struct, frozen=True, kw_only=True):
+class ResponseEvent(Value, msgspec.Struct, frozen=True, kw_only=True):
     """One event of a streamed response; events of unknown types are passed on.
 
     Attributes:
@@ -239,7 +240,7 @@ class ResponseEvent(msgspec.Struct, frozen=True, kw_only=True):
         return decode_raw(self.event) if self.event else None
 
 
-class ResponsePage(msgspec.Struct, frozen=True, kw_only=True):
+class ResponsePage(Value, msgspec.Struct, frozen=True, kw_only=True):
     """One page of stored responses; it can be iterated like ``data``.
 
     Attributes:

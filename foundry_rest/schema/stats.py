@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from foundry_rest.values import Value
 
-class CallStats(msgspec.Struct, frozen=True, kw_only=True):
+
+class CallStats(Value, msgspec.Struct, frozen=True, kw_only=True):
     """The statistics of one operation.
 
     Attributes:
@@ -34,8 +36,22 @@ class CallStats(msgspec.Struct, frozen=True, kw_only=True):
     completion_tokens: int = 0
     tokens_per_second: float = 0.0
 
+    def row(self, label: str) -> tuple[str, ...]:
+        """Return the row of the operation ``label`` in the table of all."""
+        from foundry_rest.schema.tables import milliseconds
 
-class Stats(msgspec.Struct, frozen=True, kw_only=True):
+        return (
+            label,
+            str(self.calls),
+            str(self.errors),
+            milliseconds(self.p50),
+            milliseconds(self.first_token_p50),
+            str(self.completion_tokens),
+            f"{self.tokens_per_second:.0f}",
+        )
+
+
+class Stats(Value, msgspec.Struct, frozen=True, kw_only=True):
     """The statistics of a client.
 
     Attributes:
@@ -47,3 +63,13 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     total: CallStats = CallStats()
     by_call: dict[str, CallStats] = {}
     circuits: dict[str, str] = {}
+
+    def __str__(self) -> str:
+        """Return a table with a row for each operation, as the command prints it."""
+        from foundry_rest.schema.tables import table
+
+        rows = (figures.row(label) for label, figures in self.by_call.items())
+        return table([_HEADING, *rows])
+
+
+_HEADING = ("CALL", "CALLS", "ERRORS", "MEDIAN MS", "FIRST TOKEN MS", "TOKENS", "TOKENS/S")

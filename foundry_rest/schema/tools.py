@@ -14,6 +14,7 @@ from foundry_rest.schema.chat import ChatReply, ToolCall
 from foundry_rest.schema.decoding import read_json
 from foundry_rest.schema.json_values import check_json
 from foundry_rest.schema.structure import closed
+from foundry_rest.values import Value
 
 #: A tool's name, as OpenAI restricts it.
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -78,7 +79,7 @@ class Tool(msgspec.Struct, frozen=True):
         return msgspec.structs.asdict(read_json(call.arguments or "{}", self.arguments))
 
 
-class CallMade(msgspec.Struct, frozen=True):
+class CallMade(Value, msgspec.Struct, frozen=True):
     """One tool call and its outcome.
 
     Attributes:
@@ -92,7 +93,7 @@ class CallMade(msgspec.Struct, frozen=True):
     error: str = ""
 
 
-class ToolRun(msgspec.Struct, frozen=True):
+class ToolRun(Value, msgspec.Struct, frozen=True):
     """A finished conversation in which the model called functions.
 
     Attributes:

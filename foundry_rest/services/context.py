@@ -231,6 +231,12 @@ class Context(msgspec.Struct):
         target = self.targets.current or self.targets.last
         return "" if target is None else target.url
 
+    @property
+    def generation(self) -> str | None:
+        """Return the generation of the current target or of the lost one; ``None`` before it is detected."""
+        target = self.targets.current or self.targets.last
+        return None if target is None or target.dialect is UNKNOWN else target.dialect.generation
+
     def _until(self, deadline: float | None) -> float:
         limit = self.config.deadline if deadline is None else deadline
         return clock.monotonic() + (limit if limit == math.inf else positive_seconds("deadline", limit))

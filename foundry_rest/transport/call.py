@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol, TypedDict, TypeVar
+from typing import Any, ClassVar, Protocol, TypedDict, TypeVar
 
 import msgspec
 
@@ -12,6 +12,7 @@ from foundry_rest.config import Timeouts
 from foundry_rest.errors import Attempt, FoundryError
 from foundry_rest.transport.cancellation import CancelToken
 from foundry_rest.transport.json_codec import decode_json
+from foundry_rest.values import Value
 
 T = TypeVar("T")
 
@@ -167,7 +168,7 @@ class Request(Protocol):
         """Return the call for one target."""
 
 
-class Reply(msgspec.Struct, frozen=True):
+class Reply(Value, msgspec.Struct, frozen=True):
     """One whole HTTP response.
 
     Attributes:
@@ -177,6 +178,8 @@ class Reply(msgspec.Struct, frozen=True):
         url: Address that answered.
         elapsed: Seconds from sending to the last byte.
     """
+
+    AS_IT_CAME: ClassVar[frozenset[str]] = frozenset()
 
     status: int
     headers: Mapping[str, str]

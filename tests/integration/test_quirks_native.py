@@ -47,7 +47,7 @@ def test_parameters_without_effect(client, answers, params):
     reply = client.chat.complete(QUESTION, temperature=0, extra=params)
 
     assert (reply.content, reply.finish_reason) == (answers[QUESTION], "stop")
-    assert {choice["index"] for event in reply.raw for choice in event["choices"]} == {0}
+    assert {choice["index"] for event in reply.stream_events for choice in event["choices"]} == {0}
 
 
 @pytest.mark.parametrize("stop", ["Paris", ["nowhere", "Paris"]])

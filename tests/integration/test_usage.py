@@ -89,7 +89,8 @@ def test_complete(client, answers):
     usage = reply.usage
     assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens > 50
     assert 0 < reply.first_token <= reply.elapsed < 10
-    assert reply.raw[0]["object"] == "chat.completion.chunk"
+    assert reply.stream_events[0]["object"] == "chat.completion.chunk"
+    assert reply.raw["choices"][0]["message"]["content"] == reply.content
     assert "text/event-stream" in reply.headers["content-TYPE"]
 
 

@@ -58,7 +58,8 @@ def test_a_whole_transcription(server, client, file):
 
     assert (found.text, found.id, found.model) == ("Hello world", "audio_1", DEMO_MODEL)
     assert found.elapsed >= found.first_token > 0
-    assert [each["text"] for each in found.raw] == ["Hello", " world"]
+    assert [each["text"] for each in found.stream_events] == ["Hello", " world"]
+    assert found.raw == {"id": "audio_1", "text": "Hello world"}
     (request,) = server.asked(PATH)
     assert request.headers.get("X-Mine") == "1"
     assert request.json() == {"model": DEMO_MODEL, "filename": str(file), "stream": True, "language": "en"}
@@ -95,7 +96,7 @@ def test_a_silent_file(server, client, file, words, id):
     server.on("POST", PATH, spoken(*words))
     found = client.audio.transcribe(file)
 
-    assert (found.text, found.id, len(found.raw)) == ("", id, len(words))
+    assert (found.text, found.id, len(found.stream_events)) == ("", id, len(words))
 
 
 FAILED = event('{"error":{"message":"out of memory"}}')

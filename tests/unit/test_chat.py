@@ -44,7 +44,8 @@ def test_a_whole_answer(server, client):
     assert (reply.content, reply.finish_reason, reply.usage.completion_tokens) == ("Hello there", "stop", 2)
     assert reply.model == "demo-generic-cpu:1"
     assert reply.first_token <= reply.elapsed < 5
-    assert reply.raw[0]["object"] == "chat.completion.chunk"
+    assert reply.stream_events[0]["object"] == "chat.completion.chunk"
+    assert reply.raw["object"] == "chat.completion"
     assert body_of(server) == {
         "model": "demo-generic-cpu:1",
         "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}],

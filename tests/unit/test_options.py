@@ -101,8 +101,11 @@ OPEN = {"complete", "stream_complete", "chat.complete", "chat.stream", "chat.run
 BAD = {"timeout": -1, "deadline": -1, "retries": -1, "headers": {"X": "\n"}, "cancel": "now"}
 NOT_THERE = (ModelNotFound, ModelNotLoaded)
 #: Public names of the client that send no request.
-SILENT = {"PARTS", "audio", "breaker", "close", "embedded", "embeddings", "responses", "stats", "url"} | {
-    "with_options"
+SILENT = {"PARTS", "audio", "breaker", "close", "embedded", "embeddings", "generation", "model"} | {
+    "responses",
+    "stats",
+    "url",
+    "with_options",
 }
 ENDPOINTS = {
     "chat": Chat,

@@ -55,12 +55,13 @@ def test_a_chunk_is_fully_typed():
 
 
 def test_the_raw_of_a_reply():
-    """One body for an answer in one piece; the list of events for one gathered from a stream."""
+    """The body of a plain answer; for one gathered from a stream the same shape, and the list of events."""
     bodies = (b'{"a":1}', b'{"a":2}')
 
     assert ChatReply(content="", bodies=bodies[:1]).raw == {"a": 1}
-    assert ChatReply(content="", bodies=bodies, first_token=0.1).raw == [{"a": 1}, {"a": 2}]
-    assert ChatReply(content="", first_token=0.1).raw == []
+    streamed = ChatReply(content="", bodies=bodies, first_token=0.1)
+    assert streamed.stream_events == [{"a": 1}, {"a": 2}]
+    assert streamed.raw == {"object": "chat.completion", "a": 2, "choices": []}
 
 
 def test_replies_are_values():

@@ -6,8 +6,8 @@ import io
 import json
 import os
 
-from foundry_rest.cli.output import print_health, print_json, print_models, print_stats
-from foundry_rest.schema import CallStats, HealthReport, ModelInfo, Stats
+from foundry_rest.cli.output import print_health, print_json, print_models
+from foundry_rest.schema import HealthReport, ModelInfo
 from foundry_rest.testing import FaultServer
 
 
@@ -55,14 +55,6 @@ def test_health_of_another_machine():
 
     assert "memory:        unknown\n" in stream.getvalue()
     assert "loaded models: none\n" in stream.getvalue()
-
-
-def test_table_of_figures():
-    """Figures come in milliseconds; a call without a stream has no first token."""
-    stream = io.StringIO()
-    print_stats(Stats(by_call={"request": CallStats(calls=2, errors=1, p50=0.0123)}), stream)
-
-    assert stream.getvalue().splitlines()[1].split() == ["request", "2", "1", "12.3", "-", "0", "0"]
 
 
 def test_json_of_any_letters(capsys):
