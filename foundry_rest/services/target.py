@@ -89,6 +89,7 @@ class Target:
 
     @enforces_schema.setter
     def enforces_schema(self, shown: bool | None) -> None:
+        """Record what an answer or a refusal has shown."""
         self._enforces_schema = shown
 
     @property
