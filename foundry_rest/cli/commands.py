@@ -88,7 +88,8 @@ def _health(arguments: Namespace) -> None:
 
 
 def _serve(arguments: Namespace) -> None:
-    serve(arguments.model_dir, arguments.host, arguments.port)
+    demo = [str(demo_model_dir())] if arguments.demo else []
+    serve([*arguments.model_dir, *demo], arguments.host, arguments.port)
 
 
 _COMMANDS: dict[str, Callable[[Namespace], None]] = {

@@ -145,6 +145,7 @@ def _add_serve(commands: _Commands[_Parser]) -> None:
         metavar="DIR",
         help="ONNX Runtime GenAI folder to serve; may be repeated (default: the public catalog)",
     )
+    serve.add_argument("--demo", action="store_true", help="serve the built-in demo model, a memorised toy")
     serve.add_argument("--host", default="127.0.0.1", help="address to bind (default 127.0.0.1)")
     serve.add_argument("--port", type=int, default=0, help="port to bind (default: a free one)")
 

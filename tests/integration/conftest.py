@@ -368,8 +368,9 @@ class Command:
         return process, url
 
     def registry(self) -> Path:
-        """Return the registry file's place in this test's own runtime directory."""
-        return Path(os.environ["XDG_RUNTIME_DIR"], "foundry_rest", "service.json")
+        """Return the newest registry file in this test's own runtime directory, or where one would be."""
+        place = Path(os.environ["XDG_RUNTIME_DIR"], "foundry_rest", "service.json")
+        return max(place.parent.glob("service*.json"), key=lambda path: path.stat().st_mtime, default=place)
 
     def line(self, *arguments: str) -> list[str]:
         """Return the command line."""

@@ -60,6 +60,28 @@ def test_stopped_by_a_signal(command, is_gone, within, number):
     assert within(2, lambda: is_gone(child))
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_two_side_by_side(command, first):
+    """Two run side by side, and the one that goes on is found, whichever stops first."""
+    served = [command.serve(), command.serve()]
+    process, _ = served.pop(first)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=5)
+    ((_, url),) = served
+
+    assert url in command("health").stdout
+
+
+def test_demo_model(command):
+    """`--demo` serves the built-in model: no folder has to be named."""
+    process = command.start("serve", "--demo")
+    assert process.stdout.readline().startswith("http://127.0.0.1:")
+    done = command("chat", "Say yes", "--temperature", "0", "--model", ALIAS)
+
+    assert (done.returncode, done.stdout) == (0, "Yes\n")
+    assert command("download", ALIAS).stdout == f"{ALIAS}-generic-cpu:1\n"
+
+
 def test_killed(command, is_gone, within):
     """After SIGKILL the child is gone within 2 s, and what is left of it is told to be stale."""
     process, url = command.serve()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,9 +43,40 @@ def test_default_place(tmp_path, monkeypatch):
     assert not path.parent.exists()
     if sys.platform == "linux":
         registry_file.write(ENTRY)
-        assert registry_file.read() == ENTRY
+        assert list(registry_file.read_all().values()) == [ENTRY]
         registry_file.remove(42)
-        assert registry_file.read() is None
+        assert registry_file.read_all() == {}
+
+
+@pytest.mark.parametrize("stops", list(itertools.permutations(range(4))))
+def test_side_by_side(tmp_path, monkeypatch, stops):
+    """Several services are found, the newest first, in whichever order they stop."""
+    monkeypatch.setattr(registry_file, "registry_path", partial(placed, tmp_path / "run"))
+    monkeypatch.setattr("psutil.pid_exists", lambda pid: True)
+    entries = [Entry(f"http://127.0.0.1:{5000 + pid}", pid, 100.0 + pid) for pid in range(4)]
+    for entry in entries:
+        registry_file.write(entry)
+    for pid in stops:
+        assert list(registry_file.read_all().values()) == sorted(entries, key=lambda each: -each.pid)
+        registry_file.remove(pid)
+        entries = [entry for entry in entries if entry.pid != pid]
+
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def placed(directory, pid=None):
+    """Return the place of a registry file below a directory."""
+    return directory / ("service.json" if pid is None else f"service-{pid}.json")
+
+
+def test_entries_of_killed_services(tmp_path, monkeypatch):
+    """What a service that was killed left behind is cleaned up by the next one."""
+    monkeypatch.setattr(registry_file, "registry_path", partial(placed, tmp_path / "run"))
+    monkeypatch.setattr("psutil.pid_exists", {1: False, 2: True, 3: True}.get)
+    for pid in (1, 2, 3):
+        registry_file.write(Entry(ENTRY.url, pid, float(pid)))
+
+    assert [entry.pid for entry in registry_file.read_all().values()] == [3, 2]
 
 
 @posix

@@ -54,8 +54,34 @@ def test_a_progress_that_raises(legacy_models, legacy):
 
 
 def test_no_download_where_there_is_no_route():
-    """2.x from another client: the error tells the way out, and nothing is resolved in vain."""
-    with FaultServer() as server, FoundryAPIClient(server.url) as client:
-        with pytest.raises(UnsupportedByService, match="foundry model download"):
-            client.models.download("demo")
-        assert not server.asked("/v1/models")
+    """2.x from another client: the error tells the way out."""
+    with (
+        FaultServer() as server,
+        FoundryAPIClient(server.url) as client,
+        pytest.raises(UnsupportedByService, match="foundry model download"),
+    ):
+        client.models.download("demo")
+
+
+SPELLINGS = [
+    "demo-generic-cpu:1",
+    "demo-generic-cpu",
+    "DEMO-generic-cpu:1",
+    "Demo-Generic-CPU",
+    "demo-GENERIC-cpu:1",
+]
+
+
+@pytest.mark.parametrize("dialect", ["2.x", "auto"])
+@pytest.mark.parametrize("name", SPELLINGS)
+@pytest.mark.parametrize("embedded", [False, True])
+def test_download_of_a_model_that_is_there(name, dialect, embedded):
+    """It succeeds where the model is there, in any spelling, also where nothing can be downloaded."""
+    steps = []
+    with FaultServer() as server, FoundryAPIClient(server.url, dialect=dialect) as client:
+        if embedded:
+            client._context.fetch = lambda name, progress, options: progress(DownloadStep(done=True))
+        found = client.models.download(name, progress=steps.append)
+
+    assert found.id == "demo-generic-cpu:1"
+    assert steps[-1].done

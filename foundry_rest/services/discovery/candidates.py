@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -32,19 +32,26 @@ class Candidate(msgspec.Struct, frozen=True):
     pid: int | None = None
 
 
-def from_registry(registry: Path | None) -> Candidate:
-    """Return the address in the registry file of ``foundry-rest serve``."""
-    from foundry_rest.services.discovery.registry_file import read, registry_path
+def from_registry(registry: Path | None) -> Iterator[Candidate]:
+    """Yield the addresses in the registry files of ``foundry-rest serve``, the newest first.
+
+    Args:
+        registry: One file to read in place of all.
+    """
+    from foundry_rest.services.discovery.registry_file import read, read_all, registry_path
 
     try:
-        path = registry or registry_path()
+        place = registry or registry_path()
+        entries = read_all() if registry is None else {registry: read(registry)}
     except OSError as error:
-        return Candidate("registry file", str(error))
-    source, entry = f"registry file {path}", read(path)
-    if entry is None:
-        return Candidate(source, "none")
-    note = f"stale: nothing of pid {entry.pid} answers at {entry.url}"
-    return Candidate(source, note, (entry.url,), entry.pid)
+        yield Candidate("registry file", str(error))
+        return
+    if not any(entries.values()):
+        yield Candidate(f"registry file {place}", "none")
+    for path, entry in entries.items():
+        if entry is not None:
+            note = f"stale: nothing of pid {entry.pid} answers at {entry.url}"
+            yield Candidate(f"registry file {path}", note, (entry.url,), entry.pid)
 
 
 def from_daemon_file() -> Candidate:

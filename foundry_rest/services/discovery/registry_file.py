@@ -1,8 +1,9 @@
-"""The registry file: the address of a service that was started here, for this user's other processes.
+"""The registry files: the addresses of services that were started here, for this user's other processes.
 
-``foundry-rest serve`` writes it, discovery reads it. Anybody who could write it could redirect every prompt
-to an address of their choice, so it is used only if it is a regular file that belongs to this user. Whether
-the service still runs is left to a probe.
+``foundry-rest serve`` writes one, with its process id in the name, so that several may run side by side and
+stop in any order; discovery reads all, the newest first. Anybody who could write one could redirect every
+prompt to an address of their choice, so it is used only if it is a regular file that belongs to this user.
+Whether the service still runs is left to a probe.
 """
 
 from __future__ import annotations
@@ -37,15 +38,19 @@ class Entry(msgspec.Struct, frozen=True):
     started: float
 
 
-def registry_path() -> Path:
-    """Return the file's path in the user's runtime directory, which the system empties at logout."""
+def registry_path(pid: int | None = None) -> Path:
+    """Return the file's path in the user's runtime directory, which the system empties at logout.
+
+    Args:
+        pid: Id of the service's process; ``None`` for the name that all begin with.
+    """
     import platformdirs
 
     with warnings.catch_warnings():
         # Cron and containers have no XDG_RUNTIME_DIR; the directory that is used instead serves as well.
         warnings.simplefilter("ignore")
         file_path = platformdirs.user_runtime_dir("foundry_rest", appauthor=False, ensure_exists=False)
-    return Path(file_path, "service.json")
+    return Path(file_path, "service.json" if pid is None else f"service-{pid}.json")
 
 
 def write(entry: Entry, path: Path | None = None) -> None:
@@ -54,30 +59,50 @@ def write(entry: Entry, path: Path | None = None) -> None:
     Raises:
         ConfigError: The file or its directory cannot be written, or the directory is another user's.
     """
-    file_path = path or registry_path()
+    file_path = path or registry_path(entry.pid)
     try:
         _make_private(file_path.parent)
+        if path is None:
+            _remove_dead(file_path.parent)
         _replace(file_path, msgspec.json.encode(entry))
     except OSError as error:
         raise ConfigError(f"the registry file {file_path} cannot be written: {error}") from error
 
 
-def read(path: Path | None = None) -> Entry | None:
+def read(path: Path) -> Entry | None:
     """Return the entry; ``None`` when there is none that can be trusted."""
     try:
-        entry = msgspec.json.decode(_own_bytes(path or registry_path()), type=Entry)
+        entry = msgspec.json.decode(_own_bytes(path), type=Entry)
         return Entry(base_url(entry.url), entry.pid, entry.started)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, ConfigError):
         return None
 
 
+def read_all() -> dict[Path, Entry]:
+    """Return the entries that can be trusted by their files, the newest first."""
+    place = registry_path()
+    found = {path: read(path) for path in place.parent.glob(f"{place.stem}*{place.suffix}")}
+    entries = [(path, entry) for path, entry in found.items() if entry is not None]
+    return dict(sorted(entries, key=lambda pair: -pair[1].started))
+
+
 def remove(pid: int, path: Path | None = None) -> None:
     """Delete the entry of the service with this pid, but not that of a newer service."""
-    file_path = path or registry_path()
+    file_path = path or registry_path(pid)
     entry = read(file_path)
     if entry is not None and entry.pid == pid:
         with suppress(OSError):
             file_path.unlink()
+
+
+def _remove_dead(directory: Path) -> None:
+    """Delete the entries of services whose process was killed."""
+    import psutil
+
+    for path, entry in read_all().items():
+        if path.parent == directory and not psutil.pid_exists(entry.pid):
+            with suppress(OSError):
+                path.unlink()
 
 
 def _make_private(directory: Path) -> None:

@@ -145,7 +145,7 @@ class FoundryCommand(msgspec.Struct):
 def _candidates(
     registry: Path | None, command: FoundryCommand, once: Autostart | None
 ) -> Generator[Candidate, None, None]:
-    yield from_registry(registry)
+    yield from from_registry(registry)
     yield from_daemon_file()
     yield from command.candidates(once)
 

@@ -39,7 +39,8 @@ class PlayedRuntime:
 
     def is_alive(self):
         """Return or raise the next thing that happens; note what the registry says meanwhile."""
-        self.registered = registry_path().read_bytes() if registry_path().exists() else None
+        place = registry_path(self.pid)
+        self.registered = place.read_bytes() if place.exists() else None
         happens = next(self._life)
         if isinstance(happens, BaseException):
             raise happens
@@ -72,7 +73,7 @@ def test_until_ctrl_c(play, capsys):
     ]
     assert runtime.given == (["a", "b"], "127.0.0.1", 5273)
     assert json.loads(runtime.registered)["url"] == runtime.url
-    assert not registry_path().exists()
+    assert not registry_path(PlayedRuntime.pid).exists()
     assert runtime.closed == 1
 
 
@@ -82,7 +83,7 @@ def test_runtime_that_dies(play, capsys):
 
     assert main(["serve"]) == 3
     assert "the runtime ended by itself" in capsys.readouterr().err
-    assert not registry_path().exists()
+    assert not registry_path(PlayedRuntime.pid).exists()
     assert runtime.closed == 1
 
 
