@@ -57,7 +57,7 @@ def test_nothing_is_unloaded_under_a_request(legacy_server, legacy_models):
     with FoundryAPIClient(legacy_server.url, model="phi-4-mini") as client:
         stream = client.stream_complete("Hi")
         with pytest.raises(DeadlineExceeded, match="still run on the model"):
-            client.models.unload("phi-4-mini", deadline=0.05)
+            client.models.unload("phi-4-mini", deadline=0.5)
         dropping = threading.Thread(target=client.models.unload_all, daemon=True)
         dropping.start()
         assert stream.gather().content
