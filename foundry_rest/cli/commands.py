@@ -6,7 +6,6 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable
 
-from foundry_rest.cli.advice import reword_advice
 from foundry_rest.cli.client import client_for
 from foundry_rest.cli.exit_codes import exit_code_of
 from foundry_rest.cli.failures import report
@@ -32,8 +31,9 @@ def run(arguments: Namespace) -> int:
         _start_log(as_json=as_json)
         _COMMANDS[arguments.command](arguments)
     except FoundryError as error:
-        reword_advice(error)
-        return report(f"foundry-rest: {error}", facts_of(error), exit_code_of(error), as_json=as_json)
+        in_lines = sys.stderr.isatty()
+        text = f"foundry-rest: {error.for_command(arguments.command, in_lines=in_lines)}"
+        return report(text, facts_of(error, arguments.command), exit_code_of(error), as_json=as_json)
     return 0
 
 

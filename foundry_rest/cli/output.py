@@ -8,12 +8,13 @@ from typing import TextIO
 import msgspec
 
 from foundry_rest.errors import FoundryError
+from foundry_rest.errors.advice import in_command
 from foundry_rest.schema import HealthReport, ModelInfo
 from foundry_rest.schema.tables import milliseconds, table
 
 _MIB = 1024 * 1024
 #: Facts of errors that are no JSON, or hold what the caller has already.
-_NO_JSON = frozenset(("body", "messages"))
+_NO_JSON = frozenset(("advice", "body", "messages", "places"))
 
 
 def print_json(value: object) -> None:
@@ -21,8 +22,8 @@ def print_json(value: object) -> None:
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
-def facts_of(error: FoundryError) -> dict[str, object]:
-    """Return the facts of an error for JSON, without the service's bytes."""
+def facts_of(error: FoundryError, command: str) -> dict[str, object]:
+    """Return the facts of an error for JSON, without the service's bytes, in the words of a command."""
     ours = [cls for cls in type(error).__mro__ if issubclass(cls, FoundryError)]
     declared = {name for cls in ours for name in cls.__annotations__} - _NO_JSON
     facts = {name: getattr(error, name) for name in sorted(declared)}
@@ -30,6 +31,8 @@ def facts_of(error: FoundryError) -> dict[str, object]:
         "type": type(error).__name__,
         "message": error.message,
         **{name: msgspec.to_builtins(value) for name, value in facts.items()},
+        "advice": error.advice_for(command),
+        "places": [in_command(place) for place in error.places],
     }
 
 

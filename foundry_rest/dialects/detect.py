@@ -22,6 +22,7 @@ from foundry_rest.errors import (
     ServiceError,
     TooManyRequests,
 )
+from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.schema import ServiceStatus
 from foundry_rest.transport.call import NATIVE_HEADER_LIMIT, Call, Options, Replay, Reply
 
@@ -37,8 +38,12 @@ _EARLIER_NAMES = {"native": "2.x", "core": "1.x", "legacy": "0.x"}
 
 #: What the ``Server`` header of 0.x and 1.x holds.
 _MICROSOFTS = "kestrel"
-_UNKNOWN_ADVICE = (
-    'If it speaks OpenAI\'s dialect, give dialect="openai"; else look at the address (foundry-rest health).'
+_UNKNOWN_ADVICE = Advice(
+    Words(
+        'If it speaks OpenAI\'s dialect, give dialect="openai"; else look at the address.',
+        "Look at the address.",
+    ),
+    Words("What answers there is told by: foundry-rest health.", runs="health"),
 )
 
 

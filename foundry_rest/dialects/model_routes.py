@@ -10,8 +10,16 @@ from foundry_rest.dialects.catalog_file import read_snapshot
 from foundry_rest.dialects.openai import OpenAIDialect
 from foundry_rest.dialects.operation import Operation
 from foundry_rest.errors import ConfigError
+from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.schema import ModelInfo
 from foundry_rest.transport.call import Call, Options, Replay, Reply
+
+_UNLOAD = Advice(
+    Words(
+        "Call client.models.unload(name) when it is not needed.",
+        "Run foundry-rest unload NAME when it is not needed.",
+    )
+)
 
 
 class ModelRoutesDialect(OpenAIDialect):
@@ -28,9 +36,7 @@ class ModelRoutesDialect(OpenAIDialect):
     ) -> Operation[Reply, str]:
         """Build the request that loads a model: a GET that lasts as long as the load."""
         if ttl is not None:
-            self.unsupported(
-                "time to live of a model", "Call client.models.unload(name) when it is not needed."
-            )
+            self.unsupported("time to live of a model", _UNLOAD)
         if provider:
             self.unsupported("choice of the execution provider", "Give device= to choose a variant.")
         return Operation(self._load_or_unload("load", name, options), self.parse_loaded)

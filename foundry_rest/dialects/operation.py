@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, NoReturn, TypeVar
 import msgspec
 
 from foundry_rest.errors import UnsupportedByService
+from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.transport.call import Call, Options, Replay, Reply
 from foundry_rest.transport.json_codec import encode_json
 
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
 
 A = TypeVar("A", contravariant=True)
 T = TypeVar("T", covariant=True)
+
+_ELSEWHERE = Advice(
+    Words(
+        "Give base_url= of a Foundry Local service that has it.",
+        "Give --url of a Foundry Local service that has it.",
+    )
+)
 
 
 class Operation(msgspec.Struct, Generic[A, T], frozen=True):
@@ -205,15 +213,21 @@ class Dialect:
             f"the {self.generation} service has no {feature}",
             feature=feature,
             generation=self.generation,
-            advice=advice or "Give base_url= of a Foundry Local service that has it.",
+            advice=advice or _ELSEWHERE,
         )
 
     def unsupported_download(self) -> NoReturn:
         """Raise UnsupportedByService for a download."""
         self.unsupported(
             "download over REST",
-            "Download with the command `foundry model download`, or let "
-            "FoundryAPIClient.embedded() download it.",
+            Advice(
+                Words(
+                    "Download with the command `foundry model download`, or let "
+                    "FoundryAPIClient.embedded() download it.",
+                    "Download with the command `foundry model download`, or fetch it with: foundry-rest "
+                    "download --embedded NAME.",
+                )
+            ),
         )
 
     @classmethod

@@ -46,6 +46,21 @@ from __future__ import annotations
 
 import requests.exceptions as _requests
 
+from foundry_rest.errors.advice import (
+    ASK_AGAIN,
+    CHECK_PATH,
+    CHECK_SERVICE,
+    DOWNLOAD,
+    GIVE_KEY,
+    GO_ON,
+    LARGER_DEADLINE,
+    LARGER_TIMEOUT,
+    LIST_NAMES,
+    LOAD,
+    SEE_LOG,
+    SHORTEN,
+    SLOW_DOWN,
+)
 from foundry_rest.errors.base import FoundryError
 
 
@@ -88,7 +103,7 @@ class DeadlineExceeded(_Partial, TimeoutError):
     """The end of the time for a whole call; ``limit`` names which bound was reached."""
 
     limit: str = "deadline"
-    advice = "Give a larger deadline= (FOUNDRY_DEADLINE), a smaller max_tokens, or a smaller model."
+    advice = LARGER_DEADLINE
 
 
 class Cancelled(_Partial):
@@ -117,20 +132,20 @@ class ServiceUnreachable(TransportError, _requests.ConnectionError):
 
     stale: bool = False
     begun: bool = False
-    advice = "Check that the service runs (foundry-rest health), or start one: foundry-rest serve."
+    advice = CHECK_SERVICE
 
 
 class ServiceTimeout(TransportError, _requests.Timeout):
     """Too long a silence in one ``phase``: ``"connect"``, ``"headers"``, ``"first_token"``, ``"idle"``."""
 
     phase: str = "headers"
-    advice = "If the service is only slow, give a larger timeout= (FOUNDRY_TIMEOUT)."
+    advice = LARGER_TIMEOUT
 
 
 class StreamInterrupted(_Partial, TransportError):
     """A stream that broke before its end; the text so far is kept."""
 
-    advice = "The text so far is in error.text; ask again for a whole answer."
+    advice = ASK_AGAIN
 
 
 class ServiceError(FoundryError, _requests.HTTPError):
@@ -162,19 +177,19 @@ class AudioFileNotFound(BadRequest):
 class ContextLengthExceeded(BadRequest):
     """A prompt that exceeds the model's context together with ``max_tokens``."""
 
-    advice = "Lower max_tokens (max_output_tokens) or shorten the messages."
+    advice = SHORTEN
 
 
 class ModelNotLoaded(BadRequest):
     """A model that is on disk but not in memory."""
 
-    advice = "Load it with client.models.load(name), or leave auto_load on."
+    advice = LOAD
 
 
 class ModelNotCached(BadRequest):
     """A model that is in the catalog but not on disk."""
 
-    advice = "Download it first: client.models.download(name), or foundry model download NAME."
+    advice = DOWNLOAD
 
 
 class UnsupportedParameter(BadRequest):
@@ -186,20 +201,20 @@ class UnsupportedParameter(BadRequest):
 class AuthenticationError(ServiceError):
     """A 401 or 403 answer: a gateway in front of the service requires another key."""
 
-    advice = "Give api_key= (FOUNDRY_API_KEY) or auth=."
+    advice = GIVE_KEY
 
 
 class NotFound(ServiceError):
     """A 404 answer: the service has no such route or object."""
 
-    advice = "Check the path and the service's generation (foundry-rest health)."
+    advice = CHECK_PATH
 
 
 class ModelNotFound(NotFound):
     """A model name that the service does not know; ``suggestions`` are similar names."""
 
     suggestions: tuple[str, ...] = ()
-    advice = "List the names it knows with client.models.list() or foundry-rest models."
+    advice = LIST_NAMES
 
 
 class ResponseNotFound(NotFound):
@@ -209,13 +224,13 @@ class ResponseNotFound(NotFound):
 class TooManyRequests(ServiceError):
     """A 429 answer of a gateway in front of the service."""
 
-    advice = "Wait error.retry_after seconds or lower the number of parallel calls."
+    advice = SLOW_DOWN
 
 
 class ServerError(ServiceError):
     """A 5xx answer."""
 
-    advice = "The service's own log tells more; foundry-rest health shows whether it still answers."
+    advice = SEE_LOG
 
 
 class CatalogUnavailable(ServerError):
@@ -273,4 +288,4 @@ class ToolLoopExceeded(FoundryError):
 
     turns: int = 0
     messages: tuple[object, ...] = ()
-    advice = "Give a larger max_turns, or go on from error.messages."
+    advice = GO_ON

@@ -93,7 +93,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
 #: Advice for calls whose every failure 1.x answers with a 500 and no message.
 ADVICE_WITHOUT_MESSAGE = {
     "models.load": "It does not say why: the name may be unknown (case counts), the model not downloaded, "
-    "its files broken or the memory full. See client.models.catalog() and the service's own log.",
+    "its files broken or the memory full. See the list of models and the service's own log.",
     "models.unload": "It does not say why: it may not reach its catalog. See the service's own log.",
 }
 

@@ -15,6 +15,7 @@ from foundry_rest.errors import (
     ModelNotFound,
     ServerError,
 )
+from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.models.inventory import Inventory, mark
 from foundry_rest.models.names import best_match, loaded_as, suggest
 from foundry_rest.schema import ModelInfo
@@ -235,7 +236,9 @@ def not_found(request: LoadRequest, models: list[ModelInfo]) -> ModelNotFound:
     suggest(error, models)
     others = sorted({info.device for info in models if info.has_name(request.name) and info.device})
     if others:
-        error.suggestions, error.advice = (), f"It is listed for {', '.join(others)}: leave device= out."
+        listed = f"It is listed for {', '.join(others)}"
+        error.suggestions = ()
+        error.advice = Advice(Words(f"{listed}: leave device= out.", f"{listed}: leave --device out."))
     return error
 
 
@@ -244,5 +247,10 @@ def _wrong_variant(request: LoadRequest, chosen: ModelInfo) -> LoadFailed:
         f"the service loaded another variant than {chosen.id}",
         model=request.name,
         call="models.load",
-        advice="This service chooses the variant: remove the others from its disk, or leave device= out.",
+        advice=Advice(
+            Words(
+                "This service chooses the variant: remove the others from its disk, or leave device= out.",
+                "This service chooses the variant: remove the others from its disk, or leave --device out.",
+            )
+        ),
     )

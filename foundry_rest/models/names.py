@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from foundry_rest.errors import ModelNotFound
+from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.schema import ModelInfo
 
 #: The order in which the service itself prefers devices (docs/service.md, section 5).
@@ -83,18 +84,25 @@ def suggest(error: ModelNotFound, models: Iterable[ModelInfo]) -> None:
         return
     error.suggestions = near_names(error.model, models)
     if error.suggestions:
-        error.advice = f"Did you mean {' or '.join(error.suggestions)}? {ModelNotFound.advice}"
+        error.advice = Advice(f"Did you mean {' or '.join(error.suggestions)}?", ModelNotFound.advice)
     elif models:
-        error.advice = f"It serves {_listed(models)}."
+        error.advice = _serves(models)
 
 
-def _listed(models: Iterable[ModelInfo]) -> str:
-    """Return the names of a few models in words."""
+def _serves(models: Iterable[ModelInfo]) -> Advice:
+    """Return the advice to take one of the models that there are."""
     names = sorted({info.alias or info.id for info in models})
     more = len(names) - _MOST_LISTED
-    return ", ".join(names[:_MOST_LISTED]) + (
-        f" and {more} more: list them with client.models.list() or foundry-rest models" if more > 0 else ""
-    )
+    first = ", ".join(names[:_MOST_LISTED])
+    if more > 0:
+        rest = f"It serves {first} and {more} more: list them with"
+        return Advice(
+            Words(
+                f"{rest} client.models.list() or foundry-rest models.",
+                f"{rest} foundry-rest models; chat takes one by --model (FOUNDRY_MODEL).",
+            )
+        )
+    return Advice(f"It serves {first}.", Words("", "Chat takes one by --model (FOUNDRY_MODEL)."))
 
 
 def _is_for(device: str, info: ModelInfo) -> bool:

@@ -13,6 +13,7 @@ from contextlib import suppress
 
 from foundry_rest.dialects.operation import Dialect
 from foundry_rest.errors import ConfigError, InvalidReply, ServerError, ServiceError
+from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.models.inventory import Inventory
 from foundry_rest.models.loading import Loading, LoadRequest
 from foundry_rest.schema import ModelInfo
@@ -53,7 +54,12 @@ def check_task(
             f"{info.id} is a model for {info.task}, not for {purpose}",
             call=call,
             model=name,
-            advice="Give model= of one that is: client.models.list() tells each one's task.",
+            advice=Advice(
+                Words(
+                    "Give model= of one that is: client.models.list() tells each one's task.",
+                    "Give --model of one that is: foundry-rest models --json tells each one's task.",
+                )
+            ),
         )
 
 

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from foundry_rest import clock
 from foundry_rest.dialects.operation import Dialect, Operation
 from foundry_rest.errors import FoundryError, ModelInUse, ServerError
+from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.models.inventory import Inventory
 from foundry_rest.models.loading import Loading, LoadRequest, not_found
 from foundry_rest.models.names import best_match
@@ -87,7 +88,10 @@ class Unloading:
             page = self._context.ask(lambda target: target.dialect.list_responses(options), options)
             holders = [each.id for each in page.data if info is None or each.model == info.id]
             if holders:
-                error.advice = (
-                    f"Stored responses keep it in memory: delete them with client.responses.delete(id): "
-                    f"{', '.join(holders)}."
+                what, ids = "Stored responses keep it in memory", ", ".join(holders)
+                error.advice = Advice(
+                    Words(
+                        f"{what}: delete them with client.responses.delete(id): {ids}.",
+                        f"{what}: {ids}.",
+                    )
                 )

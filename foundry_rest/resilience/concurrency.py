@@ -17,10 +17,12 @@ from foundry_rest import clock
 from foundry_rest.checks import whole_number
 from foundry_rest.config import SLOT_TIMEOUT
 from foundry_rest.errors import Cancelled, DeadlineExceeded
+from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.transport.cancellation import CancelToken, wait_watched
 from foundry_rest.transport.fork import renew_after_fork
 
-_MORE_SLOTS = "a larger max_concurrency= if the service can bear it"
+_MORE_SLOTS = Advice("Give a larger max_concurrency= if the service can bear it.")
+_LARGER_DEADLINE = Words("Give a larger deadline=.", "Give a larger FOUNDRY_DEADLINE.")
 
 
 class Slots:
@@ -133,7 +135,7 @@ class Slot:
 def _none_free(deadline_passed: bool) -> DeadlineExceeded:  # noqa: FBT001 (the only argument)
     """Return the error for a wait that ended without a slot, by the call's deadline or by its own bound."""
     if deadline_passed:
-        what, advice = "the deadline passed while waiting", f"Give a larger deadline=, or {_MORE_SLOTS}."
+        what, advice = "the deadline passed while waiting", Advice(_LARGER_DEADLINE, _MORE_SLOTS)
     else:
-        what, advice = f"none came within {SLOT_TIMEOUT:g} s of waiting", f"Give {_MORE_SLOTS}."
+        what, advice = f"none came within {SLOT_TIMEOUT:g} s of waiting", _MORE_SLOTS
     return DeadlineExceeded(f"{what} for a free slot", limit="slot", advice=advice)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from foundry_rest.errors import DeadlineExceeded
+from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.transport.cancellation import CancelToken, wait_for
 from foundry_rest.transport.fork import renew_after_fork
 
@@ -104,7 +105,12 @@ class ModelLocks:
             wait_for(lock.free, until, cancels, "requests that still run on the model")
         except DeadlineExceeded as error:
             error.limit = "in use"
-            error.advice = "Close open streams on the model first, or give a larger deadline=."
+            error.advice = Advice(
+                Words(
+                    "Close open streams on the model first, or give a larger deadline=.",
+                    "Give a larger FOUNDRY_DEADLINE.",
+                )
+            )
             raise
 
     def _enter(self, lock: SharedLock) -> threading.Event | None:

@@ -25,6 +25,7 @@ import msgspec
 
 from foundry_rest import clock
 from foundry_rest.errors import Cancelled, ConfigError, ServiceUnreachable
+from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.runtime import catalog, model_links, processes
 from foundry_rest.runtime.downloads import LABEL, DownloadRequest, Downloads, Mailboxes
 from foundry_rest.runtime.model_folders import ModelFolder
@@ -49,9 +50,12 @@ if sys.platform == "win32":
     _CREATION_FLAGS = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
 else:
     _CREATION_FLAGS = 0
-_ADVICE = (
-    "A port that is in use: give another, or port=0 for a free one. "
-    'A broken installation: pip install --force-reinstall "foundry_rest[runtime]".'
+_ADVICE = Advice(
+    Words(
+        "A port that is in use: give another, or port=0 for a free one.",
+        "A port that is in use: give another, or --port 0 for a free one.",
+    ),
+    'A broken installation: pip install --force-reinstall "foundry_rest[runtime]".',
 )
 
 

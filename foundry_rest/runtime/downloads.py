@@ -26,6 +26,7 @@ from foundry_rest.errors import (
     ServiceTimeout,
     ServiceUnreachable,
 )
+from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.models.names import best_match, suggest
 from foundry_rest.runtime.protocol import Command, Progress, from_line
 from foundry_rest.schema import DownloadStep, ModelInfo
@@ -79,7 +80,10 @@ class DownloadRequest:
             raise Cancelled("the download was ended from elsewhere", call=LABEL)
         left = self.until - clock.monotonic()
         if left <= 0:
-            advice = "Give a larger deadline=; the next download goes on from what has come."
+            advice = Advice(
+                Words("Give a larger deadline=.", "Give a larger FOUNDRY_DEADLINE."),
+                "The next download goes on from what has come.",
+            )
             raise DeadlineExceeded("the deadline passed during the download", call=LABEL, advice=advice)
         return left
 

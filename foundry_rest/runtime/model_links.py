@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePath
 
 from foundry_rest.errors import ConfigError
+from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.runtime.model_folders import MARK_FILE, ModelFolder
 
 #: The publisher of every entry in our catalog, and so the first directory of the cache.
@@ -50,7 +51,12 @@ def link_model(folder: ModelFolder, cache: Path) -> Path:
             return target
     raise ConfigError(
         f"the files of {folder.path} cannot be linked into {cache} ({'; '.join(refused)})",
-        advice="Give a cache_dir= on the model's own file system, or copy the model's files into one folder.",
+        advice=Advice(
+            Words(
+                "Give a cache_dir= on the model's own file system, or copy its files into one folder.",
+                "Copy the model's files into one folder.",
+            )
+        ),
     )
 
 

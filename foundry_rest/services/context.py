@@ -15,6 +15,7 @@ from foundry_rest.config import Config
 from foundry_rest.dialects.detect import detect
 from foundry_rest.dialects.operation import UNKNOWN, Dialect, Operation
 from foundry_rest.errors import FoundryError, InvalidReply, ServiceError
+from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.events import ERROR, CallFinished, Event
 from foundry_rest.resilience.model_locks import ModelLocks
 from foundry_rest.resilience.sender import new_call_id
@@ -41,7 +42,7 @@ Fetch = Callable[[str, Callable[[DownloadStep], object], Options], None]
 
 #: All declared options; read at each call, because another one may be declared later.
 _DECLARED = CallOptions.__annotations__
-_EXTRA_ADVICE = "Another field of the request body goes through extra={...}."
+_EXTRA_ADVICE = Advice(Words("Another field of the request body goes through extra={...}.", ""))
 #: The options with a field of their own in ``Options``.
 _OPTION_FIELDS = frozenset(("timeout", "deadline", "headers", "cancel", "retries"))
 

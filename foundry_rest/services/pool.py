@@ -115,7 +115,11 @@ class TargetPool:
             raise copy.copy(found)  # a copy, because each call adds its own attempts to its error
         # It was there a moment ago, so it may be restarting: ServiceUnreachable is retried.
         raise ServiceUnreachable(
-            f"the service is gone: {found.message}", sent=False, url=self.last.url, advice=found.advice
+            f"the service is gone: {found.args[0]}",
+            sent=False,
+            url=self.last.url,
+            advice=found.advice,
+            places=found.places,
         ) from found
 
     def _find_target(self, options: Options) -> Target | ServiceNotFound:

@@ -44,7 +44,7 @@ def test_life_of_a_model(command, own_runtime, monkeypatch):
     [
         (["load", "demo-chta"], "Did you mean demo-chat"),
         (["unload", "demo-chta"], "Did you mean demo-chat"),
-        (["download", ALIAS], "foundry-rest download --embedded"),
+        (["download", "nobody"], "foundry-rest download --embedded"),
         (["load", ALIAS, "--ttl", "60"], "time to live"),
     ],
 )

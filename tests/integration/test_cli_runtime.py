@@ -148,11 +148,11 @@ def test_unknown_model(foundry):
 
 
 def test_default_model_that_is_not_there(foundry):
-    """Who gave no model at all is told which one was asked for and how to give another."""
+    """Who gave no model at all is told which one was asked for, what there is, and how to give it."""
     done = foundry("chat", "Say OK", FOUNDRY_MODEL="")
 
     assert done.returncode == 1
-    assert all(said in done.stderr for said in ("'phi-4-mini'", "foundry-rest models", "--model"))
+    assert all(said in done.stderr for said in ("'phi-4-mini'", "It serves demo-chat", "--model"))
 
 
 def test_too_long(foundry):

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, NoReturn
 import msgspec
 
 from foundry_rest.errors import CircuitOpen, FoundryError
+from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.events import Event
 from foundry_rest.resilience.breaker.policy import BreakerPolicy, Outcome
 from foundry_rest.resilience.breaker.record import CLOSED, OPEN, UNKNOWN, BreakerState, MemoryState, Record
@@ -50,6 +51,12 @@ _PROBE_WAIT = 0.1
 _SHORTEST_CLAIM = 1.0
 #: Seconds by which a wall clock may lag behind the recorded time before it counts as stepped back.
 _STEP = 1.0
+
+
+_WAIT_FOR_PROBE = Advice(
+    "Look at the last error; the next probe is sent by itself.",
+    Words("How the service is now is told by: foundry-rest health.", runs="health"),
+)
 
 
 class Ticket(msgspec.Struct, frozen=True):
@@ -237,7 +244,7 @@ class Breaker:
             f"the service failed too often and is left alone for {retry_in:.1f} s more",
             retry_in=retry_in,
             url=self._address,
-            advice="Look at the last error, and at foundry-rest health; the next probe is sent by itself.",
+            advice=_WAIT_FOR_PROBE,
         )
         error.__cause__ = self._last_error
         return error

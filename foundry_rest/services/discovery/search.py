@@ -13,6 +13,7 @@ from foundry_rest.config import Timeouts, base_url
 from foundry_rest.dialects.detect import detect
 from foundry_rest.dialects.operation import UNKNOWN, Dialect
 from foundry_rest.errors import FoundryError, ServiceNotFound
+from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.services.discovery.autostart import AUTOSTART, Autostart, started
 from foundry_rest.services.discovery.candidates import Candidate, from_answer, from_daemon_file, from_registry
 from foundry_rest.services.discovery.command_output import STATUS, Output, word_known
@@ -27,9 +28,12 @@ Probe = Callable[[str, "int | None"], object]
 
 #: Longest time in seconds for a candidate to answer; all of them are on this machine.
 _PATIENCE = 2.0
-_ADVICE = (
-    "Start one with: foundry-rest serve --model-dir DIR; or give base_url= (FOUNDRY_ENDPOINT), "
-    "or let FoundryAPIClient.embedded(model_dirs=[...]) start one."
+_ADVICE = Advice(
+    Words(
+        "Start one with: foundry-rest serve --model-dir DIR; or give base_url= (FOUNDRY_ENDPOINT), "
+        "or let FoundryAPIClient.embedded(model_dirs=[...]) start one.",
+        "Start one with: foundry-rest serve --model-dir DIR; or give --url (FOUNDRY_ENDPOINT).",
+    )
 )
 
 
@@ -58,17 +62,22 @@ def discover(
     """
     if named is not None:
         return base_url(named)
-    looked_at = {"base_url": "not given", "FOUNDRY_ENDPOINT": "not set"}
+    looked_at: list[str] = [
+        Advice(Words("base_url (not given)", "--url (not given)")),
+        "FOUNDRY_ENDPOINT (not set)",
+    ]
+    notes: dict[str, str] = {}
     command = FoundryCommand(foundry or Foundry())
     with closing(_candidates(registry, command, once if auto_start else None)) as candidates:
         for candidate in candidates:
             for url in candidate.urls:
                 if probe(url, candidate.pid):
                     return url
-            looked_at[candidate.source] = candidate.note
-    sources = ", ".join(f"{source} ({note})" for source, note in looked_at.items())
+            notes[candidate.source] = candidate.note
+    looked_at += [f"{source} ({note})" for source, note in notes.items()]
     raise ServiceNotFound(
-        f"no Foundry Local service was found; looked at {sources}",
+        "no Foundry Local service was found",
+        places=tuple(looked_at),
         advice=_advice(command.word, auto_start=auto_start),
         call="discover",
     )
@@ -150,8 +159,13 @@ def _candidates(
     yield from command.candidates(once)
 
 
-def _advice(word: str | None, *, auto_start: bool) -> str:
+def _advice(word: str | None, *, auto_start: bool) -> Advice:
     if word is None:
         return _ADVICE
-    offer = "" if auto_start else ", or give auto_start=True, which does it"
-    return f"Run: foundry {word} start{offer}. {_ADVICE}"
+    run = f"Run: foundry {word} start"
+    if auto_start:
+        return Advice(f"{run}.", _ADVICE)
+    return Advice(
+        Words(f"{run}, or give auto_start=True, which does it.", f"{run}, or give --start, which does it."),
+        _ADVICE,
+    )

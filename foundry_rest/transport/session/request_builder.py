@@ -15,6 +15,7 @@ from requests.exceptions import RequestException
 from requests.structures import CaseInsensitiveDict
 
 from foundry_rest.errors import ConfigError
+from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.transport.call import Auth, Call
 
 #: Prepared URLs kept; a program uses a handful of paths.
@@ -27,6 +28,10 @@ _NOT_IN_HEADER = re.compile(r"[^\t -~\x80-\xff]")
 _FRAMING = ("Content-Length", "Transfer-Encoding", "TE", "Trailer", "Upgrade", "Expect")
 #: Headers whose values are made here and hold no key.
 _HARMLESS = frozenset(("accept", "accept-encoding", "content-length", "content-type", "user-agent"))
+
+_FEWER_HEADERS = Advice(
+    "Send fewer or shorter headers.", Words("A gateway that bears more is named by dialect='openai'.", "")
+)
 
 
 class _NoCookies(RequestsCookieJar):
@@ -232,5 +237,5 @@ def _check_size(request: requests.PreparedRequest, call: Call) -> None:
             f"the request headers need {size:,} bytes, a Foundry Local service resets the connection "
             f"above {call.header_limit:,}",
             call=call.label,
-            advice="Send fewer or shorter headers; a gateway that bears more is named by dialect='openai'.",
+            advice=_FEWER_HEADERS,
         )

@@ -9,8 +9,6 @@ import sys
 import pytest
 from support.servers import CHAT
 
-from foundry_rest import errors
-from foundry_rest.cli.advice import reword_advice
 from foundry_rest.cli.main import main
 from foundry_rest.testing import chat_stream
 
@@ -132,13 +130,3 @@ class Unreadable(io.BufferedIOBase):
 def test_terminal_is_told(run, server):
     """Who would otherwise wait at an empty terminal is told that the prompt is being read."""
     assert "end it with Ctrl-D" in run("chat", stdin=Terminal(io.BytesIO(b"Hello")))[2]
-
-
-def test_advice_in_the_words_of_the_command():
-    """Advice names options of the command, and keeps the names that the service suggested."""
-    error = errors.ModelNotFound("no", advice=f"Did you mean a or b? {errors.ModelNotFound.advice}")
-    shown = str(reword_advice(error))
-
-    assert "Did you mean a or b? List its names with: foundry-rest models" in shown
-    assert "client." not in shown
-    assert str(reword_advice(errors.LoadFailed("no"))) == f"no. {errors.LoadFailed.advice}"

@@ -267,3 +267,25 @@ def test_errors_of_the_package_are_no_output_errors(capsys, monkeypatch):
     monkeypatch.setitem(commands._COMMANDS, "health", lose)
     assert main(["health"]) == 3
     assert capsys.readouterr().err.startswith("foundry-rest: lost.")
+
+
+@pytest.mark.parametrize("arguments", [["chat", "Hello"], ["models"], ["health"], ["load", "demo"]])
+def test_places_on_a_terminal(run, monkeypatch, arguments):
+    """On a terminal an error lists one place that was looked at on each line."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    code, _, stderr = run(*arguments)
+    lines = stderr.splitlines()
+
+    assert code == 3
+    assert "  --url (not given)" in lines
+    assert "  FOUNDRY_ENDPOINT (not set)" in lines
+    assert lines[-1].startswith("Start one with: foundry-rest serve")
+
+
+def test_health_does_not_advise_health(run):
+    """`health` at a dead address advises what to start, and not itself."""
+    with dead_address() as url:
+        stderr = run("health", "--url", url)[2]
+
+    assert "foundry-rest serve" in stderr
+    assert "foundry-rest health" not in stderr

@@ -1,0 +1,137 @@
+"""Advice: what to do next, as data with two renderings: in the library's words and in the command's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class Words(NamedTuple):
+    """One sentence in the words of the library and of the command.
+
+    Attributes:
+        library: Names arguments and methods.
+        command: Names options and commands of ``foundry-rest``; ``None`` for the same words.
+        runs: Command that the sentence advises to run; that one does not say it.
+    """
+
+    library: str
+    command: str | None = None
+    runs: str = ""
+
+    @property
+    def in_command(self) -> str:
+        """Return the sentence in the command's words."""
+        return self.library if self.command is None else self.command
+
+
+class Advice(str):
+    """What to do next: as text in the library's words, by ``for_command`` in the command's.
+
+    Args:
+        parts: Sentences; a plain text has the same words in both, and advice adds its own sentences.
+    """
+
+    __slots__ = ("sentences",)
+    sentences: tuple[Words, ...]
+
+    def __new__(cls, *parts: str | Words) -> Self:  # noqa: D102 (the class says it)
+        sentences = tuple(_sentences(parts))
+        advice = super().__new__(cls, _join(each.library for each in sentences))
+        advice.sentences = sentences
+        return advice
+
+    def for_command(self, running: str = "") -> str:
+        """Return the advice in the words of the command, without what ``running`` itself does."""
+        return _join(each.in_command for each in self.sentences if not running or each.runs != running)
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Words, ...]]:
+        return type(self), self.sentences
+
+
+def in_command(text: str, running: str = "") -> str:
+    """Return advice in the words of the command, for the command ``running``; a plain text as it is."""
+    return text.for_command(running) if isinstance(text, Advice) else text
+
+
+def _sentences(parts: Iterable[str | Words]) -> Iterable[Words]:
+    for part in parts:
+        if isinstance(part, Advice):
+            yield from part.sentences
+        else:
+            yield part if isinstance(part, Words) else Words(part)
+
+
+def _join(sentences: Iterable[str]) -> str:
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+# ---------------------------------------------------------------- what the error tree advises
+
+LARGER_DEADLINE: str = Advice(
+    Words(
+        "Give a larger deadline= (FOUNDRY_DEADLINE), a smaller max_tokens, or a smaller model.",
+        "Give a larger FOUNDRY_DEADLINE, a smaller --max-tokens, or a smaller model.",
+    )
+)
+CHECK_SERVICE: str = Advice(
+    Words("Check that the service runs: foundry-rest health.", runs="health"),
+    Words("Start one: foundry-rest serve.", runs="serve"),
+)
+LARGER_TIMEOUT: str = Advice(
+    Words(
+        "If the service is only slow, give a larger timeout= (FOUNDRY_TIMEOUT).",
+        "If the service is only slow, give a larger --timeout (FOUNDRY_TIMEOUT).",
+    )
+)
+ASK_AGAIN: str = Advice(
+    Words(
+        "The text so far is in error.text; ask again for a whole answer.",
+        "Ask again for a whole answer.",
+    )
+)
+SHORTEN: str = Advice(
+    Words(
+        "Lower max_tokens (max_output_tokens) or shorten the messages.",
+        "Give a smaller --max-tokens or a shorter prompt.",
+    )
+)
+LOAD: str = Advice(
+    Words(
+        "Load it with client.models.load(name), or leave auto_load on.",
+        "Load it with: foundry-rest load NAME.",
+        runs="load",
+    )
+)
+DOWNLOAD: str = Advice(
+    Words(
+        "Download it first: client.models.download(name), or foundry model download NAME.",
+        "Download it first: foundry-rest download NAME (2.x: with --embedded), then load it.",
+        runs="download",
+    )
+)
+GIVE_KEY: str = Advice(Words("Give api_key= (FOUNDRY_API_KEY) or auth=.", "Set FOUNDRY_API_KEY."))
+CHECK_PATH: str = Advice(
+    "Check the path.", Words("The service's generation is told by: foundry-rest health.", runs="health")
+)
+LIST_NAMES: str = Advice(
+    Words(
+        "List the names it knows with client.models.list() or foundry-rest models.",
+        "List its names with: foundry-rest models; chat takes one by --model (FOUNDRY_MODEL).",
+        runs="models",
+    )
+)
+SLOW_DOWN: str = Advice(
+    Words(
+        "Wait error.retry_after seconds or lower the number of parallel calls.",
+        "Wait a while, or run fewer commands at a time.",
+    )
+)
+SEE_LOG: str = Advice(
+    "The service's own log tells more.",
+    Words("Whether it still answers is told by: foundry-rest health.", runs="health"),
+)
+GO_ON: str = Advice(Words("Give a larger max_turns, or go on from error.messages.", ""))
