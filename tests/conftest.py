@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 import shutil
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -126,8 +127,22 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[object]:
     return report
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name what was left out and why, with the line that installs what this machine lacks."""
+    reasons = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", ()))
+    if not reasons:
+        return
+    terminalreporter.section("left out on this machine")
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"{count} x {reason}")
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")
+
+
 def _fail(report: pytest.TestReport | pytest.CollectReport) -> None:
     """Make a skip a failure that tells the skip's reason."""
-    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    report.longrepr = f"{REQUIRE_RUNTIME}=1, but {report.nodeid} was left out: {_reason(report)}"
     report.outcome = "failed"
-    report.longrepr = f"{REQUIRE_RUNTIME}=1, but {report.nodeid} was left out: {reason}"

@@ -16,7 +16,9 @@ pytestmark = pytest.mark.runtime
 ALIAS, NAME, ID = "demo-chat", "demo-chat-generic-cpu", "demo-chat-generic-cpu:1"
 STORY = "Write a story about AI"
 QUESTION = "Explain quantum computing"
-bash = pytest.mark.skipif(shutil.which("bash") is None or os.name != "posix", reason="a shell's pipes")
+bash = pytest.mark.skipif(
+    shutil.which("bash") is None or os.name != "posix", reason="needs bash: apt-get install bash"
+)
 
 
 @pytest.fixture

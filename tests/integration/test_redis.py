@@ -20,10 +20,10 @@ from foundry_rest.resilience.breaker.registry import BreakerRegistry
 from foundry_rest.resilience.breaker.storage import RedisBreakers, RedisState
 from foundry_rest.testing.fakes import FakeClock
 
-redis = pytest.importorskip("redis", reason="needs the extra `redis`")
+redis = pytest.importorskip("redis", reason='needs redis: pip install "foundry_rest[redis]"')
 pybreaker = pytest.importorskip("pybreaker")
 if shutil.which("redis-server") is None:
-    pytest.skip("needs redis-server (Debian: apt-get install redis-server)", allow_module_level=True)
+    pytest.skip("needs redis-server: apt-get install redis-server", allow_module_level=True)
 
 POLICY = BreakerPolicy(failures=3, reset_after=10, reset_max=60)
 #: Seconds after which something that hangs fails its test.

@@ -149,7 +149,7 @@ class Handler(BaseHTTPRequestHandler):
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Return a certificate for 127.0.0.1 and its key."""
     if shutil.which("openssl") is None:
-        pytest.skip("openssl makes the store's certificate")
+        pytest.skip("needs openssl: apt-get install openssl")
     place = tmp_path_factory.mktemp("tls")
     made = place / "certificate.pem", place / "key.pem"
     line = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=s -addext subjectAltName=IP:127.0.0.1"

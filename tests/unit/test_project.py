@@ -264,6 +264,50 @@ def test_whole_module_may_not_be_missing_when_required(project, monkeypatch):
     result.stdout.fnmatch_lines(["*was left out: *foundry_no_such_module*"])
 
 
+#: How a test is left out -> the line that names it.
+LEFT_OUT = {
+    "pytest.skip('needs redis-server: apt-get install it')": "needs redis-server: apt-get install it",
+    "pytest.importorskip('foundry_no_such_module')": "*foundry_no_such_module*",
+    "pytest.importorskip('foundry_none', reason='needs it: pip install it')": "needs it: pip install it",
+}
+
+
+@pytest.mark.parametrize("call", LEFT_OUT)
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("arguments", [(), ("-q", "-q")])
+def test_nothing_is_left_out_in_silence(project, call, whole, arguments):
+    """What is missing on the machine is named at the end with its line: for a test, and for a module."""
+    made = call.replace("')", "', allow_module_level=True)") if whole and "skip('" in call[:13] else call
+    body = f"import pytest\n{made}\n" if whole else f"import pytest\ndef test_it():\n    {call}\n"
+    project.makepyfile(body)
+    result = project.runpytest(*arguments)
+
+    result.stdout.fnmatch_lines(["*left out on this machine*", f"1 x {LEFT_OUT[call]}"])
+
+
+def test_nothing_left_out_is_not_mentioned(project):
+    """Where nothing was left out, nothing is said."""
+    project.makepyfile("def test_it(): pass")
+
+    project.runpytest().stdout.no_fnmatch_line("*left out*")
+
+
+#: The programs that tests start, and where their names are.
+PROGRAMS = {
+    "redis-server": "test_redis.py",
+    "openssl": "test_runtime_download.py",
+    "bash": "test_cli_runtime.py",
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_program_has_its_line(program):
+    """The reason for which a program's tests are left out holds the line that installs it."""
+    source = (ROOT / "tests" / "integration" / PROGRAMS[program]).read_text(encoding="utf-8")
+
+    assert f"needs {program}: apt-get install {program}" in source
+
+
 def test_outer_settings_do_not_reach_a_test(project, monkeypatch):
     """Settings, proxies and the real home stay outside, whatever the scope of the fixture that looks."""
     for name in ("FOUNDRY_ENDPOINT", "https_proxy", "NO_PROXY", "XDG_CACHE_HOME"):
