@@ -297,6 +297,7 @@ PROGRAMS = {
     "redis-server": "test_redis.py",
     "openssl": "test_runtime_download.py",
     "bash": "test_cli_runtime.py",
+    "strace": "test_privacy.py",
 }
 
 
