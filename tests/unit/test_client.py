@@ -52,7 +52,7 @@ def test_the_environment(server, monkeypatch):
         "FOUNDRY_MODEL": DEMO_MODEL,
         "FOUNDRY_API_KEY": "k3y",
         "FOUNDRY_RETRIES": "0",
-        "FOUNDRY_TIMEOUT": "0.03",
+        "FOUNDRY_TIMEOUT": "0.3",
     }.items():
         monkeypatch.setenv(name, text)
     with FoundryAPIClient() as client:
