@@ -19,6 +19,7 @@ from foundry_rest.dialects.catalog_file import read_snapshot
 from foundry_rest.dialects.generation0_download import Steps, source_of
 from foundry_rest.dialects.openai import OpenAIDialect
 from foundry_rest.dialects.operation import Dialect, Operation
+from foundry_rest.dialects.text_parts import with_joined_texts
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema import ChatRequest, DownloadStep, ModelInfo, ServiceStatus
 from foundry_rest.transport.call import Call, Options, Replay, Reply
@@ -58,6 +59,7 @@ class Generation0Dialect(OpenAIDialect):
     generation: ClassVar[str] = "0.x"
     has_status: ClassVar[bool] = True
     enforces_schema: ClassVar[bool | None] = False
+    joins_texts: ClassVar[bool] = True
     guards_unload: ClassVar[bool] = False
 
     def status(self, options: Options) -> Operation[Reply, ServiceStatus]:
@@ -66,7 +68,7 @@ class Generation0Dialect(OpenAIDialect):
 
     def count_tokens(self, request: ChatRequest, options: Options) -> Operation[Reply, int]:
         """Build the request for a conversation's number of tokens; no other generation has one."""
-        body = {"model": request.id, "messages": request.messages}
+        body = {"model": request.id, "messages": with_joined_texts(request.messages)}
         path = "/v1/chat/completions/tokenizer/encode/count"
         call = self.build_call("POST", path, "chat.count_tokens", options, body, request.model)
         return Operation(call, _parse_count)

@@ -18,8 +18,7 @@ from foundry_rest.dialects.model_routes import ModelRoutesDialect
 from foundry_rest.dialects.openai import parse_models
 from foundry_rest.dialects.operation import Operation
 from foundry_rest.errors import InvalidReply
-from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, ModelInfo, ServiceStatus
-from foundry_rest.schema.request import Message
+from foundry_rest.schema import ChatChunk, ChatRequest, ModelInfo, ServiceStatus
 from foundry_rest.transport.call import Options, Reply
 
 
@@ -35,6 +34,7 @@ class Generation1Dialect(ModelRoutesDialect):
     enforces_schema: ClassVar[bool | None] = False
     checks_tasks: ClassVar[bool] = False
     keeps_conversations: ClassVar[bool | None] = False
+    joins_texts: ClassVar[bool] = True
     converts: ClassVar[frozenset[str]] = frozenset(("max_completion_tokens",))
 
     def status(self, options: Options) -> Operation[Reply, ServiceStatus]:
@@ -60,10 +60,6 @@ class Generation1Dialect(ModelRoutesDialect):
         """Check the empty response, which a model that was not loaded gets, too."""
         return _check_empty(reply, "unloaded")
 
-    def chat(self, request: ChatRequest, options: Options) -> Operation[Reply, ChatReply]:
-        """Build the request for a whole completion."""
-        return super().chat(_with_joined_texts(request), options)
-
     def chat_stream(
         self, request: ChatRequest, options: Options, label: str = "chat.stream"
     ) -> Operation[bytes, ChatChunk]:
@@ -71,7 +67,7 @@ class Generation1Dialect(ModelRoutesDialect):
 
         1.x does not report what is wrong with a streamed request: it only closes the connection.
         """
-        operation = super().chat_stream(_with_joined_texts(request), options, label)
+        operation = super().chat_stream(request, options, label)
         plain = self.chat(request, options).call.body
         return replace(operation, call=replace(operation.call, plain=plain))
 
@@ -109,21 +105,3 @@ def _check_empty(reply: Reply, outcome: str) -> str:
             "the answer should be empty and is not", where="$", body=reply.body[:2048], url=reply.url
         )
     return outcome
-
-
-def _with_joined_texts(request: ChatRequest) -> ChatRequest:
-    """Return the request with texts in parts joined: the chat templates would print the parts as JSON."""
-    return msgspec.structs.replace(request, messages=[_with_joined_text(each) for each in request.messages])
-
-
-def _with_joined_text(message: Message) -> Message:
-    parts = message.get("content")
-    texts = [_text(part) for part in parts] if isinstance(parts, (list, tuple)) else [None]
-    found = [text for text in texts if text is not None]
-    return {**message, "content": "\n".join(found)} if len(found) == len(texts) else message
-
-
-def _text(part: object) -> str | None:
-    """Return the text of a text part; ``None`` for any other."""
-    text = part.get("text") if isinstance(part, Mapping) and part.get("type") == "text" else None
-    return text if isinstance(text, str) else None

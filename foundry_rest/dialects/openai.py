@@ -12,6 +12,7 @@ import msgspec
 from foundry_rest.dialects.embeddings import parse_embeddings
 from foundry_rest.dialects.operation import Operation
 from foundry_rest.dialects.responses import ResponsesDialect
+from foundry_rest.dialects.text_parts import with_joined_texts
 from foundry_rest.errors import InvalidReply
 from foundry_rest.errors.parsing import UNDECODABLE, error_in, stream_error
 from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, ModelInfo, ServiceStatus, Usage
@@ -39,12 +40,14 @@ class OpenAIDialect(ResponsesDialect):
     """The dialect of any service with ``/v1/chat/completions``.
 
     Attributes:
+        joins_texts: Content in parts has to be sent as one text.
         converts: Parameters of a chat request that the service expects in another form, see ``chat_fields``.
     """
 
     generation: ClassVar[str] = "openai"
     has_status: ClassVar[bool] = False
     enforces_schema: ClassVar[bool | None] = None
+    joins_texts: ClassVar[bool] = False
     converts: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
@@ -88,7 +91,8 @@ class OpenAIDialect(ResponsesDialect):
                 "pictures, sound or files in chat",
                 "A picture goes as a data: URL into client.responses.create(), a sound file to client.audio.",
             )
-        body: dict[str, object] = {"model": request.id, "messages": request.messages}
+        messages = with_joined_texts(request.messages) if self.joins_texts else request.messages
+        body: dict[str, object] = {"model": request.id, "messages": messages}
         body |= request.params if self.converts.isdisjoint(request.params) else self.chat_fields(request)
         if stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}

@@ -275,3 +275,23 @@ def test_a_list_of_cached_models_that_fails(tmp_path, status):
             assert {info.cached for info in client.models.catalog()} <= {None, True}
             with pytest.raises(ModelNotFound, match="no-such-model"):
                 client.complete("Hi", model="no-such-model")
+
+
+@pytest.mark.parametrize(
+    ("content", "sent"),
+    [
+        ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "a\nb"),
+        ([{"type": "text", "text": "a"}], "a"),
+        ("a", "a"),
+        (
+            [{"type": "text", "text": "a"}, {"type": "other"}],
+            [{"type": "text", "text": "a"}, {"type": "other"}],
+        ),
+    ],
+)
+def test_text_in_parts(content, sent):
+    """Texts in parts are sent as one text, whole, streamed and counted, as to 1.x."""
+    request = build_chat_request([{"role": "user", "content": content}], model="m", max_tokens=7)
+    for operation in (LEGACY.chat, LEGACY.chat_stream, LEGACY.count_tokens):
+        body = json.loads(operation(request, OPTIONS).call.body)
+        assert body["messages"] == [{"role": "user", "content": sent}]
