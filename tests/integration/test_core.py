@@ -220,7 +220,7 @@ def test_a_model_that_cannot_be_loaded(client, streamed, name, cls):
 @pytest.mark.parametrize(
     ("name", "cls", "advice"),
     [
-        ("nope", ModelNotFound, "List the names it knows"),
+        ("nope", ModelNotFound, "It serves broken, demo-chat"),
         ("phantom", ModelNotCached, "Download it first"),
         ("broken", LoadFailed, "does not say why"),
     ],
@@ -281,7 +281,7 @@ def test_routes_that_are_not_there(client, method, path, cls):
 def test_what_1x_lacks(client):
     """What would be ignored in silence is refused before anything is sent."""
     with pytest.raises(UnsupportedByService, match=r"1\.x service has no"):
-        client.models.download(ALIAS)
+        client.models.download("phantom")
     with pytest.raises(UnsupportedByService, match="time to live"):
         client.models.load(f"{NAME}:1", ttl=60)
 

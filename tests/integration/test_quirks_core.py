@@ -32,14 +32,14 @@ def asked_by_hand(client: FoundryAPIClient, content: object, **params: object) -
 @pytest.mark.parametrize(
     "params",
     [
-        {"n": 2},
+        {"extra": {"n": 2}},
         {"logprobs": True},
         {"stop": "Paris"},
         {"seed": 7},
         {"logit_bias": {"5": 10}},
         {"presence_penalty": 0.5},
         {"response_format": {"type": "json_object"}},
-        {"no_such_parameter": 1},
+        {"extra": {"no_such_parameter": 1}},
     ],
 )
 def test_parameters_without_effect(client, answers, params):

@@ -66,8 +66,8 @@ def test_unknown_model(client, name):
 
 
 def test_unknown_model_without_a_near_name(client):
-    """Where no name is near, the message says how to list them."""
-    with pytest.raises(ModelNotFound, match=r"client\.models\.list\(\) or foundry-rest models") as caught:
+    """Where no name is near, the message says what there is."""
+    with pytest.raises(ModelNotFound, match=r"It serves demo-chat\.") as caught:
         client.complete("Hello", model="gpt-9")
 
     assert caught.value.suggestions == ()
