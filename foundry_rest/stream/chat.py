@@ -93,7 +93,7 @@ class ChatStream(AnswerStream[ChatChunk]):
             if self._thoughts is not None or (part.content and part.content[0] in MAY_BEGIN):
                 part = self._split_thoughts(item)
             else:
-                self._may_think = False
+                self._may_think = not part.content
         if part.content:
             self._texts.append(part.content)
         elif part.refusal:

@@ -142,3 +142,15 @@ def test_the_stream_of_a_response(server, native, text, thoughts, content, size)
         seen = [each.content for each in stream]
     assert (stream.reasoning, stream.text) == (thoughts, content)
     assert content.startswith("".join(seen))
+
+
+@pytest.mark.parametrize("placeholder", ["", "null", None])
+@pytest.mark.parametrize("role", [{"role": "assistant", "content": ""}, {"role": "assistant"}])
+def test_thoughts_where_every_chunk_has_a_reason(server, client, placeholder, role):
+    """A finish reason that is none does not end the look for thoughts before the text has begun."""
+    pieces = ["<thi", "nk>Hm</th", "ink>", "42"]
+    chunks = [chat_event(role, placeholder), *(chat_event({"content": each}, placeholder) for each in pieces)]
+    server.on("POST", CHAT, lambda request: sse([*chunks, chat_event({}, "stop")]))
+
+    reply = client.stream_complete("How many?").gather()
+    assert (reply.reasoning, reply.content) == ("Hm", "42")
