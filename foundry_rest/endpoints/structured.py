@@ -106,10 +106,12 @@ def _first_reply(
     try:
         return first, ask(first)
     except (BadRequest, ServerError, StreamInterrupted, ServiceTimeout) as error:
-        is_trial = first.is_trial and not isinstance(error, ServiceError)
-        if target.enforces_schema is False or not (is_trial or type(error) in _REFUSALS):
+        status = error.status if isinstance(error, ServiceError) else None
+        is_refusal = type(error) in _REFUSALS
+        refused = is_refusal and status in _REFUSED
+        may_be_refused = first.is_trial and (status is None or is_refusal)
+        if target.enforces_schema is False or not (refused or may_be_refused):
             raise
-        refused = isinstance(error, ServiceError) and error.status in _REFUSED
     in_words = _in_words(request, structure)
     reply = ask(in_words)
     if refused:

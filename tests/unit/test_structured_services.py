@@ -137,3 +137,13 @@ def test_what_was_learnt_belongs_to_the_service(server, client_of):
     assert client_of("2.x").complete("Who?", response_model=Person) == ANN
 
     assert says(bodies(server)[-1]) == (False, True)
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_an_outage_of_a_service_that_enforces_it(server, client_of, status):
+    """It is no refusal of the schema: the usual tries are made once, and not again in words."""
+    server.on("POST", CHAT, json_error(status, "busy"))
+
+    with pytest.raises(ServerError):
+        client_of("2.x").complete("Who?", response_model=Person)
+    assert [says(body) for body in bodies(server)] == [(False, True)] * len(bodies(server))
