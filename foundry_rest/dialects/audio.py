@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from foundry_rest.errors.parsing import UNDECODABLE, error_in
+from foundry_rest.errors.parsing import error_in
+from foundry_rest.raw_json import UNDECODABLE
 from foundry_rest.schema.audio import Transcription, TranscriptionChunk
 from foundry_rest.transport.call import Reply
-from foundry_rest.transport.json_codec import unreadable
+from foundry_rest.transport.json_codec import decode_answer, decode_odd
 
 _CHUNK = msgspec.json.Decoder(TranscriptionChunk)
 
@@ -22,7 +23,7 @@ def parse_transcription(reply: Reply, model: str) -> Transcription:
     Raises:
         InvalidReply: It has no text.
     """
-    parsed = reply.decode(TranscriptionChunk)
+    parsed = decode_answer(reply.body, TranscriptionChunk, reply.url)
     return Transcription(
         text=parsed.text,
         id=parsed.id or "",
@@ -46,6 +47,6 @@ def parse_transcription_chunk(event: bytes) -> TranscriptionChunk:
     try:
         chunk = _CHUNK.decode(event)
     except UNDECODABLE as cause:
-        raise unreadable(cause, event) from None
+        chunk = decode_odd(event, TranscriptionChunk, cause, keeps_halves=True)
     chunk.event = event
     return chunk

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from foundry_rest.transport.json_codec import decode_json, unreadable
+from foundry_rest.transport.json_codec import decode_answer, unreadable
 
 T = TypeVar("T")
 
@@ -18,7 +18,7 @@ def decode_any_case(body: bytes, kind: type[T], url: str = "") -> T:
     Raises:
         InvalidReply: The bytes are not JSON, or not of that shape.
     """
-    return convert_any_case(decode_json(body, object, url), kind, body, url)
+    return convert_any_case(decode_answer(body, object, url), kind, body, url)
 
 
 def convert_any_case(value: object, kind: type[T], body: bytes, url: str = "") -> T:
@@ -27,8 +27,10 @@ def convert_any_case(value: object, kind: type[T], body: bytes, url: str = "") -
     Raises:
         InvalidReply: It is not of that shape.
     """
+    from foundry_rest.schema.lenient_json import convert_leniently
+
     try:
-        return msgspec.convert(folded(value) if isinstance(value, dict) else value, kind)
+        return convert_leniently(folded(value) if isinstance(value, dict) else value, kind, body)
     except msgspec.ValidationError as error:
         raise unreadable(error, body, url) from None
 

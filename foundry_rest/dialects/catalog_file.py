@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from foundry_rest.schema import ModelInfo
-from foundry_rest.transport.json_codec import decode_json
+from foundry_rest.transport.json_codec import decode_answer
 
 
 class _Runtime(msgspec.Struct, frozen=True):
@@ -44,12 +44,12 @@ def read_snapshot(content: bytes) -> list[ModelInfo]:
     Raises:
         InvalidReply: It is not a catalog file, or was read while it was being written.
     """
-    entries = decode_json(content, _Snapshot).models
+    entries = decode_answer(content, _Snapshot).models
     return [_model(bytes(entry)) for entry in entries]
 
 
 def _model(entry: bytes) -> ModelInfo:
-    parsed = decode_json(entry, _SnapshotEntry)
+    parsed = decode_answer(entry, _SnapshotEntry)
     return ModelInfo(
         id=parsed.id,
         alias=parsed.alias,
@@ -62,5 +62,5 @@ def _model(entry: bytes) -> ModelInfo:
         tool_calling=parsed.tool_calling,
         context_length=parsed.numbers.context_length,
         cached=parsed.cached,
-        raw=decode_json(entry, object),
+        raw=decode_answer(entry, object),
     )

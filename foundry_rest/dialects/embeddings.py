@@ -18,6 +18,7 @@ from foundry_rest.errors import InvalidReply
 from foundry_rest.schema.chat import Usage
 from foundry_rest.schema.embeddings import EmbeddingReply
 from foundry_rest.transport.call import Reply
+from foundry_rest.transport.json_codec import decode_answer
 
 
 class _Item(msgspec.Struct):
@@ -38,7 +39,7 @@ def parse_embeddings(reply: Reply, count: int) -> EmbeddingReply:
     Raises:
         InvalidReply: A vector is missing, repeated, of another length, or not of finite numbers.
     """
-    response = reply.decode(_Response)
+    response = decode_answer(reply.body, _Response, reply.url)
     vectors: dict[int, list[float]] = {}
     for position, item in enumerate(response.data):
         if item.index in vectors or not 0 <= item.index < count:

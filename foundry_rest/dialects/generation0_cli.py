@@ -23,7 +23,7 @@ from foundry_rest.dialects.text_parts import with_joined_texts
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema import ChatRequest, DownloadStep, ModelInfo, ServiceStatus
 from foundry_rest.transport.call import Call, Options, Replay, Reply
-from foundry_rest.transport.json_codec import decode_json
+from foundry_rest.transport.json_codec import decode_answer
 
 #: Seconds without use until a model may be unloaded: the default of the command and of Microsoft's client.
 DEFAULT_TTL = 600
@@ -160,7 +160,7 @@ def _parse_count(reply: Reply) -> int:
 
 
 def _parse_names(reply: Reply) -> list[str]:
-    return [decode_json(bytes(item), str, reply.url) for item in _list_items(reply)]
+    return [decode_answer(bytes(item), str, reply.url) for item in _list_items(reply)]
 
 
 def _parse_catalog(reply: Reply) -> list[ModelInfo]:
@@ -170,9 +170,9 @@ def _parse_catalog(reply: Reply) -> list[ModelInfo]:
 def _list_items(reply: Reply) -> list[msgspec.Raw]:
     """Return the items of a bare list, or of the list in an object's ``models``."""
     if reply.body.lstrip()[:1] != b"{":
-        return reply.decode(list[msgspec.Raw])
-    fields = folded(reply.decode(dict[str, msgspec.Raw]))
-    return decode_json(bytes(fields.get("models", b"null")), list[msgspec.Raw], reply.url)
+        return decode_answer(reply.body, list[msgspec.Raw], reply.url)
+    fields = folded(decode_answer(reply.body, dict[str, msgspec.Raw], reply.url))
+    return decode_answer(bytes(fields.get("models", b"null")), list[msgspec.Raw], reply.url)
 
 
 def _model(entry: bytes, url: str) -> ModelInfo:
@@ -189,7 +189,7 @@ def _model(entry: bytes, url: str) -> ModelInfo:
         size=None if parsed.filesizemb is None else parsed.filesizemb * _MEGABYTE,
         task=parsed.task or "",
         tool_calling=parsed.supportstoolcalling,
-        raw=decode_json(entry, object, url),
+        raw=decode_answer(entry, object, url),
     )
 
 

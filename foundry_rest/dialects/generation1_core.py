@@ -20,6 +20,7 @@ from foundry_rest.dialects.operation import Operation
 from foundry_rest.errors import InvalidReply
 from foundry_rest.schema import ChatChunk, ChatRequest, ModelInfo, ServiceStatus
 from foundry_rest.transport.call import Options, Reply
+from foundry_rest.transport.json_codec import decode_answer
 
 
 class _Status(msgspec.Struct):
@@ -83,7 +84,7 @@ class Generation1Dialect(ModelRoutesDialect):
 
 
 def _parse_status(reply: Reply) -> ServiceStatus:
-    status = reply.decode(_Status)
+    status = decode_answer(reply.body, _Status, reply.url)
     return ServiceStatus(cache_path=status.cache_path, raw=reply.raw, headers=reply.headers)
 
 

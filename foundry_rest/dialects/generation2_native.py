@@ -16,6 +16,7 @@ from foundry_rest.errors import InvalidReply
 from foundry_rest.schema import ChatRequest, ServiceStatus
 from foundry_rest.schema.audio import Transcription, TranscriptionChunk, TranscriptionRequest
 from foundry_rest.transport.call import NATIVE_HEADER_LIMIT, Call, Options, Reply
+from foundry_rest.transport.json_codec import decode_answer
 
 _NOT_IN_SEGMENT = re.compile(r"[^A-Za-z0-9._:~@+-]")
 
@@ -98,12 +99,12 @@ class Generation2Dialect(ModelRoutesDialect):
 
 
 def _parse_status(reply: Reply) -> ServiceStatus:
-    status = reply.decode(_Status)
+    status = decode_answer(reply.body, _Status, reply.url)
     return ServiceStatus(pid=status.pid, cache_path=status.cache_path, raw=reply.raw, headers=reply.headers)
 
 
 def _parse_outcome(reply: Reply) -> str:
-    status = reply.decode(_Outcome).status
+    status = decode_answer(reply.body, _Outcome, reply.url).status
     if not status:
         raise InvalidReply("the answer does not say what was done", where="$.status", url=reply.url)
     return status

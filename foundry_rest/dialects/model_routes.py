@@ -13,6 +13,7 @@ from foundry_rest.errors import ConfigError
 from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.schema import ModelInfo
 from foundry_rest.transport.call import Call, Options, Replay, Reply
+from foundry_rest.transport.json_codec import decode_answer
 
 _UNLOAD = Advice(
     Words(
@@ -76,4 +77,4 @@ class ModelRoutesDialect(OpenAIDialect):
 
 
 def _parse_names(reply: Reply) -> list[str]:
-    return reply.decode(list[str])
+    return decode_answer(reply.body, list[str], reply.url)

@@ -14,14 +14,14 @@ from foundry_rest.dialects.operation import Operation
 from foundry_rest.dialects.responses import ResponsesDialect
 from foundry_rest.dialects.text_parts import with_joined_texts
 from foundry_rest.errors import InvalidReply
-from foundry_rest.errors.parsing import UNDECODABLE, error_in, stream_error
+from foundry_rest.errors.parsing import error_in, stream_error
+from foundry_rest.raw_json import UNDECODABLE, mend_surrogates
 from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, ModelInfo, ServiceStatus, Usage
 from foundry_rest.schema.embeddings import EmbeddingReply, EmbeddingRequest
-from foundry_rest.schema.raw_json import mend_surrogates
 from foundry_rest.schema.request import Message
 from foundry_rest.schema.thoughts import LONE_CLOSING, MAY_BEGIN, split_thoughts
 from foundry_rest.transport.call import Call, Options, Replay, Reply
-from foundry_rest.transport.json_codec import decode_json, unreadable
+from foundry_rest.transport.json_codec import decode_answer, decode_odd
 
 _CHUNK = msgspec.json.Decoder(ChatChunk)
 #: Fields of a message part that hold media, as named by OpenAI.
@@ -124,18 +124,9 @@ def parse_chunk(event: bytes) -> ChatChunk:
 
 
 def _read_leniently(data: bytes, error: Exception, url: str = "") -> ChatChunk:
-    """Return an answer that is odd in a part that nobody needs; imported when the first one comes."""
-    from foundry_rest.dialects.lenient import lenient_chunk
-
-    if reported := stream_error(data):
-        raise reported
-    try:
-        chunk = lenient_chunk(data)
-    except InvalidReply as refused:
-        refused.url = url
-        raise
-    if chunk is None:
-        raise unreadable(error, data, url)
+    """Return an answer that is odd in a part that nobody needs."""
+    chunk = decode_odd(data, ChatChunk, error, url, keeps_halves=True)
+    chunk.is_odd = True
     return chunk
 
 
@@ -178,14 +169,15 @@ def parse_completion(reply: Reply) -> ChatReply:
 def parse_models(reply: Reply) -> list[ModelInfo]:
     """Parse the model list: an object with ``data``, or a bare array."""
     bare = reply.body.lstrip()[:1] == b"["
-    items = reply.decode(list[msgspec.Raw]) if bare else reply.decode(_List).data
-    return [_model(bytes(item), reply.url) for item in items]
+    body, url = reply.body, reply.url
+    items = decode_answer(body, list[msgspec.Raw], url) if bare else decode_answer(body, _List, url).data
+    return [_model(bytes(item), url) for item in items]
 
 
 def _model(entry: bytes, url: str) -> ModelInfo:
-    parsed = decode_json(entry, _Entry, url)
+    parsed = decode_answer(entry, _Entry, url)
     name, _, version = parsed.id.rpartition(":") if ":" in parsed.id else (parsed.id, "", "")
-    return ModelInfo(id=parsed.id, name=name, version=version, raw=decode_json(entry, object, url))
+    return ModelInfo(id=parsed.id, name=name, version=version, raw=decode_answer(entry, object, url))
 
 
 def _parse_status(reply: Reply) -> ServiceStatus:

@@ -11,7 +11,8 @@ from typing import TypeVar
 import msgspec
 
 from foundry_rest.errors import InvalidReply, ServerError, ServiceError
-from foundry_rest.errors.parsing import UNDECODABLE, error_in, stream_error
+from foundry_rest.errors.parsing import error_in, stream_error
+from foundry_rest.raw_json import UNDECODABLE
 from foundry_rest.schema import Usage
 from foundry_rest.schema.responses import (
     REASONING_DELTAS,
@@ -24,14 +25,12 @@ from foundry_rest.schema.responses import (
     ResponsePage,
 )
 from foundry_rest.transport.call import Reply
-from foundry_rest.transport.json_codec import decode_json, unreadable
+from foundry_rest.transport.json_codec import decode_answer, decode_odd
 
 T = TypeVar("T")
 
 #: Types of the events whose ``delta`` must be text.
-_DELTAS = (
-    TEXT_DELTAS | REASONING_DELTAS | {"response.function_call_arguments.delta", "response.refusal.delta"}
-)
+_DELTAS = TEXT_DELTAS | REASONING_DELTAS | {"response.function_call_arguments.delta"}
 _ITEMS = frozenset({"response.output_item.added", "response.output_item.done"})
 #: Types of the events that hold the response so far.
 _STATES = frozenset({"response.created", "response.in_progress", "response.completed", "response.incomplete"})
@@ -89,6 +88,7 @@ class _Deleted(msgspec.Struct):
 
 
 _EVENT = msgspec.json.Decoder(_Event)
+_TEXT = msgspec.json.Decoder(str)
 
 
 def parse_response(reply: Reply, *, previous: str | None = None) -> Response:
@@ -137,7 +137,7 @@ def _decode_event(event: bytes) -> _Event:
     try:
         parsed = _EVENT.decode(event)
     except UNDECODABLE as error:
-        raise stream_error(event) or unreadable(error, event) from None
+        parsed = decode_odd(event, _Event, error, keeps_halves=True)
     if parsed.error and (reported := error_in(event)):
         raise reported
     if not parsed.type:
@@ -161,12 +161,11 @@ def _parse_field(raw: msgspec.Raw, name: str, parse: Callable[[bytes], T]) -> T:
     try:
         return parse(bytes(raw) or b"null")
     except InvalidReply as error:
-        error.where = f"$.{name}{error.where[1:]}"
-        raise
+        raise error.within(name) from None
 
 
 def _parse_body(body: bytes, url: str = "") -> Response:
-    parsed = decode_json(body, _Response, url)
+    parsed = decode_answer(body, _Response, url)
     usage = parsed.usage or _Usage()
     return Response(
         id=parsed.id,
@@ -183,11 +182,14 @@ def _parse_body(body: bytes, url: str = "") -> Response:
 
 
 def _parse_text(body: bytes) -> str:
-    return decode_json(body, str)
+    try:
+        return _TEXT.decode(body)
+    except UNDECODABLE as error:
+        return decode_odd(body, str, error, keeps_halves=True)
 
 
 def _parse_item(body: bytes) -> OutputItem:
-    return decode_json(body, OutputItem)
+    return decode_answer(body, OutputItem)
 
 
 def _incomplete_reason(parsed: _Response, output_tokens: int) -> str | None:
@@ -214,14 +216,14 @@ def _check_previous(response: Response, previous: str | None) -> None:
 
 def parse_page(reply: Reply) -> ResponsePage:
     """Parse one page of stored responses, failed ones included."""
-    page = reply.decode(_Page)
+    page = decode_answer(reply.body, _Page, reply.url)
     data = tuple(_parse_body(bytes(item), reply.url) for item in page.data)
     return ResponsePage(data=data, has_more=page.has_more, first_id=page.first_id, last_id=page.last_id)
 
 
 def parse_items(reply: Reply) -> list[InputItem]:
     """Parse the input items of a response."""
-    return reply.decode(_Items).data
+    return decode_answer(reply.body, _Items, reply.url).data
 
 
 def parse_deleted(reply: Reply) -> bool:
@@ -230,6 +232,6 @@ def parse_deleted(reply: Reply) -> bool:
     Raises:
         InvalidReply: The service reports that the response was not deleted.
     """
-    if not reply.decode(_Deleted).deleted:
+    if not decode_answer(reply.body, _Deleted, reply.url).deleted:
         raise InvalidReply("the service did not delete the response", where="$.deleted", url=reply.url)
     return True

@@ -17,9 +17,7 @@ import msgspec
 from foundry_rest import clock
 from foundry_rest.errors import LoadFailed, ServiceError
 from foundry_rest.errors.wordings import ADVICE_WITHOUT_MESSAGE, advice_for, classify
-
-#: What a decoder raises for bytes that are not JSON, or for JSON that is nested too deeply.
-UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+from foundry_rest.raw_json import decode_raw, read_raw
 
 #: ``type`` of an error inside a stream, its only hint -> the status it corresponds to.
 _STATUS_OF_TYPE = {"invalid_request_error": 400, "server_error": 500}
@@ -115,10 +113,8 @@ def says_error(value: object) -> bool:
 
 def error_payload(data: bytes) -> bytes:
     """Return the data of an event that is an error by its name, in the form that ``error_in`` reads."""
-    try:
-        decoded = msgspec.json.decode(data)
-    except UNDECODABLE:
-        decoded = data.decode("utf-8", "replace").strip()
+    decoded = decode_raw(data)
+    decoded = decoded.strip() if isinstance(decoded, str) else decoded
     if isinstance(decoded, dict) and says_error(_lower_keys(decoded).get("error")):
         return data
     members = decoded if isinstance(decoded, dict) else {}
@@ -137,10 +133,7 @@ def _reported(payload: bytes) -> ServiceError:
 
 def _fields_of(payload: bytes) -> dict[str, object]:
     """Return the members of a JSON object by their names in lower case; none of anything else."""
-    try:
-        return _lower_keys(msgspec.json.decode(payload))
-    except UNDECODABLE:
-        return {}
+    return _lower_keys(decode_raw(payload))
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -179,8 +172,8 @@ def _with_advice(error: ServiceError, advice: str | None) -> ServiceError:
 
 def _parse_body(body: bytes) -> _ErrorFields:
     try:
-        decoded = msgspec.json.decode(body)
-    except UNDECODABLE:
+        decoded = read_raw(body)
+    except ValueError:
         return _ErrorFields(_without_source_positions(_plain_text(body)))
     parsed = _error_fields(decoded)
     return parsed._replace(message=_without_source_positions(parsed.message))

@@ -273,6 +273,12 @@ class InvalidReply(FoundryError):
     text: str = ""
     advice = "Check that the address is a Foundry Local service and not a proxy or another server."
 
+    def within(self, member: str) -> InvalidMember:
+        """Return the error of an answer in which the unreadable one is a member."""
+        where = f"$.{member}{self.where[1:]}"
+        what = self.message.removeprefix("unreadable answer: ").removeprefix(f"{self.where} is ")
+        return InvalidMember(f"unreadable answer: {where} is wrong: {what}", where=where, body=self.body)
+
 
 class InvalidMember(InvalidReply):
     """An answer of the right form in which one member cannot be read, ``where`` names it."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from foundry_rest.config import is_loopback
-from foundry_rest.errors.parsing import UNDECODABLE
+from foundry_rest.raw_json import UNDECODABLE
 
 #: Name of the catalog file in the model directory, in all generations.
 SNAPSHOT = "foundry.modelinfo.json"

@@ -9,7 +9,7 @@ import msgspec
 
 from foundry_rest.checks import number
 from foundry_rest.errors import ConfigError
-from foundry_rest.schema.raw_json import decode_raw
+from foundry_rest.raw_json import decode_raw
 from foundry_rest.schema.request import check_json, check_model_name
 from foundry_rest.values import Value
 

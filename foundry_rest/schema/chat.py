@@ -13,8 +13,7 @@ from typing import TypeVar, overload
 import msgspec
 
 from foundry_rest.errors import InvalidReply
-from foundry_rest.errors.parsing import UNDECODABLE
-from foundry_rest.schema.raw_json import decode_raw
+from foundry_rest.raw_json import UNDECODABLE, decode_raw
 from foundry_rest.values import Value
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from foundry_rest.errors.parsing import UNDECODABLE
+from foundry_rest.raw_json import UNDECODABLE
 
 T = TypeVar("T")
 

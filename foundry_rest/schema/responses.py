@@ -13,15 +13,16 @@ from typing import TypedDict
 import msgspec
 
 from foundry_rest.errors import InvalidReply
+from foundry_rest.raw_json import decode_raw
 from foundry_rest.schema.chat import Usage
-from foundry_rest.schema.raw_json import decode_raw
 from foundry_rest.schema.thoughts import split_thoughts
 from foundry_rest.values import Value
 
 #: One item of the input, as OpenAI spells it.
 Item = Mapping[str, object]
-#: Types of the events that add text, and of those that add reasoning; the first of these is 2.x's own.
-TEXT_DELTAS = frozenset({"response.output_text.delta"})
+#: Types of the events that add text, be it of a refusal, and of those that add reasoning; the first of these
+#: is 2.x's own.
+TEXT_DELTAS = frozenset({"response.output_text.delta", "response.refusal.delta"})
 REASONING_DELTAS = frozenset(
     {"response.reasoning.delta", "response.reasoning_text.delta", "response.reasoning_summary_text.delta"}
 )
@@ -108,7 +109,7 @@ class OutputItem(Value, msgspec.Struct, frozen=True, kw_only=True, omit_defaults
 
     @property
     def text(self) -> str:
-        """Return the text of a message; ``""`` for other items."""
+        """Return the text of a message, be it a refusal; ``""`` for other items."""
         return _text_of(self.content) if self.type == "message" else ""
 
     @property
@@ -192,6 +193,12 @@ class Response(Value, msgspec.Struct, frozen=True, kw_only=True):
         return "".join(item.reasoning for item in self.output) + thoughts
 
     @property
+    def refusal(self) -> str:
+        """Return the text with which the model refused, which is also in the output text, or ``""``."""
+        contents = (item.content for item in self.output if isinstance(item.content, tuple))
+        return "".join(part.refusal or "" for content in contents for part in content)
+
+    @property
     def function_calls(self) -> tuple[OutputItem, ...]:
         """Return the function calls that the model requests."""
         return tuple(item for item in self.output if item.type == "function_call")
@@ -261,4 +268,6 @@ class ResponsePage(Value, msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _text_of(content: str | tuple[ContentPart, ...] | None) -> str:
-    return content if isinstance(content, str) else "".join(part.text or "" for part in content or ())
+    if isinstance(content, str):
+        return content
+    return "".join(part.text or part.refusal or "" for part in content or ())

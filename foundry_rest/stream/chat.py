@@ -5,8 +5,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from foundry_rest import clock
+from foundry_rest.raw_json import HalfJoiner
 from foundry_rest.schema import ChatChunk, ChatReply, Choice, Part, ToolCall
-from foundry_rest.schema.raw_json import mend_surrogates
 from foundry_rest.schema.thoughts import LONE_CLOSING, MAY_BEGIN, ThoughtSplitter, split_unopened
 from foundry_rest.stream.answer import AnswerStream
 from foundry_rest.stream.tool_calls import ToolCallBuilder, missing_call
@@ -36,7 +36,7 @@ class ChatStream(AnswerStream[ChatChunk]):
         self._may_think = True
         self._thoughts: ThoughtSplitter | None = None
         self._refusals: list[str] = []
-        self._half = ""  # the first half of a surrogate pair
+        self._halves: HalfJoiner | None = None
 
     @property
     def text(self) -> str:
@@ -87,7 +87,7 @@ class ChatStream(AnswerStream[ChatChunk]):
             self._keep_first(item, choices)
         choice = item.choice
         part = choice.part
-        if item.is_odd or self._half or (part is choice.message and choice.delta is not None):
+        if item.is_odd or self._halves is not None or (part is choice.message and choice.delta is not None):
             part = self._mend(item)
         if self._may_think and (part.content or choice.finish_reason):
             if self._thoughts is not None or (part.content and part.content[0] in MAY_BEGIN):
@@ -118,13 +118,14 @@ class ChatStream(AnswerStream[ChatChunk]):
         the chunks before it said.
         """
         choice = item.choice
-        text = self._half + (choice.part.content or "")
-        self._half = ""
+        if self._halves is None:
+            self._halves = HalfJoiner()
+        text = self._halves.join(choice.part.content or "")
         if choice.part is choice.message and choice.delta is not None:
             text = text.removeprefix(self.text)
-        if choice.reason is None and "\ud800" <= text[-1:] <= "\udbff":
-            text, self._half = text[:-1], text[-1]
-        part = replace(choice.part, content=mend_surrogates(text))
+        if choice.reason is not None:
+            text += self._halves.flush()
+        part = replace(choice.part, content=text)
         item.choices = [replace(choice, delta=part)]
         return part
 

@@ -8,7 +8,8 @@ import msgspec
 
 from foundry_rest import clock
 from foundry_rest.errors import StreamInterrupted
-from foundry_rest.schema.responses import OutputItem, Response, ResponseEvent
+from foundry_rest.raw_json import HalfJoiner
+from foundry_rest.schema.responses import REASONING_DELTAS, TEXT_DELTAS, OutputItem, Response, ResponseEvent
 from foundry_rest.schema.thoughts import ThoughtSplitter
 from foundry_rest.stream.answer import AnswerStream
 
@@ -37,6 +38,7 @@ class ResponseStream(AnswerStream[ResponseEvent]):
         self._items: list[OutputItem] = []
         self._has_begun = False
         self._thoughts: ThoughtSplitter | None = ThoughtSplitter()
+        self._halves: dict[str, HalfJoiner] = {}
 
     @property
     def reasoning(self) -> str:
@@ -59,6 +61,8 @@ class ResponseStream(AnswerStream[ResponseEvent]):
         if item.delta and not self._has_begun:
             # The events before it are sent at once, before the model has written anything.
             self._has_begun, self.first_token = True, clock.monotonic() - self._started
+        if self._halves or not item.delta.isascii():
+            self._join_halves(item)
         if self._thoughts is not None and item.content:
             self._take_thoughts(self._thoughts, item)
         if item.content:
@@ -76,6 +80,18 @@ class ResponseStream(AnswerStream[ResponseEvent]):
         self.usage = item.response.usage
         self.response = self._completed(item.response)
         return True
+
+    def _join_halves(self, item: ResponseEvent) -> None:
+        """Join characters that were split over two deltas; what is left when a text ends is U+FFFD."""
+        if item.delta:
+            joined = self._halves.setdefault(item.type, HalfJoiner()).join(item.delta)
+            msgspec.structs.force_setattr(item, "delta", joined)
+        elif item.type in _FINAL_EVENTS:
+            for kind, halves in self._halves.items():
+                if kind in TEXT_DELTAS:
+                    self._texts.append(halves.flush())
+                elif kind in REASONING_DELTAS:
+                    self._reasonings.append(halves.flush())
 
     def _take_thoughts(self, splitter: ThoughtSplitter, item: ResponseEvent) -> None:
         """Move the thoughts in the text of an event to its reasoning."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from foundry_rest import clock
+from foundry_rest.raw_json import HalfJoiner
 from foundry_rest.schema.audio import Transcription, TranscriptionChunk
 from foundry_rest.stream.answer import AnswerStream
 
@@ -23,6 +24,7 @@ class TranscriptionStream(AnswerStream[TranscriptionChunk]):
 
     def _initialise(self) -> None:
         self._id = ""
+        self._halves = HalfJoiner()
 
     def gather(self) -> Transcription:
         """Read the rest of the stream and return the whole transcription, including what was read before.
@@ -48,10 +50,14 @@ class TranscriptionStream(AnswerStream[TranscriptionChunk]):
 
     def _add(self, item: TranscriptionChunk) -> bool:
         self._id = self._id or item.id or ""
+        if self._halves.held or not item.text.isascii():
+            item.text = self._halves.join(item.text)
         if item.text:
             self._texts.append(item.text)
         return False
 
     def _check_end(self, *, done: bool) -> None:
+        if half := self._halves.flush():
+            self._texts.append(half)
         if not done:
             super()._check_end(done=False)

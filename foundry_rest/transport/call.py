@@ -11,7 +11,7 @@ import msgspec
 from foundry_rest.config import Timeouts
 from foundry_rest.errors import Attempt, FoundryError
 from foundry_rest.transport.cancellation import CancelToken
-from foundry_rest.transport.json_codec import decode_json
+from foundry_rest.transport.json_codec import decode_answer, decode_json
 from foundry_rest.values import Value
 
 T = TypeVar("T")
@@ -194,7 +194,7 @@ class Reply(Value, msgspec.Struct, frozen=True):
         Raises:
             InvalidReply: The body is not JSON.
         """
-        return self.decode(object) if self.body else None
+        return decode_answer(self.body, object, self.url) if self.body else None
 
     def decode(self, kind: type[T]) -> T:
         """Decode the JSON body as ``kind``; ignore unknown fields.

@@ -8,7 +8,8 @@ from typing import TypeVar
 import msgspec
 
 from foundry_rest.errors import ConfigError, InvalidReply
-from foundry_rest.errors.parsing import UNDECODABLE
+from foundry_rest.errors.parsing import stream_error
+from foundry_rest.raw_json import UNDECODABLE
 
 T = TypeVar("T")
 
@@ -36,6 +37,41 @@ def decode_json(body: bytes, kind: type[T], url: str = "") -> T:
         return msgspec.json.decode(body, type=kind)
     except UNDECODABLE as error:
         raise unreadable(error, body, url) from None
+
+
+def decode_answer(body: bytes, kind: type[T], url: str = "") -> T:
+    """Decode what a service answered; what does not fit and nobody needs is left out.
+
+    Raises:
+        ServiceError: It is an error, in spite of a status that says success.
+        InvalidReply: The bytes are not JSON, or what is needed is not of that shape; ``where`` is the path.
+    """
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except UNDECODABLE as error:
+        return decode_odd(body, kind, error, url)
+
+
+def decode_odd(
+    body: bytes, kind: type[T], cause: Exception, url: str = "", *, keeps_halves: bool = False
+) -> T:
+    """Decode what a strict decoder refused for ``cause``, as ``decode_answer`` does.
+
+    ``keeps_halves`` is for an event whose text may end in half a character.
+    """
+    from foundry_rest.schema.lenient_json import decode_leniently
+
+    if reported := stream_error(body):
+        raise reported
+    try:
+        return decode_leniently(body, kind, keeps_halves=keeps_halves)
+    except InvalidReply as refused:
+        refused.url = url
+        raise
+    except msgspec.ValidationError as error:
+        raise unreadable(error, body, url) from None
+    except ValueError:
+        raise unreadable(cause, body, url) from None
 
 
 def unreadable(error: Exception, body: bytes, url: str = "") -> InvalidReply:

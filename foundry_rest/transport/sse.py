@@ -21,7 +21,7 @@ from __future__ import annotations
 import msgspec
 
 from foundry_rest.errors import InvalidReply
-from foundry_rest.errors.parsing import UNDECODABLE
+from foundry_rest.raw_json import UNDECODABLE
 
 #: Most bytes of one event. Whole tool calls and images as data URLs come in one event; 32 MiB is far
 #: above both and far below a program's memory.

@@ -107,7 +107,7 @@ BROKEN = [
     (b'{"text":null}', "$.text"),
     (b'{"text":5}', "$.text"),
     (b'{"text":"cut', "$"),
-    (b'{"text":"\xff"}', "$"),
+    (b'{"text":"\xff"}', "$.text"),
 ]
 
 

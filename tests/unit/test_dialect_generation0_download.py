@@ -10,6 +10,7 @@ from support.generation0 import GENERIC_CPU, LEGACY, OPTIONS, PATIENT, SAMPLES, 
 
 from foundry_rest.errors import (
     ConfigError,
+    InvalidMember,
     InvalidReply,
     LoadFailed,
     ServerError,
@@ -133,7 +134,7 @@ def test_a_line_without_a_number_repeats_the_last():
         (b'{"success":false}', ServiceError, "does not say why"),
         (b'{"error":{"message":"boom","type":"server_error"}}', ServerError, "boom"),
         (b"{}", InvalidReply, "success"),
-        (b'{"success":"yes"}', InvalidReply, "bool"),
+        (b'{"success":"yes"}', InvalidMember, "true or false"),
     ],
 )
 def test_a_download_that_failed(body, error, words):
