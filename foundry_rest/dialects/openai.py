@@ -13,10 +13,11 @@ from foundry_rest.dialects.embeddings import parse_embeddings
 from foundry_rest.dialects.operation import Operation
 from foundry_rest.dialects.responses import ResponsesDialect
 from foundry_rest.dialects.text_parts import with_joined_texts
-from foundry_rest.errors import InvalidReply
-from foundry_rest.errors.parsing import error_in, stream_error
+from foundry_rest.errors import InvalidReply, StreamInterrupted
+from foundry_rest.errors.parsing import error_in, failed_choice, stream_error
 from foundry_rest.raw_json import UNDECODABLE, mend_surrogates
 from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, ModelInfo, ServiceStatus, Usage
+from foundry_rest.schema.chat import FAILED_REASONS
 from foundry_rest.schema.embeddings import EmbeddingReply, EmbeddingRequest
 from foundry_rest.schema.request import Message
 from foundry_rest.schema.thoughts import LONE_CLOSING, MAY_BEGIN, split_thoughts
@@ -150,9 +151,15 @@ def parse_completion(reply: Reply) -> ChatReply:
         thoughts, content = split_thoughts(content)
     if completion.is_odd:
         content = mend_surrogates(content)
+    reason = completion.finish_reason
+    if reason is not None and reason.lower() in FAILED_REASONS:
+        failure = failed_choice(reply.body, reason)
+        if content:
+            raise StreamInterrupted(f"the answer broke off: {failure.message}", text=content)
+        raise failure
     return ChatReply(
         content=content,
-        finish_reason=completion.finish_reason,
+        finish_reason=reason,
         usage=completion.usage or Usage(),
         model=completion.model or "",
         id=completion.id or "",

@@ -104,6 +104,15 @@ def stream_error(event: bytes) -> ServiceError | None:
     return _reported(event)
 
 
+def failed_choice(payload: bytes, reason: str | None) -> ServiceError:
+    """Return the error of an answer that the server gave up, as its finish reason says."""
+    choices = _fields_of(payload).get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else {}
+    fields = _lower_keys(first)
+    said = fields if fields.get("error") else {"message": f"the service gave the answer up: {reason}"}
+    return _reported(msgspec.json.encode({"error": said.get("error", said)}))
+
+
 def says_error(value: object) -> bool:
     """Return whether the value of a member ``error`` reports one: any but null, false, 0, and empty ones."""
     if isinstance(value, dict):

@@ -86,7 +86,9 @@ def row_of(error: errors.FoundryError) -> Failure:
 
 
 def outcome_of(error: errors.FoundryError) -> Outcome:
-    """Return how a failed attempt counts for the breaker."""
+    """Return how a failed attempt counts for the breaker; what a service lacks is no failure of it."""
+    if isinstance(error, errors.ServiceError) and error.status in _NEVER:
+        return _NEUTRAL
     return row_of(error).outcome
 
 

@@ -119,6 +119,15 @@ class Part(Value, msgspec.Struct, frozen=True):
 
 #: Values of ``finish_reason`` before the completion has ended; some servers send a text instead of null.
 _NO_REASONS = (None, "", "null")
+#: Values of ``finish_reason``, in lower case, with which a server gives a completion up, so that its text is
+#: only a part: OpenRouter's and Mistral's "error", vLLM's "abort", GLM's "network_error", DeepSeek's
+#: "insufficient_system_resource", and their brothers.
+FAILED_REASONS = frozenset(
+    {
+        *("error", "failed", "abort", "aborted", "cancelled", "canceled", "timeout"),
+        *("network_error", "server_error", "insufficient_system_resource"),
+    }
+)
 
 
 class Choice(Value, msgspec.Struct, frozen=True):

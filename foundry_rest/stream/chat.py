@@ -5,8 +5,10 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from foundry_rest import clock
+from foundry_rest.errors.parsing import failed_choice
 from foundry_rest.raw_json import HalfJoiner
 from foundry_rest.schema import ChatChunk, ChatReply, Choice, Part, ToolCall
+from foundry_rest.schema.chat import FAILED_REASONS
 from foundry_rest.schema.thoughts import LONE_CLOSING, MAY_BEGIN, ThoughtSplitter, split_unopened
 from foundry_rest.stream.answer import AnswerStream
 from foundry_rest.stream.tool_calls import ToolCallBuilder, missing_call
@@ -102,7 +104,7 @@ class ChatStream(AnswerStream[ChatChunk]):
             self._reasonings.append(part.reasoning)
         if part.tool_calls:
             self._add_calls(part.tool_calls)
-        return choice.finish_reason is not None and self._keep_reason(choice.reason)
+        return choice.finish_reason is not None and self._keep_reason(choice)
 
     def _keep_first(self, item: ChatChunk, choices: list[Choice]) -> None:
         """Leave the other alternatives out of a chunk; they stay in its ``raw``."""
@@ -153,8 +155,15 @@ class ChatStream(AnswerStream[ChatChunk]):
         for fragment in fragments:
             self._tool_calls.add(fragment)
 
-    def _keep_reason(self, reason: str | None) -> bool:
-        """Keep a finish reason, also a later one after more content; return whether one came."""
+    def _keep_reason(self, choice: Choice) -> bool:
+        """Keep a finish reason, also a later one after more content; return whether one came.
+
+        Raises:
+            ServiceError: It says that the service gave the completion up.
+        """
+        if choice.finish_reason is not None and choice.finish_reason.lower() in FAILED_REASONS:
+            raise failed_choice(self._last, choice.finish_reason)
+        reason = choice.reason
         if reason is not None and (self.finish_reason is None or self._size > self._reason_at):
             self.finish_reason, self._reason_at = reason, self._size
         return reason is not None

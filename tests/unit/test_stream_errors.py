@@ -50,7 +50,9 @@ BEFORE = {"at once": (), "after a role": (chat_event({"role": "assistant", "cont
 @pytest.fixture(params=GENERATIONS)
 def client(request, server):
     """Ask the server as a client of one generation."""
-    with FoundryAPIClient(server.url, model=DEMO_MODEL, retries=0, dialect=request.param) as made:
+    with FoundryAPIClient(
+        server.url, model=DEMO_MODEL, retries=0, dialect=request.param, breaker=None
+    ) as made:
         yield made
 
 
@@ -155,3 +157,44 @@ def test_a_whole_answer_that_is_an_error(server, generation, body):
     client = FoundryAPIClient(server.url, model=DEMO_MODEL, retries=0, dialect=generation)
     with client, pytest.raises(ServiceError, match="disk is full"):
         client.complete("Hi")
+
+
+#: Reasons with which servers give an answer up, and what they say about it in the choice.
+GIVEN_UP = (
+    ("error", {"code": 502, "message": WORDS}),
+    ("error", {"message": WORDS}),
+    ("error", WORDS),
+    ("ERROR", WORDS),
+    ("failed", {"message": WORDS}),
+    *((reason, None) for reason in ("error", "abort", "aborted", "cancelled", "canceled", "timeout")),
+    *((reason, None) for reason in ("network_error", "server_error", "insufficient_system_resource")),
+)
+
+
+@pytest.mark.parametrize("text", ["Hello there", ""])
+def test_an_answer_that_is_given_up(server, client, text):
+    """A finish reason that is a failure makes no success of the text so far, whole or streamed."""
+    for reason, error in GIVEN_UP:
+        said = {} if error is None else {"error": error}
+        choice = {"finish_reason": reason, **said}
+        end = event(json.dumps({"choices": [{"delta": {}, **choice}]}))
+        whole = json_answer({"choices": [{"message": {"content": text}, **choice}]})
+        events = chat_events(text, None, usage=False) if text else []
+        stream = sse([*events, end])
+        server.on("POST", CHAT, lambda request, a=stream, b=whole: a if request.json().get("stream") else b)
+        for ask in (client.complete, lambda prompt: client.stream_complete(prompt).gather()):
+            with pytest.raises(StreamInterrupted if text else ServiceError) as caught:
+                ask("Hi")
+            assert getattr(caught.value, "text", "") == text
+            assert (WORDS if error else reason) in str(caught.value)
+
+
+@pytest.mark.parametrize("reason", ["stop", "length", "content_filter", "eos", "end_turn", "unknown"])
+def test_an_answer_that_is_not_given_up(server, client, reason):
+    """Any other reason is handed on as it is."""
+    whole = json_answer({"choices": [{"message": {"content": "Hello"}, "finish_reason": reason}]})
+    stream = sse(chat_events("Hello", reason))
+    server.on("POST", CHAT, lambda request: stream if request.json().get("stream") else whole)
+
+    for reply in (client.complete("Hi"), client.stream_complete("Hi").gather()):
+        assert (reply.content, reply.finish_reason) == ("Hello", reason)
