@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support.cases import each_case
 
 from foundry_rest import FoundryAPIClient
 from foundry_rest.errors import ConfigError
@@ -56,8 +57,8 @@ def client(request, server):
         yield made
 
 
-@pytest.mark.parametrize(("wrong", "right"), {**OPTIONS, **CHAT}.items())
-@pytest.mark.parametrize("how", ["complete", "stream"])
+@each_case("wrong, right", {**OPTIONS, **CHAT}.items())
+@each_case("how", ["complete", "stream"])
 def test_arguments_of_chat(server, client, how, wrong, right):
     """The error names the near one, and nothing is sent."""
     with pytest.raises(ConfigError, match=rf"no argument '{wrong}'.*Did you mean .*\b{right}\b"):
@@ -65,8 +66,8 @@ def test_arguments_of_chat(server, client, how, wrong, right):
     assert server.requests == []
 
 
-@pytest.mark.parametrize(("wrong", "right"), {**OPTIONS, **RESPONSES}.items())
-@pytest.mark.parametrize("how", ["create", "stream"])
+@each_case("wrong, right", {**OPTIONS, **RESPONSES}.items())
+@each_case("how", ["create", "stream"])
 def test_arguments_of_responses(server, client, how, wrong, right):
     """The same holds for the Responses API."""
     with pytest.raises(ConfigError, match=rf"no argument '{wrong}'.*Did you mean .*\b{right}\b"):

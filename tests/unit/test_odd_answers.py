@@ -6,6 +6,7 @@ import itertools
 import json
 
 import pytest
+from support.cases import each_case
 from support.servers import CHAT
 
 from foundry_rest import BreakerPolicy, FoundryAPIClient
@@ -85,7 +86,7 @@ def client(request, server):
         yield made
 
 
-@pytest.mark.parametrize(("place", "name", "value"), ODDITIES)
+@each_case("place, name, value", ODDITIES)
 def test_an_odd_member(server, client, place, name, value):
     """Whole and streamed, the text is there, ``raw`` can be read, and the circuit stays closed."""
     whole = body("message", place=place, name=name, value=value)
@@ -102,7 +103,7 @@ def test_an_odd_member(server, client, place, name, value):
     assert client.breaker.current == "closed"
 
 
-@pytest.mark.parametrize(("content", "text"), CONTENTS.items())
+@each_case("content, text", CONTENTS.items())
 def test_contents(server, client, content, text):
     """Parts are joined, and halves of surrogate pairs, too; a lone one is replaced."""
     server.on("POST", CHAT, served(body("message", content), [body("delta", content)]))
@@ -131,8 +132,8 @@ def test_halves_in_two_chunks(server, client, pieces, text):
     seen.encode()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "parsed"),
+@each_case(
+    "arguments, parsed",
     [
         ('{"a": 1}', {"a": 1}),
         ('"{\\"a\\": 1}"', {"a": 1}),
@@ -142,7 +143,7 @@ def test_halves_in_two_chunks(server, client, pieces, text):
         ('""', {}),
     ],
 )
-@pytest.mark.parametrize("before", ["", "null, "])
+@each_case("before", ["", "null, "])
 def test_arguments_of_a_call(server, client, arguments, parsed, before):
     """Arguments that are an object are the JSON text that they should be; a null among the calls is none."""
     call = f'{{"id": 7, "type": null, "function": {{"name": "add", "arguments": {arguments}}}}}'
@@ -154,7 +155,7 @@ def test_arguments_of_a_call(server, client, arguments, parsed, before):
         assert (made.id, made.name, made.parse()) == ("7", "add", parsed)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "heartbeat",
     [
         "data:\n\n",
@@ -172,7 +173,7 @@ def test_arguments_of_a_call(server, client, arguments, parsed, before):
         "retry: 3000\n\n",
     ],
 )
-@pytest.mark.parametrize("where", ["first", "between", "last", "everywhere"])
+@each_case("where", ["first", "between", "last", "everywhere"])
 def test_heartbeats(server, client, heartbeat, where):
     """What keeps a connection open is no part of an answer, wherever it comes."""
     blocks = [
@@ -200,8 +201,8 @@ def test_bytes_before_a_plain_answer(server, client, mark):
     assert client.complete("Hi").content == "Hello there"
 
 
-@pytest.mark.parametrize("delta", ["{}", '{"role": "assistant"}', '{"content": ""}', '{"content": null}'])
-@pytest.mark.parametrize("said", [0, 1, 2])
+@each_case("delta", ["{}", '{"role": "assistant"}', '{"content": ""}', '{"content": null}'])
+@each_case("said", [0, 1, 2])
 def test_an_empty_delta_beside_a_full_message(server, client, delta, said):
     """The message counts, and what it repeats of the chunks before is not said twice."""
     both = (
@@ -229,8 +230,8 @@ def test_a_refusal(server, client, content):
     assert "".join(chunk.content for chunk in client.stream_complete("Hi")) == "I cannot."
 
 
-@pytest.mark.parametrize(
-    ("inner", "where"),
+@each_case(
+    "inner, where",
     [
         ('"content": 5', "content"),
         ('"content": {"text": "Hi"}', "content"),
@@ -258,7 +259,7 @@ def test_what_has_to_be_readable(server, client, inner, where):
         assert "proxy" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "unknown",
     [
         b'"\xff\xfe"',

@@ -10,6 +10,7 @@ from itertools import chain
 import pytest
 import requests
 from requests.auth import HTTPBasicAuth
+from support.cases import each_case
 from support.servers import CHAT
 from support.transports import ask
 
@@ -113,13 +114,13 @@ def requests_of(error):
 
 @WAY
 @GIVEN
-@pytest.mark.parametrize("script", FAILURES.values(), ids=FAILURES)
+@each_case("script", FAILURES.values())
 @pytest.mark.parametrize("credentials", CREDENTIALS.values(), ids=CREDENTIALS)
 def test_no_error_shows_a_key(credentials, script, given, way, server):
     """Neither in the headers of the requests it leads to, nor in copies and pickles of it."""
     server.on("POST", CHAT, script)
     session = requests.Session() if given else None
-    settings = {"model": DEMO_MODEL, "retries": 0, "dialect": "2.x", "timeout": 0.1, "session": session}
+    settings = {"model": DEMO_MODEL, "retries": 0, "dialect": "2.x", "timeout": 0.03, "session": session}
     client = FoundryAPIClient(server.url, **settings, **credentials)
     with client, pytest.raises(FoundryError) as caught:
         way(client)

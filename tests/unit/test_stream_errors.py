@@ -6,6 +6,7 @@ import itertools
 import json
 
 import pytest
+from support.cases import each_case
 from support.servers import CHAT
 
 from foundry_rest import FoundryAPIClient
@@ -56,8 +57,8 @@ def client(request, server):
         yield made
 
 
-@pytest.mark.parametrize("done", [True, False])
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@each_case("done", [True, False])
+@each_case("shape", SHAPES.values())
 def test_after_some_text(server, client, shape, done):
     """A tidy [DONE] behind it makes no success of it."""
     server.on("POST", CHAT, sse((*chat_events("Hello there", None, usage=False), shape), done=done))
@@ -67,11 +68,7 @@ def test_after_some_text(server, client, shape, done):
     assert caught.value.text == "Hello there"
 
 
-@pytest.mark.parametrize(
-    ("before", "shape"),
-    list(itertools.product(BEFORE.values(), SHAPES.values())),
-    ids=[f"{name} {shape}" for name, shape in itertools.product(BEFORE, SHAPES)],
-)
+@each_case("before, shape", list(itertools.product(BEFORE.values(), SHAPES.values())))
 def test_before_any_text(server, client, before, shape):
     """It is the service's error, as if its status had said so."""
     server.on("POST", CHAT, sse((*before, shape)))
@@ -107,7 +104,7 @@ def test_the_class_follows_the_words(server, client, name):
         client.stream_complete("Hi")
 
 
-@pytest.mark.parametrize(
+@each_case(
     "nothing",
     [
         None,
@@ -122,7 +119,7 @@ def test_the_class_follows_the_words(server, client, name):
         {"details": {}, "message": None},
     ],
 )
-@pytest.mark.parametrize("name", ["error", "Error"])
+@each_case("name", ["error", "Error"])
 def test_no_error_beside_an_answer(server, client, nothing, name):
     """A member that says nothing is no error, whole or streamed."""
     chunk = {"choices": [{"index": 0, "delta": {"content": "Hello"}, "finish_reason": "stop"}], name: nothing}

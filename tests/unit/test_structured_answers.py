@@ -6,6 +6,7 @@ import itertools
 
 import msgspec
 import pytest
+from support.cases import each_case
 from support.servers import CHAT, answer
 
 from foundry_rest import FoundryAPIClient
@@ -65,9 +66,7 @@ def test_what_stands_around_the_answer(server, client, text):
     assert len(server.asked(CHAT)) == 1
 
 
-@pytest.mark.parametrize(
-    ("text", "kind"), list(itertools.product(CUT, [int, float, bool, str, list[int], Person]))
-)
+@each_case("text, kind", list(itertools.product(CUT, [int, float, bool, str, list[int], Person])))
 def test_an_answer_cut_by_max_tokens(server, client, text, kind):
     """What max_tokens cut is of no type, for nobody knows what it would have become."""
     server.on("POST", CHAT, answer(text, "length"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from support.cases import each_case
 from support.responses import PATH, event, response, streamed
 from support.servers import CHAT, answer
 
@@ -46,7 +47,7 @@ def client(request, server):
         yield made
 
 
-@pytest.mark.parametrize(("text", "thoughts", "content"), TEXTS + UNOPENED)
+@each_case("text, thoughts, content", TEXTS + UNOPENED)
 def test_a_whole_answer(server, client, text, thoughts, content):
     """The content is the answer alone, and the next message of the conversation has no thoughts."""
     server.on("POST", CHAT, answer(text))
@@ -56,8 +57,8 @@ def test_a_whole_answer(server, client, text, thoughts, content):
     assert reply.message["content"] == content
 
 
-@pytest.mark.parametrize("finish", ["stop", "length", None])
-@pytest.mark.parametrize(("text", "thoughts", "content"), TEXTS)
+@each_case("finish", ["stop", "length", None])
+@each_case("text, thoughts, content", TEXTS)
 def test_a_stream(server, client, text, thoughts, content, finish):
     """Where the text is split does not matter: no chunk has a thought as content, and none is lost."""
     server.on("POST", CHAT, answer(text, finish, pieces=text))
@@ -70,9 +71,7 @@ def test_a_stream(server, client, text, thoughts, content, finish):
         assert "".join(chunk.content for chunk in chunks) == content
 
 
-@pytest.mark.parametrize(
-    ("text", "size"), [(text, size) for text, size in itertools.product(TEXTS, (2, 3, 5, 8)) if text[0]]
-)
+@each_case("text, size", [(text, size) for text, size in itertools.product(TEXTS, (2, 3, 5, 8)) if text[0]])
 def test_pieces_of_any_size(text, size):
     """The splitter holds back only what may still become a tag."""
     splitter = ThoughtSplitter()
