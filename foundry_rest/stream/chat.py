@@ -88,9 +88,9 @@ class ChatStream(AnswerStream[ChatChunk]):
         if choices and (len(choices) > 1 or choices[0].index != self._index):
             self._keep_first(item, choices)
         choice = item.choice
-        part = choice.part
-        if item.is_odd or self._halves is not None or (part is choice.message and choice.delta is not None):
-            part = self._mend(item)
+        part = choice.delta
+        if part is None or choice.message is not None or item.is_odd or self._halves is not None:
+            part = self._unusual_part(item, choice)
         if self._may_think and (part.content or choice.finish_reason):
             if self._thoughts is not None or (part.content and part.content[0] in MAY_BEGIN):
                 part = self._split_thoughts(item)
@@ -112,6 +112,13 @@ class ChatStream(AnswerStream[ChatChunk]):
             self._index = choices[0].index
         if len(choices) > 1 or choices[0].index != self._index:
             item.choices = [choice for choice in choices if choice.index == self._index]
+
+    def _unusual_part(self, item: ChatChunk, choice: Choice) -> Part:
+        """Return what a chunk adds that is odd, or has a message."""
+        part = choice.part
+        if item.is_odd or self._halves is not None or (part is choice.message and choice.delta is not None):
+            return self._mend(item)
+        return part
 
     def _mend(self, item: ChatChunk) -> Part:
         """Put the text of an odd chunk right, and return the changed part.

@@ -130,17 +130,15 @@ class SSEDecoder:
 
     def _take(self, line: bytes, events: list[bytes]) -> None:
         if not line:
-            if self._is_error:
-                events.append(ErrorEvent(b"\n".join(self._data)))
-                self.has_error, self._is_error = True, False
-            elif self._data:
+            if self._data or self._is_error:
                 data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-                is_blank = len(data) <= _MOST_BLANK and data.strip() in _BLANK
-                if not is_blank and (not self._is_heartbeat or b'"choices"' in data):
+                if self._is_error or self._is_heartbeat:
+                    self._take_named(data, events)
+                elif len(data) > _MOST_BLANK or data.strip() not in _BLANK:
                     events.append(data)
+                self._data.clear()
+                self._size = 0
             self._is_heartbeat = False
-            self._data.clear()
-            self._size = 0
         elif line.startswith(b"data:"):
             self._data.append(line[6:] if line[5:6] == b" " else line[5:])
             self._size += len(line)
@@ -154,6 +152,14 @@ class SSEDecoder:
         elif line.startswith(b"event:"):
             name = line[6:].strip().lower()
             self._is_error, self._is_heartbeat = name == b"error", name in _HEARTBEATS
+
+    def _take_named(self, data: bytes, events: list[bytes]) -> None:
+        """Add an event that is an error or a heartbeat by its name, though an answer may be named so, too."""
+        if self._is_error:
+            events.append(ErrorEvent(data))
+            self.has_error, self._is_error = True, False
+        elif b'"choices"' in data and data.strip() not in _BLANK:
+            events.append(data)
 
     def _check_size(self) -> None:
         if self._size + len(self._line) > self._max:
