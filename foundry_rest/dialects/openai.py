@@ -146,12 +146,14 @@ def parse_completion(reply: Reply) -> ChatReply:
             "the answer has no choices", where="$.choices", body=reply.body[:2048], url=reply.url
         )
     completion.choices.sort(key=lambda choice: choice.index)
-    thoughts, content = "", completion.content
+    choice = completion.choices[0]
+    part = choice.part
+    thoughts, content = "", part.content or part.refusal or ""
     if content[:1] in MAY_BEGIN or LONE_CLOSING in content:
         thoughts, content = split_thoughts(content)
     if completion.is_odd:
         content = mend_surrogates(content)
-    reason = completion.finish_reason
+    reason = choice.reason
     if reason is not None and reason.lower() in FAILED_REASONS:
         failure = failed_choice(reply.body, reason)
         if content:
@@ -164,9 +166,9 @@ def parse_completion(reply: Reply) -> ChatReply:
         model=completion.model or "",
         id=completion.id or "",
         created=completion.created,
-        tool_calls=tuple(call.whole() for call in completion.tool_calls),
-        reasoning=completion.reasoning + thoughts,
-        refusal=completion.choice.part.refusal or "",
+        tool_calls=tuple(call.whole() for call in part.tool_calls or ()),
+        reasoning=part.reasoning + thoughts,
+        refusal=part.refusal or "",
         elapsed=reply.elapsed,
         headers=reply.headers,
         bodies=(reply.body,),

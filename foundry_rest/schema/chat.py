@@ -172,7 +172,7 @@ class ChatChunk(Value, msgspec.Struct):
     @property
     def choice(self) -> Choice:
         """Return the first choice; an empty one for events that carry only usage."""
-        return self.choices[0] if self.choices else _EMPTY_CHOICE
+        return self.choices[0] if self.choices else EMPTY_CHOICE
 
     @property
     def content(self) -> str:
@@ -256,4 +256,4 @@ class ChatReply(Value, msgspec.Struct, frozen=True, kw_only=True):
 
 
 _EMPTY_PART = Part()
-_EMPTY_CHOICE = Choice()
+EMPTY_CHOICE = Choice()

@@ -8,7 +8,7 @@ from foundry_rest import clock
 from foundry_rest.errors.parsing import failed_choice
 from foundry_rest.raw_json import HalfJoiner
 from foundry_rest.schema import ChatChunk, ChatReply, Choice, Part, ToolCall
-from foundry_rest.schema.chat import FAILED_REASONS
+from foundry_rest.schema.chat import EMPTY_CHOICE, FAILED_REASONS
 from foundry_rest.schema.thoughts import LONE_CLOSING, MAY_BEGIN, ThoughtSplitter, split_unopened
 from foundry_rest.stream.answer import AnswerStream
 from foundry_rest.stream.tool_calls import ToolCallBuilder, missing_call
@@ -87,7 +87,8 @@ class ChatStream(AnswerStream[ChatChunk]):
         choices = item.choices
         if choices and (len(choices) > 1 or choices[0].index != self._index):
             self._keep_first(item, choices)
-        choice = item.choice
+            choices = item.choices
+        choice = choices[0] if choices else EMPTY_CHOICE
         part = choice.delta
         if part is None or choice.message is not None or item.is_odd or self._halves is not None:
             part = self._unusual_part(item, choice)

@@ -88,7 +88,8 @@ class SSEDecoder:
             for line in lines[:-1]:
                 self._take(line, events)
         self._line += lines[-1]
-        self._check_size()
+        if self._size + len(self._line) > self._max:
+            raise InvalidReply(f"one event of the stream is larger than {self._max:,} bytes")
         return events
 
     def end(self) -> list[bytes]:
@@ -160,10 +161,6 @@ class SSEDecoder:
             self.has_error, self._is_error = True, False
         elif b'"choices"' in data and data.strip() not in _BLANK:
             events.append(data)
-
-    def _check_size(self) -> None:
-        if self._size + len(self._line) > self._max:
-            raise InvalidReply(f"one event of the stream is larger than {self._max:,} bytes")
 
 
 def is_whole_object(data: bytes) -> bool:

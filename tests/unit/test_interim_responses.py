@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 import requests
 from support.transports import GET, BoundTransport
@@ -76,15 +74,10 @@ def test_an_error_behind_them(server, transport):
     assert caught.value.response.status_code == 400
 
 
-@pytest.mark.parametrize(
-    ("interim", "given"),
-    [
-        *itertools.product((b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n",), (False, True)),
-        (HINTS, True),
-    ],
-)
-def test_what_is_not_passed_over(server, interim, given):
-    """Another protocol, or any of them through a caller's session: no answer, and no second use."""
+@pytest.mark.parametrize("given", [False, True])
+def test_what_is_not_passed_over(server, given):
+    """Another protocol is no answer, and its connection has no second use."""
+    interim = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n"
     answer = json_answer({"a": 1})
     server.on("GET", "/status", send(interim) + answer, answer)
     with requests.Session() as session:
@@ -95,6 +88,15 @@ def test_what_is_not_passed_over(server, interim, given):
         transport.close()
 
     assert len({request.connection for request in server.requests}) == 2
+
+
+def test_hints_through_a_session_of_the_caller(server):
+    """They are passed over there, too."""
+    server.on("GET", "/status", send(HINTS) + json_answer({"a": 1}))
+    with requests.Session() as session:
+        transport = BoundTransport(lambda: server.url, session=session)
+        assert transport.send(GET).raw == {"a": 1}
+        transport.close()
 
 
 def test_interim_responses_without_end(server, transport):

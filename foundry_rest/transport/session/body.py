@@ -13,6 +13,7 @@ from urllib3.response import BaseHTTPResponse, HTTPResponse
 from foundry_rest import clock
 from foundry_rest.errors import (
     Cancelled,
+    DeadlineExceeded,
     FoundryError,
     InvalidReply,
     ServiceError,
@@ -58,7 +59,11 @@ class Body:
         self._until = call.options.until
         self._rest = float("inf")
         self._is_compressed = "content-encoding" in response.headers
-        self._silence, self._phase = call.options.timeouts.first_token, "first_token"
+        timeouts = call.options.timeouts
+        self._silence, self._phase = timeouts.first_token, "first_token"
+        self._patience = max(timeouts.first_token, timeouts.idle, timeouts.load)
+        self._whole = handle.bound = float("inf")
+        handle.longest, handle.receipts = self._patience, 0
         is_known = handle.begin_reading(self._silence) or self._find_socket()
         framed = "content-length" in response.headers or "transfer-encoding" in response.headers
         self._is_framed = framed or not is_known or self.status in _BODILESS
@@ -85,6 +90,8 @@ class Body:
             piece = self._raw.read1(PIECE, decode_content=self._is_compressed)
         except (*FOREIGN, AttributeError) as error:
             raise self._error_for(error) from error
+        if self._handle.receipts > 1:
+            self._handle.receipts, self._handle.bound = 0, min(self._rest, self._whole)
         ended = self._handle.failure if self._handle.ended is not None else None
         if ended is not None:
             self.close()
@@ -92,6 +99,16 @@ class Body:
         if not piece:
             self._release()
         return piece
+
+    def bound_whole(self) -> None:
+        """Bound the time for one whole, be it a body or an event, by the longest that a service may take."""
+        self._whole = clock.monotonic() + self._patience
+        self._handle.bound = min(self._rest, self._whole)
+
+    def unbound(self) -> None:
+        """Let the silence alone bound what comes next."""
+        self._whole = float("inf")
+        self._handle.bound = self._rest
 
     def _release(self) -> None:
         """Return the connection to its pool now; a response that is kept, as in an error, would hold it."""
@@ -116,6 +133,7 @@ class Body:
     def _joined(self, limit: int) -> bytes:
         pieces: list[bytes] = []
         size = 0
+        self._whole = self._handle.bound = clock.monotonic() + self._patience
         while piece := self.read():
             pieces.append(piece)
             size += len(piece)
@@ -127,12 +145,21 @@ class Body:
         return b"".join(pieces)
 
     def read_some(self, limit: int) -> bytes:
-        """Return as much as arrives of an error's body, at most ``limit`` bytes; raise no failure."""
+        """Return as much as arrives of an error's body, at most ``limit`` bytes; raise no other failure.
+
+        Raises:
+            DeadlineExceeded: The call's deadline passed.
+            Cancelled: ``close()`` was called, here or in another thread.
+        """
         content = b""
         self.bound_rest(self._silence)
-        with suppress(FoundryError):
+        try:
             while len(content) < limit and (piece := self.read()):
                 content += piece
+        except (DeadlineExceeded, Cancelled):
+            raise
+        except FoundryError:
+            pass
         return content[:limit]
 
     def set_silence(self, seconds: float, phase: str) -> None:
@@ -142,7 +169,7 @@ class Body:
 
     def bound_rest(self, seconds: float) -> None:
         """Bound the time for the rest of the body, silent or not."""
-        self._rest = clock.monotonic() + seconds
+        self._rest = self._handle.bound = clock.monotonic() + seconds
 
     def finish(self) -> None:
         """Read the few bytes that end the body, so that the connection is kept; close it otherwise."""

@@ -25,7 +25,12 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from foundry_rest.config import is_loopback
-from foundry_rest.transport.session.socket_handle import SocketHandle, current_handle
+from foundry_rest.transport.session.socket_handle import (
+    BoundedSocket,
+    BoundedTLSSocket,
+    SocketHandle,
+    current_handle,
+)
 
 if TYPE_CHECKING:
     from urllib3._base_connection import BaseHTTPConnection
@@ -86,10 +91,16 @@ class _SecureConnection(_Connection, HTTPSConnection):
     def connect(self) -> None:
         try:
             super().connect()
+            if type(self.sock) is ssl.SSLSocket:
+                self.sock.__class__ = BoundedTLSSocket
         except TimeoutError as error:
             raise ConnectTimeoutError(self, "no secure connection within the time allowed") from error
         except (ConnectionError, ssl.SSLEOFError) as error:
             raise NewConnectionError(self, f"no secure connection: {error}") from error
+
+
+#: Classes of urllib3's connections -> ours, whose waits are bounded.
+BOUNDED: dict[type, type] = {HTTPConnection: _Connection, HTTPSConnection: _SecureConnection}
 
 
 def _connect(connection: HTTPConnection) -> socket.socket:
@@ -102,7 +113,7 @@ def _connect(connection: HTTPConnection) -> socket.socket:
     for family, kind, protocol, _, address in socket.getaddrinfo(
         host, connection.port, type=socket.SOCK_STREAM
     ):
-        sock = socket.socket(family, kind, protocol)
+        sock = BoundedSocket(family, kind, protocol)
         try:
             for option in connection.socket_options or ():
                 sock.setsockopt(*option)

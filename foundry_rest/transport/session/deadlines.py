@@ -26,9 +26,9 @@ class Deadlines:
         self._next = float("inf")
         self._runs = self._closed = False
 
-    def new_handle(self, left: float) -> SocketHandle:
+    def new_handle(self, left: float, patience: float = float("inf")) -> SocketHandle:
         """Return the handle of a new attempt, to be ended after ``left`` seconds; ended if closed."""
-        handle = SocketHandle(clock.monotonic() + left)
+        handle = SocketHandle(clock.monotonic() + left, patience)
         with self._changed:
             self._handles.add(handle)
             closed = self._closed

@@ -42,7 +42,7 @@ class EventStream:
         self._idle = idle
         self._decoder = decoder
         self._waiting: deque[bytes] = deque()
-        self._at_end = False
+        self._at_end = self._is_waiting = False
 
     #: Call ids and attempt numbers are given by the sender above.
     call_id = ""
@@ -66,6 +66,8 @@ class EventStream:
             ServiceError: The first event is an error.
             StreamInterrupted: The stream ended without an event.
         """
+        self._is_waiting = True
+        self._body.bound_whole()
         while not self._waiting:
             if self._at_end:
                 raise self._body.site.mark(StreamInterrupted("the stream ended before its first event"))
@@ -112,4 +114,7 @@ class EventStream:
             raise self._body.site.mark(error) from None
         if self._decoder.has_error:
             events = [error_payload(each) if isinstance(each, ErrorEvent) else each for each in events]
+        if bool(piece and not events) is not self._is_waiting:
+            self._is_waiting = not self._is_waiting
+            (self._body.bound_whole if self._is_waiting else self._body.unbound)()
         self._waiting += events

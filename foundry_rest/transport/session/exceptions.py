@@ -60,7 +60,7 @@ def translate(error: BaseException, site: CallSite, phase: str, *, late: bool = 
     Args:
         error: What requests or urllib3 raised.
         site: The call and its address.
-        phase: The part of the answer that was waited for: ``"headers"``, ``"first_token"`` or ``"idle"``.
+        phase: What was waited for: ``"upload"``, ``"headers"``, ``"first_token"`` or ``"idle"``.
         late: The deadline of the whole call has passed, so that a time-out is the deadline's.
     """
     chain = list(_chain(error))
@@ -113,6 +113,7 @@ def _timeout(phase: str) -> Callable[[BaseException, str], FoundryError]:
         now = phase or waiting_for
         words = {
             "connect": "no connection within the time allowed",
+            "upload": "the service took no more of the request within the time allowed",
             "headers": "the service was silent: no answer within the time allowed",
             "first_token": "the service was silent: no first event within the time allowed",
             "idle": "the stream fell silent for longer than allowed",
@@ -127,7 +128,7 @@ def _unreachable(words: str, *, sent: bool) -> Callable[[BaseException, str], Fo
 
 
 def _refused(error: BaseException, phase: str) -> FoundryError:
-    if phase != "headers":  # read after another thread closed it
+    if phase not in ("headers", "upload"):  # read after another thread closed it
         return TransportError(f"the answer cannot be read any more: {type(error).__name__}")
     return ConfigError(f"the request cannot be sent: {type(error).__name__}")
 

@@ -16,7 +16,7 @@ from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.util.retry import Retry
 
 from foundry_rest import clock
-from foundry_rest.transport.session.connections import ReportingPool, SingleRequest
+from foundry_rest.transport.session.connections import BOUNDED, ReportingPool, SingleRequest
 from foundry_rest.transport.session.socket_handle import current_handle
 
 T = TypeVar("T")
@@ -47,12 +47,29 @@ class _AdapterView(HTTPAdapter):
         if handle is not None and isinstance(timeouts, tuple):
             left = max(handle.due - clock.monotonic(), _SHORTEST_TIMEOUT)
             kwargs["timeout"] = tuple(min(seconds, left) for seconds in timeouts)
-        return super().send(request, *args, **kwargs)
+        answer = super().send(request, *args, **kwargs)
+        if handle is not None:
+            handle.bound = float("inf")
+        return answer
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (requests' own)
         """Return a view of the pool, whose connections stay the caller's."""
         pool = super().get_connection_with_tls_context(*args, **kwargs)
-        return _view(pool, ReportingPool) if isinstance(pool, HTTPConnectionPool) else pool
+        return _view(pool, _PoolView) if isinstance(pool, HTTPConnectionPool) else pool
+
+
+class _PoolView(ReportingPool):
+    """A pool whose connections wait as those made here do; one of a class of the caller's stays as it is."""
+
+    def _get_conn(self, timeout: float | None = None) -> Any:  # noqa: ANN401 (urllib3's own)
+        conn: Any = super()._get_conn(timeout)
+        ours = BOUNDED.get(type(conn))
+        if ours is not None and conn.sock is None:
+            conn.__class__ = ours
+        elif ours is not None and conn.proxy is None:  # it waits for another request: its socket is not ours
+            conn.close()
+            conn.__class__ = ours
+        return conn
 
 
 def view_of(session: requests.Session) -> requests.Session:

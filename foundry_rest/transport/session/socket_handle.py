@@ -5,6 +5,12 @@ silence between two packets, not the whole. So the connections made here pass th
 the attempt that runs in their thread, before the first packet. To end the attempt, by ``close()`` or by its
 deadline, the socket is shut down: that wakes a thread that waits on it, which closing it would not.
 
+A socket's time-out bounds the silence before one packet, and one read of http.client receives as often as a
+head, a chunk's size or a trailer asks for: whoever sends a byte now and then is waited for without end. So
+the sockets made here look at the bound of the attempt before each ``recv``; sending is bounded by progress.
+Windows wakes no thread that waits for a socket which another thread shuts down
+(https://github.com/python/cpython/issues/91913), so there a wait is cut in slices.
+
 A session that the caller made reports its socket once it is connected. A proxy has connections of its own:
 their socket is known only after the head of the answer, and until then the time-outs of the attempt are the
 only bound.
@@ -13,11 +19,18 @@ only bound.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import select
 import socket
+import ssl
+import sys
 import threading
 import weakref
 from types import TracebackType
+from typing import Any
 
+from foundry_rest import clock
 from foundry_rest.errors import Cancelled, DeadlineExceeded, FoundryError
 from foundry_rest.transport.cancellation import CancelToken
 
@@ -30,6 +43,19 @@ _MESSAGES: dict[type[FoundryError], str] = {
 }
 #: Seconds; above 0, because 0 would make the socket non-blocking.
 _SHORTEST_TIMEOUT = 0.001
+#: Seconds of one wait where no other thread can end it; ``None`` where one can.
+SLICE: float | None = 0.05 if sys.platform == "win32" else None
+#: Bytes that the kernel takes at once, so that sending them waits for nobody.
+_SMALL = 16 * 1024
+#: Most bytes handed to the kernel at once, so that progress is seen.
+_PIECE = 256 * 1024
+_FOREVER = float("inf")
+#: Most seconds of a socket's time-out.
+_LONGEST = 1e6
+#: Receipts for one piece of a body, of which a usual one needs one to three: more may be a trickle.
+_MANY = 16
+#: Results of a connect that goes on.
+_UNDER_WAY = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY)
 _thread_state = threading.local()
 
 
@@ -43,6 +69,11 @@ class SocketHandle:
         is_reused: The connection served another request before.
         ended: Why the attempt was ended from outside, as an error class; ``None`` if it was not.
         due: Monotonic instant of the attempt's deadline; infinity for none, and after the attempt.
+        bound: Monotonic instant at which the phase under way is over, however much arrives.
+        patience: Seconds within which the service takes more of the request, then sends the answer's head.
+        longest: Seconds that many receipts may take which are not even a piece of a body.
+        receipts: Number of receipts since the last piece of the body.
+        is_stuck: The service stopped taking the request.
     """
 
     __slots__ = (
@@ -51,13 +82,21 @@ class SocketHandle:
         "_socket",
         "_token",
         "_watching",
+        "bound",
         "due",
         "ended",
         "is_reused",
+        "is_stuck",
+        "longest",
+        "patience",
+        "receipts",
     )
 
-    def __init__(self, due: float = float("inf")) -> None:
-        self.due = due
+    def __init__(self, due: float = float("inf"), patience: float = float("inf")) -> None:
+        self.due, self.patience = due, patience
+        self.bound = self.longest = float("inf")
+        self.receipts = 0
+        self.is_stuck = False
         self._socket: weakref.ref[socket.socket] | None = None
         self.ended: type[FoundryError] | None = None
         self._before: SocketHandle | None = None
@@ -86,6 +125,8 @@ class SocketHandle:
     def take(self, sock: socket.socket) -> None:
         """Record the socket in use; shut it down if the attempt was ended before."""
         self._socket = weakref.ref(sock)
+        if isinstance(sock, (BoundedSocket, BoundedTLSSocket)):
+            sock.attempt = self
         if self.ended is not None:
             self._cut()
 
@@ -114,6 +155,9 @@ class SocketHandle:
         if self._token is not None:
             self._token.unwatch(self._watching)
             self._token = None
+        sock = None if self._socket is None else self._socket()
+        if isinstance(sock, (BoundedSocket, BoundedTLSSocket)) and sock.attempt is self:
+            sock.attempt = None
         self._socket = None
         self.due = float("inf")
 
@@ -145,6 +189,105 @@ class SocketHandle:
                 sock.settimeout(_SHORTEST_TIMEOUT)
                 # Not ``sock.shutdown``: a TLS socket would drop its TLS object, which a read still uses.
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+class _Bounded(socket.socket):
+    """The waits of a socket."""
+
+    #: The attempt that uses the socket; ``None`` between two of them.
+    attempt: SocketHandle | None = None
+
+    def recv_into(self, buffer: Any, nbytes: int | None = 0, flags: int = 0) -> int:  # noqa: ANN401 (any buffer)
+        """Receive into a buffer as soon as there is something.
+
+        Raises:
+            TimeoutError: The silence or the attempt's bound was reached.
+        """
+        attempt = self.attempt
+        if attempt is None:
+            return super().recv_into(buffer, nbytes or 0, flags)
+        attempt.receipts += 1
+        if SLICE is None and attempt.bound == _FOREVER and attempt.receipts < _MANY:
+            return super().recv_into(buffer, nbytes or 0, flags)
+        if attempt.receipts == _MANY:
+            attempt.bound = min(attempt.bound, clock.monotonic() + attempt.longest)
+        silence = self.gettimeout()
+        until = min(attempt.bound, attempt.due)
+        if silence is not None:
+            until = min(until, clock.monotonic() + silence)
+        try:
+            while (left := until - clock.monotonic()) > 0 and attempt.ended is None:
+                self.settimeout(min(left, SLICE or _LONGEST))
+                try:
+                    return super().recv_into(buffer, nbytes or 0, flags)
+                except TimeoutError:
+                    if SLICE is None:
+                        raise
+            raise TimeoutError("the time allowed is over")
+        finally:
+            self.settimeout(silence)
+
+    def sendall(self, data: Any, flags: int = 0) -> None:  # noqa: ANN401 (any buffer)
+        """Send all of the data; what the other side takes extends the time allowed.
+
+        Raises:
+            TimeoutError: The other side took nothing within the attempt's ``patience``.
+        """
+        attempt = self.attempt
+        if attempt is None or len(data) <= _SMALL:
+            super().sendall(data, flags)
+        else:
+            self._send_pieces(data, flags, attempt)
+        if attempt is not None:
+            attempt.bound = clock.monotonic() + attempt.patience
+
+    def _send_pieces(self, data: Any, flags: int, attempt: SocketHandle) -> None:  # noqa: ANN401
+        silence, at = self.gettimeout(), 0
+        attempt.bound = _FOREVER
+        with memoryview(data) as view, view.cast("B") as rest:
+            while at < len(rest):
+                with rest[at : at + _PIECE] as piece:
+                    at += self._send_piece(piece, flags, attempt)
+        self.settimeout(silence)
+
+    def _send_piece(self, piece: memoryview, flags: int, attempt: SocketHandle) -> int:
+        until = min(attempt.due, clock.monotonic() + attempt.patience)
+        while (left := until - clock.monotonic()) > 0 and attempt.ended is None:
+            self.settimeout(min(left, SLICE or _LONGEST))
+            with contextlib.suppress(TimeoutError):
+                return super().send(piece, flags)
+        attempt.is_stuck = True
+        raise TimeoutError("the service takes no more of the request")
+
+
+class BoundedSocket(_Bounded):
+    """A plain socket."""
+
+    def connect(self, address: Any) -> None:  # noqa: ANN401 (socket's own)
+        """Connect within the time-out."""
+        if SLICE is None or self.attempt is None:
+            super().connect(address)
+        else:
+            self._connect_in_slices(address, self.attempt, SLICE)
+
+    def _connect_in_slices(self, address: Any, attempt: SocketHandle, piece: float) -> None:  # noqa: ANN401
+        silence = self.gettimeout()
+        until = attempt.due if silence is None else min(attempt.due, clock.monotonic() + silence)
+        self.settimeout(0)
+        code = self.connect_ex(address)
+        while code in _UNDER_WAY:
+            if clock.monotonic() >= until or attempt.ended is not None:
+                raise TimeoutError("no connection within the time allowed")
+            _, connected, failed = select.select([], [self], [self], piece)
+            if connected or failed:
+                code = self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+        self.settimeout(silence)
+
+
+class BoundedTLSSocket(_Bounded, ssl.SSLSocket):
+    """A socket with TLS: one that ssl has made becomes one of this class after its handshake."""
 
 
 def current_handle() -> SocketHandle | None:

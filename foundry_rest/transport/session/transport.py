@@ -140,7 +140,7 @@ class SessionTransport:
         left = call.options.until - clock.monotonic()
         if left <= 0:
             raise site.mark(DeadlineExceeded("the deadline passed before the request was sent"))
-        handle = self._deadlines.new_handle(left)
+        handle = self._deadlines.new_handle(left, call.options.timeouts.first_token)
         if call.options.cancel is not None:
             handle.watch(call.options.cancel)
         response = self._send(request, call, site, left, handle)
@@ -212,7 +212,8 @@ def _failure(
     error: Exception, call: Call, site: CallSite, handle: SocketHandle, settings: Mapping[str, Any]
 ) -> FoundryError:
     """Return our error for a request that got no answer."""
-    ours = translate(error, site, "headers", late=clock.monotonic() >= call.options.until)
+    phase = "upload" if handle.is_stuck else "headers"
+    ours = translate(error, site, phase, late=clock.monotonic() >= call.options.until)
     if isinstance(ours, (ServiceUnreachable, ConfigError)) and site.url.startswith("https://"):
         reason = unusable_file(settings)
         if reason:
