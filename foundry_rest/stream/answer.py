@@ -27,7 +27,7 @@ from foundry_rest.errors import (
 from foundry_rest.errors.parsing import stream_error
 from foundry_rest.events import ABANDONED, ERROR, OK, CallFinished, Event
 from foundry_rest.schema import Usage
-from foundry_rest.transport.call import OpenReply
+from foundry_rest.transport.call import MAX_ANSWER, OpenReply
 from foundry_rest.transport.sse import DONE
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ C = TypeVar("C")
 #: Seconds to wait for usage and ``[DONE]`` after the answer is complete: 0.8.117 never sends them
 #: (docs/service.md, section 8.1), and the text is complete without them.
 GRACE = 2.0
+
+
+_TOO_LARGE = "The text so far is in error.text; a smaller max_tokens= bounds it before."
 
 
 class AnswerStream(Generic[C]):
@@ -72,7 +75,7 @@ class AnswerStream(Generic[C]):
         # until the garbage collector runs.
         self._events = iter(opened)
         self._texts: list[str] = []
-        self._count = 0
+        self._count = self._bytes = 0
         self._last = b""
         self._kept_events: list[bytes] | None = None
         self._lock = threading.Lock()
@@ -142,6 +145,9 @@ class AnswerStream(Generic[C]):
 
     def _take(self, event: bytes) -> C:
         self._last = event
+        self._bytes += len(event)
+        if self._bytes > MAX_ANSWER:
+            raise StreamInterrupted(f"the answer is larger than {MAX_ANSWER:,} bytes", advice=_TOO_LARGE)
         item = self._parse(event)
         if self._kept_events is not None:
             self._kept_events.append(event)

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
-
 from foundry_rest.errors import InvalidReply
 from foundry_rest.schema import FunctionCall, ToolCall
 from foundry_rest.transport.sse import is_whole_object
 
 #: Values of ``tool_choice`` that demand a call; Mistral's servers say "any".
 _FORCED = ("required", "any")
+#: Most tool calls of one answer; models that call tools in parallel make a handful.
+MOST_CALLS = 1024
 
 
 class ToolCallBuilder:
@@ -30,29 +30,71 @@ class ToolCallBuilder:
 
     def __init__(self) -> None:
         self.pieces = 0
-        self._calls: list[ToolCall] = []
+        self._calls: list[_Unfinished] = []
 
     def add(self, fragment: ToolCall) -> None:
-        """Add a fragment to its call, or as a new call."""
+        """Add a fragment to its call, or as a new call.
+
+        Raises:
+            InvalidReply: There are more calls than any model makes.
+        """
         self.pieces += 1
-        position = self._position(fragment)
-        if position is None:
-            self._calls.append(fragment)
-        else:
-            self._calls[position] = _joined(self._calls[position], fragment)
+        call = next((call for call in reversed(self._calls) if call.may_own(fragment)), None)
+        if call is None or call.is_followed_by(fragment):
+            if len(self._calls) >= MOST_CALLS:
+                raise InvalidReply(
+                    f"the answer has more than {MOST_CALLS} tool calls", where="$.choices[0].delta.tool_calls"
+                )
+            call = _Unfinished()
+            self._calls.append(call)
+        call.add(fragment)
 
     def build(self) -> tuple[ToolCall, ...]:
         """Return the calls in the order of their indexes, with ``{}`` for missing arguments."""
         calls = sorted(self._calls, key=lambda call: call.index or 0)
-        return tuple(call.whole() for call in calls)
+        return tuple(call.build() for call in calls)
 
-    def _position(self, fragment: ToolCall) -> int | None:
-        """Return the position of a fragment's call; ``None`` for a new one."""
-        matching = [position for position, call in enumerate(self._calls) if _may_belong(fragment, call)]
-        if not matching:
-            return None
-        latest = matching[-1]
-        return None if _begins_new_call(fragment, self._calls[latest]) else latest
+
+class _Unfinished:
+    """One call and the pieces of its arguments, which are joined once."""
+
+    def __init__(self) -> None:
+        self.id = self.type = self.name = ""
+        self.index: int | None = None
+        self._pieces: list[str] = []
+
+    def add(self, fragment: ToolCall) -> None:
+        """Add a fragment."""
+        self.id = self.id or fragment.id or ""
+        self.type = self.type or fragment.type or ""
+        self.name = self.name or fragment.name
+        self.index = fragment.index if self.index is None else self.index
+        self._pieces.append(fragment.arguments)
+
+    def may_own(self, fragment: ToolCall) -> bool:
+        """Return whether a fragment may belong to the call."""
+        if fragment.id and self.id:
+            return fragment.id == self.id
+        return fragment.index is None or self.index is None or fragment.index == self.index
+
+    def is_followed_by(self, fragment: ToolCall) -> bool:
+        """Return whether a fragment that the call may own begins another one."""
+        if not fragment.name or (fragment.id and fragment.id == self.id):
+            return False
+        return self.name not in ("", fragment.name) or self._is_whole()
+
+    def build(self) -> ToolCall:
+        """Return the whole call."""
+        function = FunctionCall(self.name or None, "".join(self._pieces))
+        return ToolCall(self.id or None, self.type or None, function, self.index).whole()
+
+    def _is_whole(self) -> bool:
+        """Return whether the arguments so far are a JSON object; looked at only where they may end."""
+        last = next((piece for piece in reversed(self._pieces) if piece.strip()), "")
+        if not last.rstrip().endswith("}"):
+            return False
+        self._pieces = ["".join(self._pieces)]
+        return is_whole_object(self._pieces[0].encode())
 
 
 def forces_call(choice: object) -> bool:
@@ -70,27 +112,3 @@ def missing_call(text: str, finish_reason: str | None) -> InvalidReply:
         message = f"tool_choice demands a tool call, but the answer is text ({len(text)} characters)"
         advice = 'Use a model and a service that can call tools, or tool_choice="auto".'
     return InvalidReply(message, where="$.choices[0].message.tool_calls", text=text, advice=advice)
-
-
-def _may_belong(fragment: ToolCall, call: ToolCall) -> bool:
-    if fragment.id and call.id:
-        return fragment.id == call.id
-    return fragment.index is None or call.index is None or fragment.index == call.index
-
-
-def _begins_new_call(fragment: ToolCall, call: ToolCall) -> bool:
-    """Return whether a fragment with a name begins another call than the one that matches it."""
-    if not fragment.name or (fragment.id and fragment.id == call.id):
-        return False
-    return call.name not in ("", fragment.name) or is_whole_object(call.arguments.encode())
-
-
-def _joined(call: ToolCall, fragment: ToolCall) -> ToolCall:
-    function = FunctionCall(call.name or fragment.name or None, call.arguments + fragment.arguments)
-    return msgspec.structs.replace(
-        call,
-        id=call.id or fragment.id,
-        type=call.type or fragment.type,
-        index=fragment.index if call.index is None else call.index,
-        function=function,
-    )

@@ -57,6 +57,10 @@ class Replay(enum.Enum):
     IF_UNSENT = "if_unsent"
 
 
+#: Most bytes of one answer, whole or in events: far above any chat answer and the embeddings of 2,048 inputs.
+MAX_ANSWER = 64 * 1024 * 1024
+
+
 class Options(msgspec.Struct, frozen=True):
     """The options of one call, checked and complete.
 

@@ -176,11 +176,11 @@ WIRE = {
         None,
         "headers cannot be read",
     ),
-    "broken gzip": (
+    "gzip that was not asked for": (
         answer(200, b"no gzip", headers={"Content-Encoding": "gzip"}),
         InvalidReply,
         None,
-        "compression is broken",
+        "not asked for",
     ),
     "too many headers": (
         answer(200, b"{}", headers=[(f"X-{n}", "1") for n in range(200)]),
@@ -219,12 +219,16 @@ def test_an_empty_answer_that_says_so_is_one(script, server):
     transport.close()
 
 
-def test_gzip_that_was_not_asked_for_is_read(server):
-    """Some gateways compress whatever one says."""
-    server.otherwise(answer(200, gzip.compress(b'{"a": 1}'), headers={"Content-Encoding": "gzip"}))
+def test_gzip_that_was_asked_for(server):
+    """A header of the caller's own asks for it; what is broken is told as such."""
+    asked = call(headers={"Accept-Encoding": "gzip"})
     transport = BoundTransport(lambda: server.url)
+    server.otherwise(answer(200, gzip.compress(b'{"a": 1}'), headers={"Content-Encoding": "gzip"}))
+    assert transport.send(asked).raw == {"a": 1}
 
-    assert transport.send(call()).raw == {"a": 1}
+    server.otherwise(answer(200, b"no gzip", headers={"Content-Encoding": "gzip"}))
+    with pytest.raises(InvalidReply, match="compression is broken"):
+        transport.send(asked)
     transport.close()
 
 

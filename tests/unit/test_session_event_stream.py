@@ -186,7 +186,7 @@ def test_a_dropped_stream_gives_its_connection_up(server, transport):
 @pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
 def test_an_endless_answer_ends_in_an_error(kind, server, transport, monkeypatch):
     """Neither a plain body, nor one event, nor a page in place of a stream fills the memory."""
-    monkeypatch.setattr(module, "MAX_BODY", 300_000)
+    monkeypatch.setattr(module, "MAX_ANSWER", 300_000)
     monkeypatch.setattr("foundry_rest.transport.sse.SSEDecoder.__init__.__defaults__", (300_000,))
     server.otherwise(chunked([b"x" * 65536] * 300, content_type=kind))
     tracemalloc.start()

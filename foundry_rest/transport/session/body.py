@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
@@ -35,6 +36,8 @@ PIECE = 65536
 DRAIN = 0.25
 #: Most pieces read for that: a body with more of them is not at its end.
 _DRAIN_PIECES = 4
+#: Codings that urllib3 decodes.
+_CODINGS = frozenset(("gzip", "x-gzip", "deflate", "br", "zstd"))
 #: Statuses whose answers have no body.
 _BODILESS = (204, 304)
 
@@ -46,6 +49,7 @@ class Body:
         status: HTTP status.
         headers: Case-insensitive mapping.
         site: The call and its address.
+        is_coded: It is compressed.
     """
 
     def __init__(self, response: requests.Response, site: CallSite, call: Call, handle: SocketHandle) -> None:
@@ -58,7 +62,9 @@ class Body:
         self._handle = handle
         self._until = call.options.until
         self._rest = float("inf")
-        self._is_compressed = "content-encoding" in response.headers
+        coding = response.headers.get("content-encoding")
+        self.is_coded = coding is not None and not _CODINGS.isdisjoint(re.split(r"[\s,]+", coding.lower()))
+        self._is_unread = False
         timeouts = call.options.timeouts
         self._silence, self._phase = timeouts.first_token, "first_token"
         self._patience = max(timeouts.first_token, timeouts.idle, timeouts.load)
@@ -87,7 +93,7 @@ class Body:
         if self._rest != float("inf"):
             self._spend_rest()
         try:
-            piece = self._raw.read1(PIECE, decode_content=self._is_compressed)
+            piece = self._raw.read1(PIECE, decode_content=self.is_coded)
         except (*FOREIGN, AttributeError) as error:
             raise self._error_for(error) from error
         if self._handle.receipts > 1:
@@ -160,7 +166,11 @@ class Body:
             raise
         except FoundryError:
             pass
-        return content[:limit]
+        return b"" if self._is_unread else content[:limit]
+
+    def leave_coded(self) -> None:
+        """Read the body without decoding it, so that ``read_some`` has nothing to tell."""
+        self.is_coded, self._is_unread = False, True
 
     def set_silence(self, seconds: float, phase: str) -> None:
         """Bound the silence before each further piece."""

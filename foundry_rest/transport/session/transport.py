@@ -24,7 +24,7 @@ from foundry_rest.errors import (
     ServiceUnreachable,
 )
 from foundry_rest.errors.parsing import ERROR_MARK, error_in, service_error
-from foundry_rest.transport.call import Auth, Call, Reply, Target
+from foundry_rest.transport.call import MAX_ANSWER, Auth, Call, Reply, Target
 from foundry_rest.transport.fork import renew_after_fork
 from foundry_rest.transport.lines import LineDecoder
 from foundry_rest.transport.session.body import Body
@@ -45,8 +45,6 @@ from foundry_rest.transport.session.socket_handle import SocketHandle
 from foundry_rest.transport.session.tls_files import unusable_file
 from foundry_rest.transport.sse import SSEDecoder
 
-#: Most bytes of a whole answer: 64 MiB is far above any chat answer and the embeddings of 2,048 inputs.
-MAX_BODY = 64 * 1024 * 1024
 #: Most bytes read of an answer that is an error or of the wrong content type.
 MAX_ERROR_BODY = 64 * 1024
 #: The lowest status of a response that is no interim one.
@@ -96,7 +94,7 @@ class SessionTransport:
         body = self._exchange(call, target)
         if body.status >= 300:
             raise _refusal(body, call)
-        content = body.read_all(MAX_BODY)
+        content = body.read_all(MAX_ANSWER)
         error = error_in(content) if ERROR_MARK in content else None
         if error is not None:
             raise body.site.mark(error)
@@ -150,6 +148,8 @@ class SessionTransport:
             handle.release()
             raise site.mark(ended)
         body = Body(response, site, call, handle)
+        if body.is_coded and request.headers.get("Accept-Encoding", "identity") == "identity":
+            _refuse_coding(body)
         if body.status < _FINAL:  # 101, or another one through a session that is not ours
             body.close()
             raise site.mark(InvalidReply(f"the interim response {body.status} came in place of an answer"))
@@ -196,6 +196,20 @@ class SessionTransport:
                 self._abandoned.append(adapter.poolmanager)
                 # As unpickling an adapter does: the same settings, new pools.
                 adapter.__setstate__(adapter.__getstate__())  # type: ignore[attr-defined]
+
+
+def _refuse_coding(body: Body) -> None:
+    """Raise InvalidReply for a coded answer that was not asked for; leave the body of an error out.
+
+    What a few bytes become is not known before they are decoded.
+    """
+    if body.status >= 300:
+        body.leave_coded()
+        return
+    body.close()
+    coding = body.headers["content-encoding"][:60]
+    what = f"the answer is coded ({coding}), which was not asked for"
+    raise body.site.mark(InvalidReply(what, where="content-encoding"))
 
 
 def _refusal(body: Body, call: Call) -> Exception:
