@@ -9,7 +9,6 @@ Whether the service still runs is left to a probe.
 from __future__ import annotations
 
 import os
-import stat
 import tempfile
 import warnings
 from contextlib import suppress
@@ -19,6 +18,7 @@ import msgspec
 
 from foundry_rest.config import base_url
 from foundry_rest.errors import ConfigError
+from foundry_rest.private_files import make_private, read_own
 
 #: Most bytes that are read; an entry needs far fewer.
 _MAX_BYTES = 65536
@@ -61,7 +61,7 @@ def write(entry: Entry, path: Path | None = None) -> None:
     """
     file_path = path or registry_path(entry.pid)
     try:
-        _make_private(file_path.parent)
+        make_private(file_path.parent)
         if path is None:
             _remove_dead(file_path.parent)
         _replace(file_path, msgspec.json.encode(entry))
@@ -72,7 +72,7 @@ def write(entry: Entry, path: Path | None = None) -> None:
 def read(path: Path) -> Entry | None:
     """Return the entry; ``None`` when there is none that can be trusted."""
     try:
-        entry = msgspec.json.decode(_own_bytes(path), type=Entry)
+        entry = msgspec.json.decode(read_own(path, _MAX_BYTES), type=Entry)
         return Entry(base_url(entry.url), entry.pid, entry.started)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, ConfigError):
         return None
@@ -105,14 +105,6 @@ def _remove_dead(directory: Path) -> None:
                 path.unlink()
 
 
-def _make_private(directory: Path) -> None:
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = directory.stat()
-    # In a shared directory anybody may have created it first.
-    if not _is_ours(status) or (os.name == "posix" and status.st_mode & 0o022):
-        raise PermissionError(f"{directory} is not private to this user")
-
-
 def _replace(file_path: Path, content: bytes) -> None:
     descriptor, name = tempfile.mkstemp(dir=file_path.parent, prefix=f".{file_path.name}-")  # mode 0600
     temporary = Path(name)
@@ -122,18 +114,3 @@ def _replace(file_path: Path, content: bytes) -> None:
         temporary.replace(file_path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _own_bytes(file_path: Path) -> bytes:
-    # Does not follow a link, and does not block on a named pipe.
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    descriptor = os.open(file_path, flags)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or not _is_ours(status):
-            raise PermissionError(f"{file_path} is not a file of this user")
-        return file.read(_MAX_BYTES)
-
-
-def _is_ours(status: os.stat_result) -> bool:
-    return not hasattr(os, "getuid") or status.st_uid == os.getuid()

@@ -14,7 +14,6 @@ and child each open their own when they need it.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
 import threading
@@ -25,6 +24,7 @@ from typing import TypeVar
 
 from foundry_rest import clock
 from foundry_rest.errors import ConfigError
+from foundry_rest.private_files import make_own
 from foundry_rest.resilience.breaker.storage.outage import Outage, StoreFailed
 from foundry_rest.transport.fork import suspend_across_fork
 
@@ -69,7 +69,7 @@ class SqliteFile:
         except (sqlite3.Error, OSError) as error:
             raise ConfigError(
                 f"breaker state cannot be kept in {self.path}: {error}",
-                advice="Give a path on a local disk that this user may write; delete a damaged file.",
+                advice="Give a path in a folder of this user's own, on a local disk; delete a damaged file.",
             ) from error
         suspend_across_fork(self)
 
@@ -80,7 +80,7 @@ class SqliteFile:
             StoreFailed: The file cannot be used, or could not a moment ago.
         """
         try:
-            with self._outage.guard(sqlite3.Error, OSError):
+            with self._outage.guard(sqlite3.Error, OSError, OverflowError, ValueError):
                 return self._run(work)
         except StoreFailed:
             self.close()  # the next use may find a file that was repaired or replaced
@@ -104,7 +104,7 @@ class SqliteFile:
             self._disconnect()
 
     def _connect(self) -> sqlite3.Connection:
-        _make_file(self.path)
+        make_own(self.path)  # before sqlite does, which cannot set its mode
         connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
         self._closer = weakref.finalize(self, connection.close)
         try:
@@ -128,13 +128,6 @@ class SqliteFile:
     def resume(self) -> None:
         """Release the lock after a fork; in parent and child alike the forking thread holds it."""
         self._lock.release()
-
-
-def _make_file(path: Path) -> None:
-    """Make the file before sqlite does, which cannot set its mode; leave an existing one unchanged."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

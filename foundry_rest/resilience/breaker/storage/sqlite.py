@@ -135,10 +135,11 @@ class SqliteBreakers:
     pickles as the path.
 
     Args:
-        path: The file, on a local disk; it is made, mode 0600, with its folder, mode 0700.
+        path: The file, on a local disk; it is made, mode 0600, with its folder, mode 0700. Others may write
+            in neither: not in a folder such as ``/tmp``.
 
     Raises:
-        ConfigError: The file cannot be made, opened or read.
+        ConfigError: The file cannot be made, opened or read, or others may write it.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

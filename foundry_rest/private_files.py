@@ -1,0 +1,83 @@
+"""Files that this package writes or believes: regular ones of this user, where nobody else may write.
+
+Whoever can write a registry file redirects every prompt, whoever can write the state of a circuit opens or
+closes it, and a link that lies in the way of either leads what is written into another file.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+#: Opens without following a link, and without waiting for the other end of a named pipe.
+_SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """Return the first ``limit`` bytes of a regular file of anybody's, also behind a link.
+
+    Raises:
+        OSError: It cannot be read, or is a pipe or a device.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(descriptor, "rb") as file:
+        _check_regular(os.fstat(descriptor), path)
+        return file.read(limit)
+
+
+def read_own(path: Path, limit: int) -> bytes:
+    """Return the first ``limit`` bytes of a file of this user.
+
+    Raises:
+        OSError: It cannot be read, or is a link, no regular file, or another user's.
+    """
+    descriptor = os.open(path, os.O_RDONLY | _SAFELY)
+    with os.fdopen(descriptor, "rb") as file:
+        check_own(os.fstat(descriptor), path)
+        return file.read(limit)
+
+
+def check_own(status: os.stat_result, path: Path) -> None:
+    """Raise PermissionError unless this is the status of a regular file that this user alone can write."""
+    _check_regular(status, path)
+    if not _is_ours(status):
+        raise PermissionError(f"{path} is not a file of this user")
+    if _others_write(status) or (os.name == "posix" and status.st_nlink > 1):
+        raise PermissionError(f"{path} is not private to this user")
+
+
+def make_private(directory: Path) -> None:
+    """Make a directory, mode 0700, unless it exists; raise PermissionError if others may change it."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = directory.stat()
+    if not _is_ours(status) or _others_write(status):
+        # In a shared directory anybody may have created it first.
+        raise PermissionError(f"{directory} is not private to this user")
+
+
+def make_own(path: Path) -> None:
+    """Make an empty file, mode 0600, in a private directory; raise OSError if a foreign one is there."""
+    make_private(path.parent)
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | _SAFELY, 0o600)
+    try:
+        check_own(os.fstat(descriptor), path)
+    finally:
+        os.close(descriptor)
+
+
+def _check_regular(status: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise PermissionError(f"{path} is no regular file")
+
+
+def _others_write(status: os.stat_result) -> bool:
+    if os.name != "posix":
+        return False
+    # Many systems give each user a group of the same number, and let it write by default.
+    shared = stat.S_IWOTH if status.st_gid == status.st_uid else stat.S_IWGRP | stat.S_IWOTH
+    return bool(status.st_mode & shared)
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    return not hasattr(os, "getuid") or status.st_uid == os.getuid()
