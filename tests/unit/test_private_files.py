@@ -96,13 +96,13 @@ def test_a_folder_of_another_user(tmp_path, monkeypatch):
     with pytest.raises(PermissionError, match="not private"):
         make_private(tmp_path)
     with pytest.raises(PermissionError, match="of this user"):
-        check_own(((tmp_path / "a").write_bytes(b"") and None) or (tmp_path / "a").stat(), tmp_path / "a")
+        check_own(Path(__file__).stat(), tmp_path / "a")
 
 
 @posix
 def test_a_group_of_ones_own(tmp_path):
     """A group with the user's own number is nobody else; any other group is."""
-    status = list(os.stat(tmp_path / make_file(tmp_path)))
+    status = list((tmp_path / make_file(tmp_path)).stat())
     status[0] |= 0o020
     for gid, refused in ((status[4], False), (status[4] + 1, True)):
         status[5] = gid
@@ -176,8 +176,7 @@ def test_a_folder_that_may_not_be_searched(tmp_path, monkeypatch):
         "UPDATE circuit SET failures = 'many'",
         "UPDATE circuit SET state = 'ajar'",
         "DROP TABLE circuit",
-        "DROP TABLE circuit; CREATE VIEW circuit AS WITH RECURSIVE n(x) AS (VALUES(1) UNION ALL SELECT x FROM n) "
-        "SELECT x FROM n",
+        "DROP TABLE circuit; CREATE VIEW circuit AS SELECT 1 AS address",
         "DELETE FROM circuit; PRAGMA user_version = 99",
     ],
 )
