@@ -13,7 +13,7 @@ from foundry_rest.cli.models import download, load, models, unload
 from foundry_rest.cli.output import facts_of, print_health, print_json
 from foundry_rest.cli.prompt import read_prompt
 from foundry_rest.cli.serve import serve
-from foundry_rest.cli.streams import print_note
+from foundry_rest.cli.streams import print_note, print_text, use_utf8_in_pipes
 from foundry_rest.client import FoundryAPIClient
 from foundry_rest.config import Config, from_env
 from foundry_rest.errors import FoundryError
@@ -25,7 +25,7 @@ from foundry_rest.stream import ChatStream
 
 def run(arguments: Namespace) -> int:
     """Run the command named by the arguments and return its exit code."""
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    use_utf8_in_pipes()
     as_json = getattr(arguments, "json", False)
     try:
         _start_log(as_json=as_json)
@@ -50,7 +50,7 @@ def _demo(_: Namespace) -> None:
         client.models.ensure_loaded(demo_model_dir().name)
         question = "Explain quantum computing"
         print_note(f"\n> {question}")
-        print(client.complete(question, temperature=0).content, flush=True)
+        print_text(client.complete(question, temperature=0).content)
         story = "Write a story about AI"
         print_note(f"\n> {story}  (streamed)")
         _print_stream(client.stream_complete(story, temperature=0))
@@ -110,9 +110,9 @@ def _print_whole(complete: Callable[[], ChatReply]) -> None:
         reply = complete()
     except FoundryError as error:
         if text := getattr(error, "text", ""):
-            print(text)
+            print_text(text)
         raise
-    print(reply.content)
+    print_text(reply.content)
     _warn_if_truncated(reply.finish_reason)
 
 
@@ -120,11 +120,10 @@ def _print_stream(stream: ChatStream) -> None:
     with stream:
         try:
             for chunk in stream:
-                sys.stdout.write(chunk.content)
-                sys.stdout.flush()
+                print_text(chunk.content, end="")
         finally:
             if stream.text and not stream.text.endswith("\n"):
-                print(flush=True)
+                print_text("")
     _warn_if_truncated(stream.finish_reason)
 
 

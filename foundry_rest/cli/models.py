@@ -8,7 +8,7 @@ from collections.abc import Callable
 from foundry_rest.cli.client import client_for
 from foundry_rest.cli.output import print_json, print_models
 from foundry_rest.cli.progress import download_progress
-from foundry_rest.cli.streams import print_note
+from foundry_rest.cli.streams import print_note, print_text
 from foundry_rest.client import FoundryAPIClient
 from foundry_rest.endpoints.models import Models
 from foundry_rest.schema import ModelInfo
@@ -52,7 +52,7 @@ def unload(arguments: Namespace) -> None:
             return
         unloaded = client.models.unload_all(force=not arguments.respect_ttl)
     for id_ in unloaded:
-        print(id_)
+        print_text(id_)
     if not unloaded:
         print_note(_LISTS["loaded"][1])
 
@@ -77,4 +77,4 @@ def _print_model(info: ModelInfo, arguments: Namespace) -> None:
     if arguments.json:
         print_json(info.to_dict())
     else:
-        print(info.id)
+        print_text(info.id)

@@ -7,6 +7,8 @@ from typing import TextIO
 
 import msgspec
 
+from foundry_rest.cli.streams import print_text
+from foundry_rest.control_characters import visible
 from foundry_rest.errors import FoundryError
 from foundry_rest.errors.advice import in_command
 from foundry_rest.schema import HealthReport, ModelInfo
@@ -42,7 +44,7 @@ def print_models(models: Sequence[ModelInfo]) -> None:
     rows += [
         (info.alias or "-", info.id, info.device or "-", _size(info.size), _state(info)) for info in models
     ]
-    print(table(rows))
+    print_text(table(rows))
 
 
 def print_health(report: HealthReport, stream: TextIO) -> None:
@@ -58,7 +60,7 @@ def print_health(report: HealthReport, stream: TextIO) -> None:
         "loaded models": ", ".join(report.loaded_models) or "none",
     }
     for name, value in facts.items():
-        print(f"{name + ':':<15}{value}", file=stream)
+        print(visible(f"{name + ':':<15}{value}"), file=stream)
 
 
 def _size(size: int | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 import threading
 from collections.abc import Iterator
@@ -49,10 +50,13 @@ def _read_all() -> bytes:
 
 
 def _decoded(content: bytes) -> str:
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         # The line end comes from the shell (``echo``) and is no part of the prompt.
-        return content.decode("utf-8-sig").rstrip("\r\n")
+        return content.decode(encoding).rstrip("\r\n")
     except UnicodeDecodeError as error:
+        if sys.platform == "win32":  # a program there may write the console's code page
+            return content.decode("oem", "replace").rstrip("\r\n")
         raise ConfigError(f"the prompt on stdin is not UTF-8 (byte {error.start})") from None
 
 

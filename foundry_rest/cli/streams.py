@@ -8,6 +8,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TextIO
 
+from foundry_rest.control_characters import visible
+
 
 def replace_closed_streams() -> None:
     """Replace a closed stream (``>&-``), because ``print(file=None)`` would write to stdout.
@@ -24,10 +26,26 @@ def _open(mode: int, path: str, _flags: int) -> int:
     return os.open(path, mode)
 
 
+def use_utf8_in_pipes() -> None:
+    """Write UTF-8 to whatever is no terminal, as programs expect it, unless PYTHONIOENCODING says otherwise.
+
+    Windows would write its code page there. What a terminal cannot show is escaped.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if not stream.isatty() and "PYTHONIOENCODING" not in os.environ:
+            stream.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def print_text(text: str, end: str = "\n") -> None:
+    """Print to stdout at once; a terminal is shown control characters, and does not obey them."""
+    print(visible(text) if sys.stdout.isatty() else text, end=end, flush=True)
+
+
 def print_note(text: str) -> None:
     """Print a line to stderr; one that cannot be written is dropped, because the answer does not need it."""
     try:
-        print(text, file=sys.stderr, flush=True)
+        print(visible(text), file=sys.stderr, flush=True)
     except OSError:
         discard(sys.stderr)
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from foundry_rest import clock
+from foundry_rest.control_characters import visible
 from foundry_rest.errors import LoadFailed, ServiceError
 from foundry_rest.errors.wordings import ADVICE_WITHOUT_MESSAGE, advice_for, classify
 from foundry_rest.raw_json import decode_raw, read_raw
@@ -236,4 +237,5 @@ def _without_source_positions(message: str) -> str:
 
 
 def _shorten(text: str) -> str:
+    text = visible(text, keep_lines=False)
     return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 1] + "…"

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from foundry_rest.config import LOG_LEVELS, from_env
+from foundry_rest.control_characters import visible
 from foundry_rest.errors import ConfigError
 from foundry_rest.events import AttemptFailed, CallFinished, Event
 
@@ -46,12 +47,13 @@ def log_event(event: Event) -> None:
             event.call,
             event.attempt,
             event.elapsed,
-            event.error.message,
+            visible(event.error.message, keep_lines=False),
             _next_step(event),
         )
     elif isinstance(event, CallFinished) and logger.isEnabledFor(logging.DEBUG):
         outcome = type(event.error).__name__ if event.error else event.outcome
-        logger.debug("%s %s in %.3f s (%s)", event.call, outcome, event.elapsed, event.model or event.url)
+        name = visible(event.model or event.url, keep_lines=False)
+        logger.debug("%s %s in %.3f s (%s)", event.call, outcome, event.elapsed, name)
 
 
 def fan_out(observers: Iterable[Callable[[Event], object]]) -> Callable[[Event], None]:

@@ -24,7 +24,10 @@ PACKAGE = "foundry_rest"
 
 #: Lowest first. A module belongs to the longest name that is its own or a parent's; "" is the package itself.
 ROWS = (
-    ("clock", "values", "raw_json", "private_files", "errors", "checks", "schema", "config", "events"),
+    (
+        *("clock", "values", "raw_json", "private_files", "control_characters"),
+        *("errors", "checks", "schema", "config", "events"),
+    ),
     ("transport",),
     ("transport.session", "resilience", "cache", "observe", "testing"),
     ("dialects", "stream"),

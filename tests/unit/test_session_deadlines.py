@@ -8,7 +8,9 @@ import time
 
 import pytest
 
+from foundry_rest import FoundryAPIClient
 from foundry_rest.errors import Cancelled, DeadlineExceeded
+from foundry_rest.testing import chat_stream, stall
 from foundry_rest.transport.session import deadlines as module
 from foundry_rest.transport.session.deadlines import Deadlines
 from foundry_rest.transport.session.socket_handle import SocketHandle
@@ -117,3 +119,38 @@ def test_the_first_reason_stays():
     line.end(Cancelled)
 
     assert type(line.failure) is DeadlineExceeded
+
+
+def test_a_thread_that_cannot_be_started(watch, monkeypatch):
+    """The socket looks at its deadline itself, and the next call tries again to start the thread."""
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        first = watch.new_handle(5)
+    second = watch.new_handle(0.01)
+
+    assert (first.is_watched, second.is_watched) == (False, True)
+    assert ended_after(second, time.monotonic())[1] is DeadlineExceeded
+
+
+started = threading.Thread.start
+
+
+def refuse(thread):
+    """Refuse to start, as a process at its limit does; the server's threads are another process's."""
+    if thread.name == "foundry_rest deadlines":
+        raise RuntimeError("can't start new thread")
+    started(thread)
+
+
+def test_a_deadline_without_a_thread(server, monkeypatch):
+    """It holds all the same."""
+    server.on("POST", "/v1/chat/completions", chat_stream("a b c")[:2] + stall())
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    client = FoundryAPIClient(server.url, model="m", dialect="2.x", retries=0, auto_load=False)
+    began = time.monotonic()
+    with pytest.raises(DeadlineExceeded):
+        client.complete("Hi", deadline=0.2)
+    monkeypatch.undo()
+    client.close()
+
+    assert time.monotonic() - began < 1

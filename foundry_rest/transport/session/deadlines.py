@@ -7,6 +7,7 @@ one, and ends a little after the last: a thread for each call would cost as much
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from weakref import WeakSet
 
 from foundry_rest import clock
@@ -33,7 +34,7 @@ class Deadlines:
             self._handles.add(handle)
             closed = self._closed
             if handle.due != float("inf") and not closed:
-                self._schedule(handle.due)
+                handle.is_watched = self._schedule(handle.due)
         if closed:
             handle.end(Cancelled)
         return handle
@@ -52,13 +53,17 @@ class Deadlines:
         for handle in list(self._handles):
             handle.release()
 
-    def _schedule(self, due: float) -> None:
-        """Make sure that the thread wakes in time; the caller holds the lock."""
+    def _schedule(self, due: float) -> bool:
+        """Make sure that the thread wakes in time, and return whether it runs; the caller holds the lock."""
         if not self._runs:
-            self._runs, self._next = True, due
-            threading.Thread(target=self._run, name="foundry_rest deadlines", daemon=True).start()
+            self._next = due
+            thread = threading.Thread(target=self._run, name="foundry_rest deadlines", daemon=True)
+            with suppress(RuntimeError):  # the process has too many threads now; the next call tries again
+                thread.start()
+                self._runs = True
         elif due < self._next:
             self._changed.notify()
+        return self._runs
 
     def _run(self) -> None:
         idle = False

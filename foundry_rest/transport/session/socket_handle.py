@@ -71,6 +71,7 @@ class SocketHandle:
         due: Monotonic instant of the attempt's deadline; infinity for none, and after the attempt.
         bound: Monotonic instant at which the phase under way is over, however much arrives.
         patience: Seconds within which the service takes more of the request, then sends the answer's head.
+        is_watched: A thread ends the attempt at its deadline; else its socket looks itself.
         longest: Seconds that many receipts may take which are not even a piece of a body.
         receipts: Number of receipts since the last piece of the body.
         is_stuck: The service stopped taking the request.
@@ -87,6 +88,7 @@ class SocketHandle:
         "ended",
         "is_reused",
         "is_stuck",
+        "is_watched",
         "longest",
         "patience",
         "receipts",
@@ -96,7 +98,7 @@ class SocketHandle:
         self.due, self.patience = due, patience
         self.bound = self.longest = float("inf")
         self.receipts = 0
-        self.is_stuck = False
+        self.is_stuck, self.is_watched = False, True
         self._socket: weakref.ref[socket.socket] | None = None
         self.ended: type[FoundryError] | None = None
         self._before: SocketHandle | None = None
@@ -207,7 +209,8 @@ class _Bounded(socket.socket):
         if attempt is None:
             return super().recv_into(buffer, nbytes or 0, flags)
         attempt.receipts += 1
-        if SLICE is None and attempt.bound == _FOREVER and attempt.receipts < _MANY:
+        is_quick = attempt.bound == _FOREVER and attempt.receipts < _MANY and attempt.is_watched
+        if is_quick and SLICE is None:
             return super().recv_into(buffer, nbytes or 0, flags)
         if attempt.receipts == _MANY:
             attempt.bound = min(attempt.bound, clock.monotonic() + attempt.longest)

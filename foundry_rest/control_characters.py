@@ -1,0 +1,26 @@
+"""Control characters in what others wrote, made visible where a terminal would obey them."""
+
+from __future__ import annotations
+
+import re
+
+#: Escape, bell and the rest of C0 and C1, delete, and the marks that turn the direction of text.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def visible(text: str, *, keep_lines: bool = True) -> str:
+    r"""Return a text with its control characters as Python's escapes, such as ``\x1b``.
+
+    Args:
+        text: Any text.
+        keep_lines: Leave line ends and tabs; else they are made visible, too, for a log has one line for each
+            record.
+    """
+    if text.isprintable():
+        return text
+    shown = _CONTROLS.sub(_escape, text)
+    return shown if keep_lines else shown.replace("\n", "\\n").replace("\t", "\\t")
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
