@@ -12,6 +12,8 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
+from itertools import islice
+from typing import NamedTuple
 
 from foundry_rest import clock
 from foundry_rest.checks import whole_number
@@ -48,7 +50,7 @@ class Slots:
     @property
     def free(self) -> int:
         """Return how many slots are free."""
-        return self._free
+        return len(self._free)
 
     def acquire(self, until: float = float("inf"), cancels: Iterable[CancelToken] = ()) -> Slot:
         """Return a slot; wait for it if necessary, for 600 s at most.
@@ -61,75 +63,111 @@ class Slots:
             DeadlineExceeded: No slot became free in time; ``limit`` is ``"slot"``.
             Cancelled: A token was cancelled.
         """
+        slot = Slot()
         turn = None
-        with self._lock:
-            if self._free > 0:
-                self._free -= 1
-            else:
-                turn = threading.Event()
-                self._queue.append(turn)
-        if turn is not None:
-            self._wait(turn, until, tuple(cancels))
-        return Slot(self, self._queue)
+        try:
+            with self._lock:
+                if self._free:
+                    slot.held.extend(islice(iter(self._free.pop, None), 1))  # as _move does
+                else:
+                    turn = _Turn(slot.held)
+                    self._queue.append(turn)
+            if turn is not None:
+                self._wait(turn, until, tuple(cancels))
+        except BaseException:  # Ctrl-C too: a slot given to nobody would be lost
+            if turn is not None:
+                self._leave(turn)
+            slot.release()
+            raise
+        return slot
 
-    def give_back(self, queue: object) -> None:
-        """Give one slot to the call that has waited longest; ignore a slot from before a fork."""
+    def give_back(self, held: list[Token]) -> None:
+        """Give a slot to the call that has waited longest; ignore one from before a fork."""
         with self._lock:
-            if queue is not self._queue:
+            if not held or held[0].free is not self._free:
                 return
             if self._queue:
-                self._queue.popleft().set()
+                turn = self._queue[0]
+                _move(held, turn.held)
+                self._leave(turn)
+                turn.came.set()
             else:
-                self._free += 1
+                _move(held, self._free)
 
-    def _wait(self, turn: threading.Event, until: float, cancels: tuple[CancelToken, ...]) -> None:
+    def _wait(self, turn: _Turn, until: float, cancels: tuple[CancelToken, ...]) -> None:
         last = clock.monotonic() + SLOT_TIMEOUT
-        try:
-            wait_watched(turn, min(until, last) - clock.monotonic(), cancels)
-        except BaseException:  # Ctrl-C: the slot would be lost
-            if self._leave(turn):
-                self.give_back(self._queue)
-            raise
-        given = self._leave(turn)
-        cancelled = any(token.cancelled for token in cancels)
-        if given and not cancelled:
-            return
-        if given:
-            self.give_back(self._queue)
-        if cancelled:
+        wait_watched(turn.came, min(until, last) - clock.monotonic(), cancels)
+        self._leave(turn)
+        if any(token.cancelled for token in cancels):
             raise Cancelled("the call was ended from elsewhere while it waited for a free slot")
-        raise _none_free(until <= last)
+        if not turn.held:
+            raise _none_free(until <= last)
 
-    def _leave(self, turn: threading.Event) -> bool:
-        """Leave the queue; return whether the slot had been given already."""
-        with self._lock:
-            if turn not in self._queue:
-                return True
+    def _leave(self, turn: _Turn) -> None:
+        with self._lock, suppress(ValueError):
             self._queue.remove(turn)
-            return False
 
     def renew(self) -> None:
         """Free all slots in a forked child: the parent's calls hold none there."""
         # Reentrant: the garbage collector may run in this thread while it holds the lock, and a stream
         # dropped unread then releases its slot.
         self._lock = threading.RLock()
-        self._free = self._size
-        self._queue: deque[threading.Event] = deque()
+        self._queue: deque[_Turn] = deque()
+        self._free: list[Token] = []
+        self._free += [Token(self, self._free) for _ in range(self._size)]
+
+
+class Token(NamedTuple):
+    """What stands for one slot, in one place at a time.
+
+    Attributes:
+        slots: The semaphore that it belongs to.
+        free: The list of its free tokens, another one after a fork.
+    """
+
+    slots: Slots
+    free: list[Token]
+
+
+class _Turn:
+    """The place of one call in the queue.
+
+    Attributes:
+        held: Where its token is put.
+        came: Set when it is there.
+    """
+
+    def __init__(self, held: list[Token]) -> None:
+        self.held, self.came = held, threading.Event()
 
 
 class Slot:
-    """One slot of a client; of several calls of ``release`` the first one counts."""
+    """One slot of a client, or none yet; of several calls of ``release`` the first one counts.
 
-    __slots__ = ("_held",)
+    A slot that is dropped is released, too: a signal that raises may strike before anybody else knows of it.
 
-    def __init__(self, slots: Slots, queue: object) -> None:
-        self._held = [(slots, queue)]  # a list: of two threads that release at once, one gets the item
+    Attributes:
+        held: Its token.
+    """
+
+    __slots__ = ("held",)
+
+    def __init__(self) -> None:
+        self.held: list[Token] = []
 
     def release(self) -> None:
         """Release the slot; the first call counts."""
-        with suppress(IndexError):
-            slots, queue = self._held.pop()
-            slots.give_back(queue)
+        with suppress(IndexError):  # of two threads that release at once, one finds the token
+            self.held[0].slots.give_back(self.held)
+
+    def __del__(self) -> None:
+        if self.held:
+            self.release()
+
+
+def _move(source: list[Token], target: list[Token]) -> None:
+    """Move a token in one step of the interpreter: a signal that raises finds it in one of the lists."""
+    target.extend(islice(iter(source.pop, None), 1))
 
 
 def _none_free(deadline_passed: bool) -> DeadlineExceeded:  # noqa: FBT001 (the only argument)

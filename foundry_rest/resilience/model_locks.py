@@ -19,7 +19,10 @@ from foundry_rest.transport.fork import renew_after_fork
 
 
 class SharedLock:
-    """One request's shared lock on a model; of several calls of ``release`` the first one counts."""
+    """One request's shared lock on a model; of several calls of ``release`` the first one counts.
+
+    A lock that is dropped is released, too: a signal that raises may strike before anybody else knows of it.
+    """
 
     __slots__ = ("_held", "model")
 
@@ -30,7 +33,12 @@ class SharedLock:
     def release(self) -> None:
         """Release the lock; the first call counts."""
         with suppress(IndexError):
-            self._held.pop().end(self)
+            self._held[0].end(self)
+            self._held.clear()
+
+    def __del__(self) -> None:
+        if self._held:
+            self.release()
 
 
 class _ExclusiveLock:
@@ -68,7 +76,7 @@ class ModelLocks:
     def end(self, lock: SharedLock) -> None:
         """Remove a shared lock; in a forked child ignore the parent's."""
         with self._lock:
-            self._shared.discard(lock)
+            self._shared.pop(id(lock), None)
             for exclusive in self._exclusive:
                 self._check_free(exclusive)
 
@@ -118,14 +126,14 @@ class ModelLocks:
         with self._lock:
             exclusive = next((each for each in self._exclusive if each.covers(lock.model)), None)
             if exclusive is None:
-                self._shared.add(lock)
+                self._shared[id(lock)] = lock.model
                 return None
             turn = threading.Event()
             exclusive.waiting.append(turn)
             return turn
 
     def _check_free(self, lock: _ExclusiveLock) -> None:
-        if not any(lock.covers(each.model) for each in self._shared):
+        if not any(lock.covers(model) for model in self._shared.values()):
             lock.free.set()
 
     def renew(self) -> None:
@@ -133,5 +141,5 @@ class ModelLocks:
         # Reentrant: the garbage collector may run in this thread while it holds the lock, and a stream
         # dropped unread then releases its lock.
         self._lock = threading.RLock()
-        self._shared: set[SharedLock] = set()
+        self._shared: dict[int, str] = {}  # by the lock's id: a lock that is dropped is released
         self._exclusive: list[_ExclusiveLock] = []

@@ -8,7 +8,6 @@ retried here: the caller has seen tokens.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
@@ -78,7 +77,7 @@ class AnswerStream(Generic[C]):
         self._count = self._bytes = 0
         self._last = b""
         self._kept_events: list[bytes] | None = None
-        self._lock = threading.Lock()
+        self._claim = [None]
         self._ended = self._complete = self._answered = False
         self._error: FoundryError | None = None
         self._initialise()
@@ -172,9 +171,12 @@ class AnswerStream(Generic[C]):
 
     def _claim_end(self) -> bool:
         """Return True to the first thread that ends the stream; it closes it and emits the outcome."""
-        with self._lock:
-            first, self._ended = not self._ended, True
-        return first
+        self._ended = True
+        try:
+            self._claim.pop()  # no lock, which a signal that raises could leave locked
+        except IndexError:
+            return False
+        return True
 
     def _finish(self) -> None:
         self._complete = True

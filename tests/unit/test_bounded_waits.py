@@ -36,7 +36,7 @@ def test_a_wait_for_a_slot_names_its_bound(deadline, words, advice):
     """Without a deadline nobody is advised to give a larger one: the wait's own bound struck."""
     with FakeClock().installed() as time:
         slots = Slots(1)
-        slots.acquire()
+        _held = slots.acquire()
         with pytest.raises(DeadlineExceeded) as caught:
             slots.acquire(time.monotonic() + deadline)
 

@@ -34,8 +34,7 @@ def test_the_size_is_checked(size):
 def test_as_many_as_there_are():
     """Free slots are given at once."""
     slots = Slots(2)
-    first = slots.acquire()
-    slots.acquire()
+    first, _second = slots.acquire(), slots.acquire()
     assert slots.free == 0
     first.release()
     assert slots.free == 1
@@ -90,7 +89,7 @@ def test_nobody_overtakes():
 def test_a_deadline_on_the_wait():
     """Waiting ends with the deadline; the error says that it was the slot that took the time."""
     slots = Slots(1)
-    slots.acquire()
+    _held = slots.acquire()
     with FakeClock().installed() as fake, pytest.raises(DeadlineExceeded) as caught:
         slots.acquire(fake.monotonic() + 3)
 
@@ -101,7 +100,7 @@ def test_a_deadline_on_the_wait():
 def test_a_deadline_that_has_passed():
     """Time that is over waits for nothing, and is no negative wait."""
     slots = Slots(1)
-    slots.acquire()
+    _held = slots.acquire()
     with pytest.raises(DeadlineExceeded):
         slots.acquire(clock.monotonic() - 5)
 
@@ -110,7 +109,7 @@ def test_a_deadline_that_has_passed():
 def test_any_token_ends_the_wait(which):
     """Either token ends it at once, and nobody is left in the queue."""
     slots, tokens, raised = Slots(1), (CancelToken(), CancelToken()), []
-    slots.acquire()
+    _held = slots.acquire()
 
     def wait():
         try:

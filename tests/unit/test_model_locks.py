@@ -66,9 +66,9 @@ def test_a_drop_waits_for_the_running_request(uses):
 
 def test_other_models_are_not_waited_for(uses):
     """Only requests that a name covers count, and only those are held back."""
-    uses.shared("other")
+    _held = uses.shared("other")
     with uses.exclusive(lambda model: model == "m", soon()):
-        uses.shared("other", soon()).release()
+        _held = uses.shared("other", soon()).release()
 
 
 def test_a_request_waits_while_the_model_is_dropped(uses):
@@ -83,7 +83,7 @@ def test_a_request_waits_while_the_model_is_dropped(uses):
 
 def test_time_is_bounded(uses):
     """Neither side waits longer than it may; the error says what to do."""
-    uses.shared("m")
+    _held = uses.shared("m")
     with pytest.raises(DeadlineExceeded, match="Close open streams") as caught:
         uses.exclusive(lambda model: True, soon()).__enter__()
     assert caught.value.limit == "in use"
@@ -97,7 +97,7 @@ def test_time_is_bounded(uses):
 def test_cancellation_ends_both_waits(uses):
     """A token ends the waiting of its own call."""
     token = CancelToken()
-    uses.shared("m")
+    _held = uses.shared("m")
     thread, results = in_thread(lambda: uses.exclusive(lambda model: True, soon(5), [token]).__enter__())
     token.cancel()
     thread.join(5)
