@@ -1,4 +1,4 @@
-"""``docs/quirks.md`` names every quirk of the services, and for each a test, or why there is none."""
+"""The pages of quirks and attacks name, for each, a test that holds it, or why there is none."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def rows(page: str) -> list[Row]:
         heading = re.match(r"#+ (\d(?:\.\d)?) ", line)
         section = heading[1] if heading else section
         cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-        if cells and set(line) - set("|- ") and cells[0] != "quirk":
+        if cells and set(line) - set("|- ") and cells[0] not in ("quirk", "attack"):
             assert len(cells) == 3, f"three cells: {line}"
             found.append(Row(section, *cells))
     return found
@@ -77,6 +77,14 @@ PAGE = rows(FILE.read_text("utf-8"))
 def test_every_quirk_is_held_or_explained(row):
     """A test that exists, or a reason."""
     assert fault_of(row) == ""
+
+
+def test_every_attack_is_held_or_explained():
+    """The attacks of ``docs/security.md`` have the same proof."""
+    attacks = rows((FILE.parent / "security.md").read_text("utf-8"))
+
+    assert {row.section for row in attacks} == {"1", "2", "3"}
+    assert [fault for fault in map(fault_of, attacks) if fault] == []
 
 
 def test_every_section_is_there():
