@@ -162,7 +162,7 @@ def test_what_no_answer_is_registered_for(tool, cls, given, way, client_at, serv
 @DIALECT
 @pytest.mark.parametrize("kept", [False, True], ids=["new connection", "kept connection"])
 @pytest.mark.filterwarnings(
-    "ignore:unclosed <socket:ResourceWarning"
+    "ignore:unclosed <(socket|foundry_rest):ResourceWarning"
 )  # vcrpy 8 drops the kept one, still open
 def test_vcrpy(kept, dialect, given, way, server, tmp_path):
     """It records and plays, also where a connection was open before, and the network is not asked again."""
