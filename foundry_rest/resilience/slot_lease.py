@@ -100,6 +100,7 @@ class LeasedReply:
     def fail(self, error: FoundryError) -> None:
         """Report to the breaker the error that ended the stream, on the wire or in its content."""
         self._has_failed = True
+        self._opened.fail(error)
         self._lease.report(outcome_of(error), error)
 
     def finish(self) -> None:

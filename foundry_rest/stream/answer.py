@@ -191,6 +191,9 @@ class AnswerStream(Generic[C]):
 
     def _fail(self, error: FoundryError) -> NoReturn:
         """Raise ``error``, as StreamInterrupted if text had arrived that its own class cannot hold."""
+        is_first = self._claim_end()
+        if is_first:
+            self._opened.fail(error)
         final = error
         if not isinstance(error, (Cancelled, DeadlineExceeded, StreamInterrupted)) and self._breaks(error):
             final = StreamInterrupted(f"the answer broke off: {error.message}")
@@ -199,8 +202,7 @@ class AnswerStream(Generic[C]):
             final.text, final.usage, final.chunks = self.text, self.usage, self._count
         final.call, final.model, final.url = self._call.label, self._call.model, self._opened.url
         self._error = final
-        if self._claim_end():
-            self._opened.fail(error)
+        if is_first:
             # The service ends a stream after an error event, so the connection can be reused.
             (self._opened.finish if isinstance(error, ServiceError) else self._opened.close)()
             self._emit_outcome(ERROR, final)

@@ -18,13 +18,17 @@ from foundry_rest import FoundryAPIClient
 from foundry_rest.errors import ConfigError, FoundryError, ServiceError
 from foundry_rest.testing import (
     DEMO_MODEL,
+    answer,
+    chat_events,
     cut,
     error_stream,
+    event,
     html_page,
     inference_failed,
     json_answer,
     json_error,
     reset,
+    sse,
     stall,
     too_many,
 )
@@ -157,3 +161,48 @@ def test_the_next_attempt_has_its_key(given, server):
         client.request("GET", "/status")
 
     assert [request.headers.get("Authorization") for request in server.requests] == [f"Bearer {KEY}"] * 2
+
+
+def page(status, text):
+    """Answer with a page of HTML."""
+    return answer(status, text.encode(), content_type="text/html")
+
+
+#: Where a gateway repeats what it got -> the script that does.
+REPEATS = {
+    "an error's message": lambda said: json_error(401, f"bad key {said}"),
+    "an error page": lambda said: page(502, f"<html><title>{said}</title></html>"),
+    "a page in place of an answer": lambda said: page(200, f"<p>{said}</p>"),
+    "a redirect": lambda said: answer(
+        302, b"", headers=[("Location", f"http://127.0.0.1:1/login?key={said}")]
+    ),
+    "the first event": lambda said: sse([event(f'{{"error": {{"message": "no {said}"}}}}')]),
+    "a later event": lambda said: sse([*chat_events("a", None), event(f'{{"error": "no {said}"}}')]),
+    "a named event": lambda said: sse([*chat_events("a", None), event(f"no {said}", name="error")]),
+    "a text": lambda said: answer(400, f"who is {said}?".encode(), content_type="text/plain"),
+    "a header's name": lambda said: answer(403, b"{}", headers=[("X-Seen", said)]),
+}
+
+
+@WAY
+@GIVEN
+@each_case("name", REPEATS)
+@pytest.mark.parametrize("credentials", CREDENTIALS.values(), ids=CREDENTIALS)
+def test_a_key_that_is_repeated(credentials, name, given, way, server, caplog):
+    """Stars stand in its place wherever it could be kept."""
+    server.on("POST", CHAT, REPEATS[name](KEY))
+    session = requests.Session() if given else None
+    settings = {"model": DEMO_MODEL, "retries": 0, "dialect": "2.x", "session": session, "auto_load": False}
+    with (
+        caplog.at_level("DEBUG", "foundry_rest"),
+        FoundryAPIClient(server.url, **settings, **credentials) as client,
+        pytest.raises(FoundryError) as caught,
+    ):
+        way(client)
+    error = caught.value
+    response = getattr(error, "response", None)
+
+    assert KEY not in str(error) + repr(error) + repr(error.attempts) + caplog.text
+    assert KEY.encode() not in pickle.dumps(error) + getattr(error, "body", b"")
+    assert response is None or KEY not in response.text + str(response.headers)
+    assert "***" in str(error) + str(getattr(error, "body", b"")) + str(getattr(response, "headers", ""))

@@ -21,8 +21,8 @@ from foundry_rest.errors import (
     ServiceTimeout,
     ServiceUnreachable,
 )
-from foundry_rest.transport.session.exceptions import FOREIGN, CallSite, translate
-from foundry_rest.transport.session.request_builder import hide_headers
+from foundry_rest.transport.session.exceptions import FOREIGN, CallSite, E, translate
+from foundry_rest.transport.session.hidden_keys import hide_headers, keys_in, mask, masked
 from foundry_rest.transport.session.socket_handle import SocketHandle
 
 if TYPE_CHECKING:
@@ -81,6 +81,11 @@ class Body:
             self._handle.take(found)
             self._handle.begin_reading(self._silence)
         return found is not None
+
+    def mark(self, error: E) -> E:
+        """Return an error with the facts of this call, and with stars in place of keys in what it quotes."""
+        mask(error, keys_in(self._response.request))
+        return self.site.mark(error)
 
     def read(self) -> bytes:
         """Return the next bytes as soon as there are any; ``b""`` at the end.
@@ -197,8 +202,11 @@ class Body:
         self._handle.release()
 
     def attach_to(self, error: ServiceError, content: bytes) -> None:
-        """Set the response of an error, which code written for requests expects."""
-        vars(self._response).update(_content=content, _content_consumed=True)
+        """Set the response of an error, which code written for requests expects; it holds no key either."""
+        keys = keys_in(self._response.request)
+        vars(self._response).update(_content=masked(content, keys), _content_consumed=True)
+        for name, value in self._response.headers.items() if keys else ():
+            self._response.headers[name] = masked(value.encode("latin-1", "replace"), keys).decode("latin-1")
         for response in (self._response, *self._response.history):
             hide_headers(response.request)
         error.response = self._response

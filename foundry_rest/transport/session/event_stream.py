@@ -70,13 +70,13 @@ class EventStream:
         self._body.bound_whole()
         while not self._waiting:
             if self._at_end:
-                raise self._body.site.mark(StreamInterrupted("the stream ended before its first event"))
+                raise self._body.mark(StreamInterrupted("the stream ended before its first event"))
             self._read()
         first = self._waiting[0]
         error = stream_error(first) if STREAM_ERROR_MARK.search(first) else None
         if error is not None:
             self.finish()
-            raise self._body.site.mark(error)
+            raise self._body.mark(error)
         self._body.set_silence(self._idle, "idle")
 
     def __iter__(self) -> Iterator[bytes]:
@@ -93,7 +93,8 @@ class EventStream:
         self._body.bound_rest(seconds)
 
     def fail(self, error: FoundryError) -> None:
-        """Ignore the failure: the sender above reports it to the breaker."""
+        """Put stars in place of keys in what an event quotes; the sender above reports to the breaker."""
+        self._body.mark(error)
 
     def finish(self) -> None:
         """Release the connection for reuse after the last event."""
@@ -111,7 +112,7 @@ class EventStream:
             events = self._decoder.feed(piece) if piece else self._decoder.end()
         except InvalidReply as error:
             self._body.close()
-            raise self._body.site.mark(error) from None
+            raise self._body.mark(error) from None
         if self._decoder.has_error:
             events = [error_payload(each) if isinstance(each, ErrorEvent) else each for each in events]
         if bool(piece and not events) is not self._is_waiting:

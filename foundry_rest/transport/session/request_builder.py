@@ -26,8 +26,6 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NOT_IN_HEADER = re.compile(r"[^\t -~\x80-\xff]")
 #: They say where a request ends and what the connection is for: another value mixes up what follows on it.
 _FRAMING = ("Content-Length", "Transfer-Encoding", "TE", "Trailer", "Upgrade", "Expect")
-#: Headers whose values are made here and hold no key.
-_HARMLESS = frozenset(("accept", "accept-encoding", "content-length", "content-type", "user-agent"))
 
 _FEWER_HEADERS = Advice(
     "Send fewer or shorter headers.", Words("A gateway that bears more is named by dialect='openai'.", "")
@@ -216,14 +214,6 @@ def _joined(*several: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Return the response hooks of all; each may have one function or many."""
     found = [hooks.get("response") or () for hooks in several]
     return {"response": [hook for hooks in found for hook in ((hooks,) if callable(hooks) else hooks)]}
-
-
-def hide_headers(request: object) -> None:
-    """Put stars in place of all values in a request's headers that may be keys, once the request is over."""
-    if isinstance(request, requests.PreparedRequest):
-        request.headers = CaseInsensitiveDict(
-            {name: value if name.lower() in _HARMLESS else "***" for name, value in request.headers.items()}
-        )
 
 
 def _check_size(request: requests.PreparedRequest, call: Call) -> None:

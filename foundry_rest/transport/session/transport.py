@@ -40,7 +40,8 @@ from foundry_rest.transport.session.exceptions import (
     translate,
 )
 from foundry_rest.transport.session.given_session import view_of
-from foundry_rest.transport.session.request_builder import RequestBuilder, hide_headers
+from foundry_rest.transport.session.hidden_keys import hide_headers
+from foundry_rest.transport.session.request_builder import RequestBuilder
 from foundry_rest.transport.session.socket_handle import SocketHandle
 from foundry_rest.transport.session.tls_files import unusable_file
 from foundry_rest.transport.sse import SSEDecoder
@@ -97,7 +98,7 @@ class SessionTransport:
         content = body.read_all(MAX_ANSWER)
         error = error_in(content) if ERROR_MARK in content else None
         if error is not None:
-            raise body.site.mark(error)
+            raise body.mark(error)
         return Reply(body.status, body.headers, content, body.site.url, clock.monotonic() - started)
 
     def open(self, call: Call, target: Target) -> EventStream:
@@ -209,7 +210,7 @@ def _refuse_coding(body: Body) -> None:
     body.close()
     coding = body.headers["content-encoding"][:60]
     what = f"the answer is coded ({coding}), which was not asked for"
-    raise body.site.mark(InvalidReply(what, where="content-encoding"))
+    raise body.mark(InvalidReply(what, where="content-encoding"))
 
 
 def _refusal(body: Body, call: Call) -> Exception:
@@ -218,7 +219,7 @@ def _refusal(body: Body, call: Call) -> Exception:
     error = service_error(
         body.status, body.headers, content, call=call.label, url=body.site.url, model=call.model
     )
-    body.attach_to(error, content)
+    body.attach_to(body.mark(error), content)
     return error
 
 
@@ -256,8 +257,8 @@ def _not_a_stream(body: Body, kind: str, wanted: str) -> Exception:
     body.finish()
     error = error_in(content)
     if error is not None:
-        return body.site.mark(error)
+        return body.mark(error)
     shown = kind.split(";", maxsplit=1)[0].strip()[:60]
-    return body.site.mark(
+    return body.mark(
         InvalidReply(f"expected {wanted}, got {shown}", where="content-type", body=content[:2048])
     )

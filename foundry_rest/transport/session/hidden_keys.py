@@ -1,0 +1,79 @@
+"""Keys in what is kept after a request: its own headers, and what the other side repeats of them.
+
+A gateway's error page may quote the request that it refused, a redirect may carry the key in its address. All
+that ends up in messages, logs and result stores, where stars stand in place of every known key.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Iterator
+
+import requests
+from requests.structures import CaseInsensitiveDict
+
+from foundry_rest.errors import FoundryError
+
+#: Headers whose values are made here and hold no key.
+_HARMLESS = frozenset(("accept", "accept-encoding", "content-length", "content-type", "user-agent"))
+#: Fewest characters of what is taken for a key: shorter ones would be found in any text.
+_SHORTEST = 8
+_STARS = "***"
+#: Facts of errors that quote the other side.
+_QUOTES = ("body", "code", "where")
+
+
+def hide_headers(request: object) -> None:
+    """Put stars in place of all values in a request's headers that may be keys, once the request is over."""
+    if isinstance(request, requests.PreparedRequest):
+        request.headers = CaseInsensitiveDict(
+            {name: value if name.lower() in _HARMLESS else _STARS for name, value in request.headers.items()}
+        )
+
+
+def keys_in(request: object) -> tuple[str, ...]:
+    """Return what in a request's headers may be a key, the longest first."""
+    if not isinstance(request, requests.PreparedRequest):
+        return ()
+    found = {
+        word
+        for name, value in request.headers.items()
+        if name.lower() not in _HARMLESS
+        for word in _words(value.decode("latin-1") if isinstance(value, bytes) else str(value))
+        if len(word) >= _SHORTEST
+    }
+    return tuple(sorted(found, key=len, reverse=True))
+
+
+def masked(content: bytes, keys: Iterable[str]) -> bytes:
+    """Return bytes of the other side with stars in place of keys."""
+    for key in keys:
+        content = content.replace(key.encode("latin-1", "replace"), _STARS.encode())
+    return content
+
+
+def mask(error: FoundryError, keys: Iterable[str]) -> None:
+    """Put stars in place of keys in what an error quotes of the other side."""
+    for key in keys:
+        error.args = tuple(
+            each.replace(key, _STARS) if isinstance(each, str) else each for each in error.args
+        )
+        for name in _QUOTES:
+            quoted = getattr(error, name, None)
+            if isinstance(quoted, str) and key in quoted:
+                setattr(error, name, quoted.replace(key, _STARS))
+            elif isinstance(quoted, bytes):
+                setattr(error, name, masked(quoted, (key,)))
+
+
+def _words(value: str) -> Iterator[str]:
+    """Yield a header's value and its parts: a token behind its scheme, a cookie's value, a password."""
+    yield value
+    yield from re.split(r"[\s;,]+|(?<=\w)=(?=.)", value)
+    scheme, _, coded = value.partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            yield from base64.b64decode(coded, validate=True).decode("latin-1").split(":", 1)
+        except ValueError:
+            return
