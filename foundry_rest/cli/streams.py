@@ -8,8 +8,6 @@ from contextlib import suppress
 from functools import partial
 from typing import TextIO
 
-from foundry_rest.control_characters import visible
-
 
 def replace_closed_streams() -> None:
     """Replace a closed stream (``>&-``), because ``print(file=None)`` would write to stdout.
@@ -39,11 +37,17 @@ def use_utf8_in_pipes() -> None:
 
 def print_text(text: str, end: str = "\n") -> None:
     """Print to stdout at once; a terminal is shown control characters, and does not obey them."""
-    print(visible(text) if sys.stdout.isatty() else text, end=end, flush=True)
+    if sys.stdout.isatty():
+        from foundry_rest.control_characters import visible
+
+        text = visible(text)
+    print(text, end=end, flush=True)
 
 
 def print_note(text: str) -> None:
     """Print a line to stderr; one that cannot be written is dropped, because the answer does not need it."""
+    from foundry_rest.control_characters import visible
+
     try:
         print(visible(text), file=sys.stderr, flush=True)
     except OSError:
