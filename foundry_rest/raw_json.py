@@ -39,6 +39,11 @@ def read_raw(data: bytes) -> object:
         raise ValueError("the JSON is nested too deeply") from None
 
 
+def encode_raw(value: object) -> bytes:
+    """Return what ``read_raw`` returned as JSON bytes that it reads, halves of pairs and NaN included."""
+    return json.dumps(value).encode()
+
+
 class HalfJoiner:
     """A joiner of surrogate pairs whose halves came in two pieces of one text.
 

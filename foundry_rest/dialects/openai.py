@@ -15,7 +15,7 @@ from foundry_rest.dialects.responses import ResponsesDialect
 from foundry_rest.dialects.text_parts import with_joined_texts
 from foundry_rest.errors import InvalidReply, StreamInterrupted
 from foundry_rest.errors.parsing import error_in, failed_choice, stream_error
-from foundry_rest.raw_json import UNDECODABLE, mend_surrogates
+from foundry_rest.raw_json import UNDECODABLE
 from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, ModelInfo, ServiceStatus, Usage
 from foundry_rest.schema.chat import FAILED_REASONS
 from foundry_rest.schema.embeddings import EmbeddingReply, EmbeddingRequest
@@ -113,7 +113,8 @@ def parse_chunk(event: bytes) -> ChatChunk:
     try:
         chunk = _CHUNK.decode(event)
     except UNDECODABLE as error:
-        chunk = _read_leniently(event, error)
+        chunk = decode_odd(event, ChatChunk, error, keeps_halves=True)
+        chunk.is_odd = True
     if chunk.error and (reported := error_in(event)):
         raise reported
     if chunk.choices is None and chunk.usage is None:
@@ -121,13 +122,6 @@ def parse_chunk(event: bytes) -> ChatChunk:
             "the event is no chat chunk: it has neither choices nor usage", where="$.choices"
         )
     chunk.event = event
-    return chunk
-
-
-def _read_leniently(data: bytes, error: Exception, url: str = "") -> ChatChunk:
-    """Return an answer that is odd in a part that nobody needs."""
-    chunk = decode_odd(data, ChatChunk, error, url, keeps_halves=True)
-    chunk.is_odd = True
     return chunk
 
 
@@ -140,7 +134,7 @@ def parse_completion(reply: Reply) -> ChatReply:
     try:
         completion = _CHUNK.decode(reply.body)
     except UNDECODABLE as error:
-        completion = _read_leniently(reply.body, error, reply.url)
+        completion = decode_odd(reply.body, ChatChunk, error, reply.url)
     if not completion.choices:
         raise stream_error(reply.body) or InvalidReply(
             "the answer has no choices", where="$.choices", body=reply.body[:2048], url=reply.url
@@ -151,8 +145,6 @@ def parse_completion(reply: Reply) -> ChatReply:
     thoughts, content = "", part.content or part.refusal or ""
     if content[:1] in MAY_BEGIN or LONE_CLOSING in content:
         thoughts, content = split_thoughts(content)
-    if completion.is_odd:
-        content = mend_surrogates(content)
     reason = choice.reason
     if reason is not None and reason.lower() in FAILED_REASONS:
         failure = failed_choice(reply.body, reason)

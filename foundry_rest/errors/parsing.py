@@ -12,13 +12,11 @@ from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
-import msgspec
-
 from foundry_rest import clock
 from foundry_rest.control_characters import visible
 from foundry_rest.errors import LoadFailed, ServiceError
 from foundry_rest.errors.wordings import ADVICE_WITHOUT_MESSAGE, advice_for, classify
-from foundry_rest.raw_json import decode_raw, read_raw
+from foundry_rest.raw_json import decode_raw, encode_raw, read_raw
 
 #: ``type`` of an error inside a stream, its only hint -> the status it corresponds to.
 _STATUS_OF_TYPE = {"invalid_request_error": 400, "server_error": 500}
@@ -111,7 +109,7 @@ def failed_choice(payload: bytes, reason: str | None) -> ServiceError:
     first = choices[0] if isinstance(choices, list) and choices else {}
     fields = _lower_keys(first)
     said = fields if fields.get("error") else {"message": f"the service gave the answer up: {reason}"}
-    return _reported(msgspec.json.encode({"error": said.get("error", said)}))
+    return _reported(encode_raw({"error": said.get("error", said)}))
 
 
 def says_error(value: object) -> bool:
@@ -128,7 +126,7 @@ def error_payload(data: bytes) -> bytes:
     if isinstance(decoded, dict) and says_error(_lower_keys(decoded).get("error")):
         return data
     members = decoded if isinstance(decoded, dict) else {}
-    return msgspec.json.encode({**members, "error": decoded or _NO_WORDS})
+    return encode_raw({**members, "error": decoded or _NO_WORDS})
 
 
 def _reported(payload: bytes) -> ServiceError:

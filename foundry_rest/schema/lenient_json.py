@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar, get_args
 import msgspec
 
 from foundry_rest.errors import InvalidMember
-from foundry_rest.raw_json import mend_surrogates, read_raw
+from foundry_rest.raw_json import encode_raw, mend_surrogates, read_raw
 
 T = TypeVar("T")
 
@@ -152,7 +152,7 @@ class _Mender:
 def _packed(value: Any, kind: Any) -> Any:  # noqa: ANN401 (any JSON, any type)
     """Return a value with JSON bytes in place of what ``kind`` decodes later."""
     if kind is msgspec.Raw:
-        return msgspec.Raw(json.dumps(value).encode())
+        return msgspec.Raw(encode_raw(value))
     inner = get_args(kind)[-1:]
     if inner == (msgspec.Raw,) and isinstance(value, list):
         return [_packed(item, msgspec.Raw) for item in value]

@@ -13,6 +13,9 @@ from foundry_rest.schema.thoughts import LONE_CLOSING, MAY_BEGIN, ThoughtSplitte
 from foundry_rest.stream.answer import AnswerStream
 from foundry_rest.stream.tool_calls import ToolCallBuilder, missing_call
 
+#: Texts of a chunk, each of which may end in half a character.
+_TEXTS = ("content", "reasoning_content", "reasoning_text", "refusal")
+
 
 class ChatStream(AnswerStream[ChatChunk]):
     """The chunks of one chat completion, as they arrive.
@@ -38,7 +41,7 @@ class ChatStream(AnswerStream[ChatChunk]):
         self._may_think = True
         self._thoughts: ThoughtSplitter | None = None
         self._refusals: list[str] = []
-        self._halves: HalfJoiner | None = None
+        self._halves: dict[str, HalfJoiner] = {}
 
     @property
     def text(self) -> str:
@@ -90,7 +93,7 @@ class ChatStream(AnswerStream[ChatChunk]):
             choices = item.choices
         choice = choices[0] if choices else EMPTY_CHOICE
         part = choice.delta
-        if part is None or choice.message is not None or item.is_odd or self._halves is not None:
+        if part is None or choice.message is not None or item.is_odd or self._halves:
             part = self._unusual_part(item, choice)
         if self._may_think and (part.content or choice.finish_reason):
             if self._thoughts is not None or (part.content and part.content[0] in MAY_BEGIN):
@@ -117,7 +120,7 @@ class ChatStream(AnswerStream[ChatChunk]):
     def _unusual_part(self, item: ChatChunk, choice: Choice) -> Part:
         """Return what a chunk adds that is odd, or has a message."""
         part = choice.part
-        if item.is_odd or self._halves is not None or (part is choice.message and choice.delta is not None):
+        if item.is_odd or self._halves or (part is choice.message and choice.delta is not None):
             return self._mend(item)
         return part
 
@@ -128,16 +131,18 @@ class ChatStream(AnswerStream[ChatChunk]):
         the chunks before it said.
         """
         choice = item.choice
-        if self._halves is None:
-            self._halves = HalfJoiner()
-        text = self._halves.join(choice.part.content or "")
-        if choice.part is choice.message and choice.delta is not None:
-            text = text.removeprefix(self.text)
-        if choice.reason is not None:
-            text += self._halves.flush()
-        part = replace(choice.part, content=text)
+        part, ends = choice.part, choice.reason is not None
+        texts = {name: self._join(name, getattr(part, name) or "", ends=ends) for name in _TEXTS}
+        if part is choice.message and choice.delta is not None:
+            texts["content"] = texts["content"].removeprefix(self.text)
+        part = replace(part, **texts)
         item.choices = [replace(choice, delta=part)]
         return part
+
+    def _join(self, name: str, text: str, *, ends: bool) -> str:
+        """Return a text of a chunk with whole characters; a half at its end waits for the next chunk."""
+        halves = self._halves.setdefault(name, HalfJoiner())
+        return halves.join(text) + (halves.flush() if ends else "")
 
     def _add_refusal(self, refusal: str) -> None:
         self._texts.append(refusal)

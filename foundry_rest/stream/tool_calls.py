@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from foundry_rest.errors import InvalidReply
+from foundry_rest.raw_json import mend_surrogates
 from foundry_rest.schema import FunctionCall, ToolCall
 from foundry_rest.transport.sse import is_whole_object
 
@@ -85,7 +86,7 @@ class _Unfinished:
 
     def build(self) -> ToolCall:
         """Return the whole call."""
-        function = FunctionCall(self.name or None, "".join(self._pieces))
+        function = FunctionCall(self.name or None, mend_surrogates("".join(self._pieces)))
         return ToolCall(self.id or None, self.type or None, function, self.index).whole()
 
     def _is_whole(self) -> bool:
@@ -94,7 +95,7 @@ class _Unfinished:
         if not last.rstrip().endswith("}"):
             return False
         self._pieces = ["".join(self._pieces)]
-        return is_whole_object(self._pieces[0].encode())
+        return is_whole_object(mend_surrogates(self._pieces[0]).encode())
 
 
 def forces_call(choice: object) -> bool:

@@ -10,8 +10,9 @@ import msgspec
 
 from foundry_rest.config import Timeouts
 from foundry_rest.errors import Attempt, FoundryError
+from foundry_rest.raw_json import read_raw
 from foundry_rest.transport.cancellation import CancelToken
-from foundry_rest.transport.json_codec import decode_answer, decode_json
+from foundry_rest.transport.json_codec import decode_json
 from foundry_rest.values import Value
 
 T = TypeVar("T")
@@ -198,7 +199,12 @@ class Reply(Value, msgspec.Struct, frozen=True):
         Raises:
             InvalidReply: The body is not JSON.
         """
-        return decode_answer(self.body, object, self.url) if self.body else None
+        if not self.body:
+            return None
+        try:
+            return read_raw(self.body)
+        except ValueError:
+            return self.decode(object)
 
     def decode(self, kind: type[T]) -> T:
         """Decode the JSON body as ``kind``; ignore unknown fields.

@@ -298,3 +298,34 @@ def test_values_are_json(server, client):
     server.on("POST", CHAT, served(body("message", '"\\ud83d"'), [body("delta", '"\\ud83d"')]))
 
     json.dumps(client.complete("Hi").message).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "read"), [("reasoning_content", "reasoning"), ("reasoning", "reasoning"), ("refusal", "content")]
+)
+def test_halves_of_other_texts(server, client, name, read):
+    """Thoughts and refusals are joined like content, and what is left over is replaced."""
+    for pieces, text in (
+        (("a\\ud83d", "\\ude00b"), "a\N{GRINNING FACE}b"),
+        (("a\\ud83d", "b"), "a\N{REPLACEMENT CHARACTER}b"),
+    ):
+        chunks = [body("delta", "null", "part", name, f'"{piece}"', finish="null") for piece in pieces]
+        whole = body("message", "null", "part", name, f'"{"".join(pieces)}"')
+        server.on("POST", CHAT, served(whole, [*chunks, body("delta", '""')]))
+        for reply in (client.complete("Hi"), client.stream_complete("Hi").gather()):
+            assert getattr(reply, read) == text
+            json.dumps(reply.message).encode()
+
+
+def test_halves_in_arguments(server, client):
+    """Arguments whose halves came in two fragments are whole, and can be sent back."""
+    calls = [
+        '[{"index": 0, "id": "a", "function": {"name": "f", "arguments": "{\\"x\\": \\"\\ud83d"}}]',
+        '[{"index": 0, "function": {"name": "f", "arguments": "\\ude00\\"}"}}]',
+    ]
+    chunks = [body("delta", "null", "part", "tool_calls", each, finish="null") for each in calls]
+    server.on("POST", CHAT, served("", [*chunks, body("delta", '""', finish='"tool_calls"')]))
+
+    (call,) = client.stream_complete("Hi").gather().tool_calls
+    assert call.parse() == {"x": "\N{GRINNING FACE}"}
+    json.dumps(call.message).encode()
