@@ -68,7 +68,7 @@ class Slots:
         try:
             with self._lock:
                 if self._free:
-                    slot.held.extend(islice(iter(self._free.pop, None), 1))  # as _move does
+                    _move(self._free, slot.held)
                 else:
                     turn = _Turn(slot.held)
                     self._queue.append(turn)

@@ -36,6 +36,7 @@ KEPT = [
     "plain",
     "",
     "two\nlines\tand a tab",
+    "two lines\r\nof Windows",
     "\u00e9\u4e2d\u6587",
     "\N{GRINNING FACE}",
     "\U0001f468\u200d\U0001f469",

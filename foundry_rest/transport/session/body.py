@@ -22,7 +22,7 @@ from foundry_rest.errors import (
     ServiceUnreachable,
 )
 from foundry_rest.transport.session.exceptions import FOREIGN, CallSite, E, translate
-from foundry_rest.transport.session.hidden_keys import hide_headers, keys_in, mask, masked
+from foundry_rest.transport.session.hidden_keys import hide_headers, keys_in, mask, masked, masked_text
 from foundry_rest.transport.session.socket_handle import SocketHandle
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Body:
         timeouts = call.options.timeouts
         self._silence, self._phase = timeouts.first_token, "first_token"
         self._patience = max(timeouts.first_token, timeouts.idle, timeouts.load)
-        self._whole = handle.bound = float("inf")
+        self._whole = handle.bound = clock.monotonic() + self._patience
         handle.longest, handle.receipts = self._patience, 0
         is_known = handle.begin_reading(self._silence) or self._find_socket()
         framed = "content-length" in response.headers or "transfer-encoding" in response.headers
@@ -144,7 +144,6 @@ class Body:
     def _joined(self, limit: int) -> bytes:
         pieces: list[bytes] = []
         size = 0
-        self._whole = self._handle.bound = clock.monotonic() + self._patience
         while piece := self.read():
             pieces.append(piece)
             size += len(piece)
@@ -205,8 +204,8 @@ class Body:
         """Set the response of an error, which code written for requests expects; it holds no key either."""
         keys = keys_in(self._response.request)
         vars(self._response).update(_content=masked(content, keys), _content_consumed=True)
-        for name, value in self._response.headers.items() if keys else ():
-            self._response.headers[name] = masked(value.encode("latin-1", "replace"), keys).decode("latin-1")
+        for name, value in self._response.headers.items():
+            self._response.headers[name] = masked_text(value, keys)
         for response in (self._response, *self._response.history):
             hide_headers(response.request)
         error.response = self._response

@@ -42,7 +42,7 @@ class EventStream:
         self._idle = idle
         self._decoder = decoder
         self._waiting: deque[bytes] = deque()
-        self._at_end = self._is_waiting = False
+        self._at_end, self._is_waiting = False, True
 
     #: Call ids and attempt numbers are given by the sender above.
     call_id = ""
@@ -66,8 +66,6 @@ class EventStream:
             ServiceError: The first event is an error.
             StreamInterrupted: The stream ended without an event.
         """
-        self._is_waiting = True
-        self._body.bound_whole()
         while not self._waiting:
             if self._at_end:
                 raise self._body.mark(StreamInterrupted("the stream ended before its first event"))

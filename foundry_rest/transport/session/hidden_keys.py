@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import requests
 from requests.structures import CaseInsensitiveDict
 
 from foundry_rest.errors import FoundryError
 
-#: Headers whose values are made here and hold no key.
-_HARMLESS = frozenset(("accept", "accept-encoding", "content-length", "content-type", "user-agent"))
+#: Headers whose values are made here or by requests, and hold no key.
+_HARMLESS = frozenset(
+    ("accept", "accept-encoding", "connection", "content-length", "content-type", "user-agent")
+)
 #: Fewest characters of what is taken for a key: shorter ones would be found in any text.
 _SHORTEST = 8
 _STARS = "***"
@@ -53,18 +55,22 @@ def masked(content: bytes, keys: Iterable[str]) -> bytes:
     return content
 
 
-def mask(error: FoundryError, keys: Iterable[str]) -> None:
-    """Put stars in place of keys in what an error quotes of the other side."""
+def masked_text(text: str, keys: Iterable[str]) -> str:
+    """Return a text of the other side with stars in place of keys."""
     for key in keys:
-        error.args = tuple(
-            each.replace(key, _STARS) if isinstance(each, str) else each for each in error.args
-        )
-        for name in _QUOTES:
-            quoted = getattr(error, name, None)
-            if isinstance(quoted, str) and key in quoted:
-                setattr(error, name, quoted.replace(key, _STARS))
-            elif isinstance(quoted, bytes):
-                setattr(error, name, masked(quoted, (key,)))
+        text = text.replace(key, _STARS)
+    return text
+
+
+def mask(error: FoundryError, keys: Sequence[str]) -> None:
+    """Put stars in place of keys in what an error quotes of the other side."""
+    error.args = tuple(masked_text(each, keys) if isinstance(each, str) else each for each in error.args)
+    for name in _QUOTES:
+        quoted = getattr(error, name, None)
+        if isinstance(quoted, str):
+            setattr(error, name, masked_text(quoted, keys))
+        elif isinstance(quoted, bytes):
+            setattr(error, name, masked(quoted, keys))
 
 
 def _words(value: str) -> Iterator[str]:
