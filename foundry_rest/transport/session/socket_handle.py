@@ -11,9 +11,8 @@ the sockets made here look at the bound of the attempt before each ``recv``; sen
 Windows wakes no thread that waits for a socket which another thread shuts down
 (https://github.com/python/cpython/issues/91913), so there a wait is cut in slices.
 
-A session that the caller made reports its socket once it is connected. A proxy has connections of its own:
-their socket is known only after the head of the answer, and until then the time-outs of the attempt are the
-only bound.
+A proxy has connections of its own: their socket is known only after the head of the answer, and until then
+the time-outs of the attempt are the only bound.
 """
 
 from __future__ import annotations
@@ -52,6 +51,8 @@ _PIECE = 256 * 1024
 _FOREVER = float("inf")
 #: Most seconds of a socket's time-out.
 _LONGEST = 1e6
+#: Seconds by which the socket's own time-out may pass a bound: each change of it costs a system call.
+_SLACK = 0.02
 #: Receipts for one piece of a body, of which a usual one needs one to three: more may be a trickle.
 _MANY = 16
 #: Results of a connect that goes on.
@@ -98,13 +99,12 @@ class SocketHandle:
         self.due, self.patience = due, patience
         self.bound = self.longest = float("inf")
         self.receipts = 0
-        self.is_stuck, self.is_watched = False, True
+        self.is_stuck, self.is_watched, self.is_reused = False, True, False
         self._socket: weakref.ref[socket.socket] | None = None
         self.ended: type[FoundryError] | None = None
         self._before: SocketHandle | None = None
         self._token: CancelToken | None = None
         self._watching: object = None
-        self.is_reused = False
 
     def __enter__(self) -> None:
         self._before, _thread_state.handle = getattr(_thread_state, "handle", None), self
@@ -209,15 +209,16 @@ class _Bounded(socket.socket):
         if attempt is None:
             return super().recv_into(buffer, nbytes or 0, flags)
         attempt.receipts += 1
-        is_quick = attempt.bound == _FOREVER and attempt.receipts < _MANY and attempt.is_watched
-        if is_quick and SLICE is None:
+        if SLICE is None and attempt.bound == _FOREVER and attempt.receipts < _MANY and attempt.is_watched:
             return super().recv_into(buffer, nbytes or 0, flags)
         if attempt.receipts == _MANY:
             attempt.bound = min(attempt.bound, clock.monotonic() + attempt.longest)
-        silence = self.gettimeout()
-        until = min(attempt.bound, attempt.due)
+        silence, until = self.gettimeout(), min(attempt.bound, attempt.due)
         if silence is not None:
-            until = min(until, clock.monotonic() + silence)
+            ends = clock.monotonic() + silence
+            if SLICE is None and ends <= until + _SLACK:
+                return super().recv_into(buffer, nbytes or 0, flags)
+            until = min(until, ends)
         try:
             while (left := until - clock.monotonic()) > 0 and attempt.ended is None:
                 self.settimeout(min(left, SLICE or _LONGEST))
