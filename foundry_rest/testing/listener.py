@@ -84,7 +84,7 @@ class Listener:
     def _accept(self) -> None:
         try:
             sock, _ = self._socket.accept()
-        except (BlockingIOError, ConnectionAbortedError):
+        except (BlockingIOError, ConnectionError):
             return  # the client disconnected before it was accepted
         connection = self._connect(sock)
         if self._register(connection):

@@ -13,6 +13,7 @@ import os
 import selectors
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +24,8 @@ from foundry_rest.testing.script import Scripted, as_script
 
 #: Seconds between two checks of a silence's gate: a selector cannot wait for an Event.
 _GATE_SLICE = 0.002
+#: Seconds of one wait on Windows, where no other thread can end it; ``None`` where one can.
+SLICE: float | None = 0.05 if sys.platform == "win32" else None
 #: SO_LINGER on with zero seconds: close() sends RST. The struct's fields are shorter on Windows.
 _LINGER_NOTHING = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
@@ -106,7 +109,7 @@ class Connection:
         self._ended = False  # by the server
         self._playing = False
         self._buffer = bytearray()
-        sock.settimeout(None)
+        sock.settimeout(SLICE)
         with contextlib.suppress(OSError):  # the client may have disconnected already
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -134,10 +137,14 @@ class Connection:
 
     def send(self, data: bytes) -> None:
         """Send bytes at once."""
-        try:
-            self._sock.sendall(data)
-        except OSError:
-            self._lost()
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[self._sock.send(rest) :]
+            except TimeoutError:
+                self._check_running()
+            except OSError:
+                self._lost()
 
     def wait(self, seconds: float | None, gate: threading.Event | None = None) -> None:
         """Send nothing until the time is over or the gate is open."""
@@ -148,9 +155,10 @@ class Connection:
                 left = None if until is None else until - time.monotonic()
                 if left is not None and left <= 0:
                     return
-                slice_ = left if gate is None else min(_GATE_SLICE, left or _GATE_SLICE)
-                if selector.select(slice_):
+                slice_ = SLICE if gate is None else _GATE_SLICE
+                if selector.select(left if slice_ is None else min(slice_, left or slice_)):
                     self._fill()
+                self._check_running()
 
     def cut(self) -> None:
         """Close with FIN."""
@@ -239,13 +247,21 @@ class Connection:
         return data
 
     def _fill(self) -> None:
-        try:
-            data = self._sock.recv(65536)
-        except OSError:
-            data = b""
+        data = None
+        while data is None:
+            try:
+                data = self._sock.recv(65536)
+            except TimeoutError:
+                self._check_running()
+            except OSError:
+                data = b""
         if not data:
             self._lost()
         self._buffer += data
+
+    def _check_running(self) -> None:
+        if self._ended:
+            self._lost()
 
     def _lost(self) -> NoReturn:
         self.left = self._playing and not self._ended

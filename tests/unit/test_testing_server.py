@@ -21,6 +21,7 @@ from foundry_rest.testing import (
     reset,
     send,
     stall,
+    wire,
 )
 
 GET = b"GET / HTTP/1.1\r\n\r\n"
@@ -213,8 +214,30 @@ def test_stopping_cuts_open_answers_and_is_not_counted_as_leaving(server):
     assert server.left == 0
 
 
-def test_closing_ends_every_thread_and_socket_at_once():
-    """Stalled, sending, idle and half-asked connections: none outlives ``close``, nor delays it."""
+def test_a_client_that_resets_before_it_is_accepted_ends_nothing(monkeypatch):
+    """An accept that fails because its client has gone leaves the server serving."""
+    accept, gone = socket.socket.accept, [ConnectionResetError(10054, ""), ConnectionAbortedError(10053, "")]
+
+    def accept_after_resets(sock):
+        if gone:
+            raise gone.pop()
+        return accept(sock)
+
+    with FaultServer() as server:
+        monkeypatch.setattr(socket.socket, "accept", accept_after_resets)
+        assert "pid" in ask(server, "/status")
+    assert not gone
+
+
+@pytest.mark.parametrize("is_woken", [True, False], ids=["woken", "as on Windows"])
+def test_closing_ends_every_thread_and_socket_at_once(monkeypatch, is_woken):
+    """Stalled, sending, idle and half-asked connections: none outlives ``close``, nor delays it.
+
+    Nor where shutting a socket down wakes nobody who waits for it.
+    """
+    if not is_woken:
+        monkeypatch.setattr(wire, "SLICE", 0.02)
+        monkeypatch.setattr(wire.Connection, "end", lambda connection: setattr(connection, "_ended", True))
     server = FaultServer().on("GET", "/stall", stall())
     server.on("GET", "/flood", answer(200, b"x" * 20_000_000))
     server.start()
