@@ -8,10 +8,21 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+
+from foundry_rest import clock
+
+_T = TypeVar("_T")
 
 #: Opens without following a link, and without waiting for the other end of a named pipe.
 _SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+#: Windows' errors for a file that another process has open: access denied, sharing violation.
+_IN_USE = (5, 32)
+#: Longest wait in seconds for it, and the pause between two tries; reading an entry takes 1 ms.
+_PATIENCE = 1.0
+_PAUSE = 0.005
 
 
 def read_regular(path: Path, limit: int) -> bytes:
@@ -32,10 +43,25 @@ def read_own(path: Path, limit: int) -> bytes:
     Raises:
         OSError: It cannot be read, or is a link, no regular file, or another user's.
     """
-    descriptor = os.open(path, os.O_RDONLY | _SAFELY)
+    descriptor = patiently(lambda: os.open(path, os.O_RDONLY | _SAFELY))
     with os.fdopen(descriptor, "rb") as file:
         check_own(os.fstat(descriptor), path)
         return file.read(limit)
+
+
+def patiently(action: Callable[[], _T]) -> _T:
+    """Return what an action on a file returns; on Windows, try again while another process has it open.
+
+    There a file that is open can be neither replaced nor removed, and one that is going cannot be opened.
+    """
+    until = clock.monotonic() + _PATIENCE
+    while True:
+        try:
+            return action()
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in _IN_USE or clock.monotonic() > until:
+                raise
+            clock.sleep(_PAUSE)
 
 
 def check_own(status: os.stat_result, path: Path) -> None:

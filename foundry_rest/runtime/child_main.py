@@ -29,6 +29,7 @@ import msgspec
 
 from foundry_rest import clock
 from foundry_rest.config import base_url
+from foundry_rest.runtime import processes
 from foundry_rest.runtime.catalog import CatalogServer
 from foundry_rest.runtime.child_downloads import DownloadWorker
 from foundry_rest.runtime.protocol import (
@@ -136,9 +137,14 @@ def _start_catalog(settings: Settings) -> str | None:
 
 
 def _watch_parent(parent: int, directory: Path) -> None:
-    while os.getppid() == parent:
+    while _lives(parent):
         clock.sleep(PARENT_POLL)
     _end(directory)
+
+
+def _lives(parent: int) -> bool:
+    # On Windows a process keeps the parent's number for ever, and in a venv that is a launcher's.
+    return processes.exists(parent) if os.name == "nt" else os.getppid() == parent
 
 
 def _read_commands(messages: _Messages, directory: Path) -> None:

@@ -13,7 +13,6 @@ import queue
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -26,13 +25,12 @@ import msgspec
 from foundry_rest import clock
 from foundry_rest.errors import Cancelled, ConfigError, ServiceUnreachable
 from foundry_rest.errors.advice import Advice, Words
-from foundry_rest.runtime import catalog, model_links, processes
+from foundry_rest.runtime import catalog, child_directory, model_links, processes
 from foundry_rest.runtime.downloads import LABEL, DownloadRequest, Downloads, Mailboxes
 from foundry_rest.runtime.model_folders import ModelFolder
 from foundry_rest.runtime.processes import stdin_of
 from foundry_rest.runtime.protocol import (
     CATALOG_FILE,
-    STDERR_FILE,
     Answer,
     Command,
     Settings,
@@ -42,8 +40,6 @@ from foundry_rest.runtime.protocol import (
 
 #: ``-P``: the working directory is the parent's and must not shadow a module.
 CHILD_COMMAND = (sys.executable, "-P", "-m", "foundry_rest.runtime.child_main")
-#: Bytes from the end of the child's standard error that an error's message shows.
-_SHOWN = 1500
 #: Seconds between two checks whether the child ended without an answer, or is to end.
 _POLL = 0.1
 if sys.platform == "win32":
@@ -89,12 +85,14 @@ class Child:
         self._ending = threading.Event()
         self._directory: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._reported = 0
         self._mailboxes = Mailboxes()
 
     @property
     def pid(self) -> int:
         """Return the process id; 0 when there is no process."""
-        return self._process.pid if self._process else 0
+        # The child's own word first: in a venv on Windows our child is a launcher, and Python a child of it.
+        return self._reported or (self._process.pid if self._process else 0)
 
     def is_alive(self) -> bool:
         """Return whether the process exists, in the owner and in processes forked from it."""
@@ -131,7 +129,7 @@ class Child:
 
     def wait(self) -> None:
         """Wait for a start that another thread has begun; raise its error."""
-        self._ready.wait(self._plan.start_timeout + 4 * processes.GRACE)
+        clock.wait(self._ready, self._plan.start_timeout + 4 * processes.GRACE)
         if self.failure is not None:
             raise self.failure
         if not self.url:
@@ -145,7 +143,7 @@ class Child:
         self._mailboxes.wake()
         # A start in another thread sees the flag within 0.1 s. The wait is bounded because the start may
         # be this thread's own, interrupted by a signal handler.
-        self._ready.wait(processes.GRACE)
+        clock.wait(self._ready, processes.GRACE)
         self._clean()
 
     def download(self, name: str, request: DownloadRequest) -> None:
@@ -185,7 +183,7 @@ class Child:
             shutil.rmtree(self._directory, ignore_errors=True)
 
     def _launch(self) -> str:
-        self._directory = _private_directory(self._plan.cache_dir if self._plan.folders else None)
+        self._directory = child_directory.make(self._plan.cache_dir if self._plan.folders else None)
         settings = _prepare(self._plan, self._directory)
         process = self._process = self._spawn(self._directory)
         if not self._ending.is_set():
@@ -199,7 +197,7 @@ class Child:
     def _spawn(self, directory: Path) -> subprocess.Popen[bytes]:
         command = [*self._command, str(os.getpid()), str(directory)]
         try:
-            with (directory / STDERR_FILE).open("wb") as stderr:
+            with child_directory.open_stderr(directory) as stderr:
                 return subprocess.Popen(
                     command,
                     stdin=subprocess.PIPE,
@@ -241,6 +239,7 @@ class Child:
             raise self._start_error(processes.how_ended(process.poll())) from None
         if answer.error or not answer.url:
             raise self._start_error(answer.error or "it named no address")
+        self._reported = answer.pid
         return answer.url
 
     def _start_error(self, how: str) -> ServiceUnreachable:
@@ -248,19 +247,8 @@ class Child:
         return ServiceUnreachable(what, sent=False, advice=_ADVICE)
 
     def _stderr_excerpt(self) -> str:
-        printed = _read_stderr(self._directory)
+        printed = child_directory.read_stderr(self._directory)
         return f"\n--- its last words:\n{printed}\n---" if printed else ""
-
-
-def _private_directory(parent: Path | None) -> Path:
-    try:
-        if parent is not None:
-            parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix="foundry_rest-", dir=parent))
-    except OSError as error:
-        raise ConfigError(
-            f"no directory can be made in {parent or tempfile.gettempdir()}: {error}"
-        ) from error
 
 
 def _prepare(plan: Plan, directory: Path) -> Settings:
@@ -269,17 +257,12 @@ def _prepare(plan: Plan, directory: Path) -> Settings:
         cache = directory / "cache"
         for folder in plan.folders:
             model_links.link_model(folder, cache)
-        (directory / CATALOG_FILE).write_bytes(catalog.reply(plan.folders))
+        try:
+            (directory / CATALOG_FILE).write_bytes(catalog.reply(plan.folders))
+        except OSError as error:
+            raise ConfigError(f"the catalog of the models cannot be written: {error}") from error
     where = str(cache) if cache else None
     return Settings(plan.host, plan.port, str(directory), where, own_catalog=bool(plan.folders))
-
-
-def _read_stderr(directory: Path | None) -> str:
-    with suppress(OSError):
-        if directory is not None:
-            text = (directory / STDERR_FILE).read_bytes()[-_SHOWN:]
-            return text.decode("utf-8", "replace").strip()
-    return ""
 
 
 def _read_pipe(pipe: io.RawIOBase, receive: Callable[[bytes], object], mailboxes: Mailboxes) -> None:

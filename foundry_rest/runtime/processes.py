@@ -10,8 +10,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, cast
 
+import psutil
+
 #: Seconds for the child to end by itself, and again after a SIGTERM; it needs milliseconds.
 GRACE = 1.0
+#: Windows' exit codes from here on are statuses (NTSTATUS) of what ended the process.
+_FIRST_CRASH = 0xC0000000
+_CRASHES = {
+    0xC0000005: "access violation",
+    0xC000001D: "illegal instruction; this processor lacks what the runtime needs",
+    0xC0000017: "no memory",
+    0xC00000FD: "stack overflow",
+    0xC0000135: "a DLL was not found; install the Microsoft Visual C++ Redistributable (x64)",
+    0xC000013A: "ended by Ctrl-C or a closed console",
+    0xC0000142: "a DLL did not start; install the Microsoft Visual C++ Redistributable (x64)",
+    0xC0000374: "damaged heap",
+    0xC0000409: "it stopped itself after an error (fail fast)",
+}
 
 
 def environment() -> dict[str, str]:
@@ -25,9 +40,10 @@ def environment() -> dict[str, str]:
     given["PYTHONPATH"] = os.pathsep.join(str(Path(path).absolute()) for path in sys.path)
     given["CI"] = "true"
     given["ORT_TELEMETRY_DISABLED"] = "1"
-    for name in ("no_proxy", "NO_PROXY"):
-        # The library's HTTP client would send even the loopback catalog's requests to a proxy.
-        kept = given.get(name)
+    # The library's HTTP client would send even the loopback catalog's requests to a proxy.
+    kept = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    # Windows has one variable for both spellings, and a child given two reads either.
+    for name in ("NO_PROXY",) if os.name == "nt" else ("no_proxy", "NO_PROXY"):
         given[name] = f"{kept},127.0.0.1" if kept else "127.0.0.1"
     return given
 
@@ -57,6 +73,10 @@ def how_ended(code: int | None) -> str:
     """Return an exit code in words."""
     if code is None:
         return "it answered something else than expected"
+    if code in _CRASHES:
+        return f"it crashed: {_CRASHES[code]} (0x{code:08X})"
+    if code >= _FIRST_CRASH:
+        return f"it crashed (0x{code:08X})"
     if code >= 0:
         return f"it ended with exit code {code}"
     name = signal.Signals(-code).name if -code in list(signal.Signals) else f"signal {-code}"
@@ -65,10 +85,4 @@ def how_ended(code: int | None) -> str:
 
 def exists(pid: int) -> bool:
     """Return whether a process exists that is no child of this one."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return psutil.pid_exists(pid)

@@ -13,19 +13,17 @@ import os
 import selectors
 import socket
 import struct
-import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from foundry_rest import clock
 from foundry_rest.testing.script import Scripted, as_script
 
 #: Seconds between two checks of a silence's gate: a selector cannot wait for an Event.
 _GATE_SLICE = 0.002
-#: Seconds of one wait on Windows, where no other thread can end it; ``None`` where one can.
-SLICE: float | None = 0.05 if sys.platform == "win32" else None
 #: SO_LINGER on with zero seconds: close() sends RST. The struct's fields are shorter on Windows.
 _LINGER_NOTHING = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
@@ -109,7 +107,7 @@ class Connection:
         self._ended = False  # by the server
         self._playing = False
         self._buffer = bytearray()
-        sock.settimeout(SLICE)
+        sock.settimeout(clock.SLICE)
         with contextlib.suppress(OSError):  # the client may have disconnected already
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -155,7 +153,7 @@ class Connection:
                 left = None if until is None else until - time.monotonic()
                 if left is not None and left <= 0:
                     return
-                slice_ = SLICE if gate is None else _GATE_SLICE
+                slice_ = clock.SLICE if gate is None else _GATE_SLICE
                 if selector.select(left if slice_ is None else min(slice_, left or slice_)):
                     self._fill()
                 self._check_running()

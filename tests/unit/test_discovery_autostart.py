@@ -268,10 +268,17 @@ def test_where_the_command_is(tmp_path, monkeypatch):
     command.write_text("#!/bin/sh\n")
     command.chmod(0o755)
     monkeypatch.chdir(tmp_path)
-    for path, found in ((str(tmp_path), str(command)), (".", None), (str(tmp_path / "none"), None)):
+    there, none = str(tmp_path), str(tmp_path / "none")
+    for path, found in (
+        (there, there),
+        (".", None),
+        ("", None),
+        (none, None),
+        (f".{os.pathsep}{there}", there),
+    ):
         monkeypatch.setenv("PATH", path)
 
-        assert Foundry().find() == found
+        assert Foundry().find() == (found and str(command))
 
 
 def test_a_closed_client_waits_no_longer(time):

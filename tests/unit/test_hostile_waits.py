@@ -14,7 +14,7 @@ import requests
 from support.servers import CHAT
 from support.tls import CERTIFICATE, TlsServer
 
-from foundry_rest import BreakerPolicy, FoundryAPIClient, Timeouts
+from foundry_rest import BreakerPolicy, FoundryAPIClient, Timeouts, clock
 from foundry_rest.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -299,7 +299,7 @@ WAITS = {
 @pytest.fixture
 def sliced(monkeypatch):
     """Wait in slices, as where no other thread can end a wait; shutting a socket down wakes nobody."""
-    monkeypatch.setattr(socket_handle, "SLICE", 0.02)
+    monkeypatch.setattr(clock, "SLICE", 0.02)
     monkeypatch.setattr(socket_handle.SocketHandle, "_cut", lambda handle: None)
 
 

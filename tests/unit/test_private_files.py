@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from foundry_rest import SqliteBreakers
+from foundry_rest import SqliteBreakers, clock
 from foundry_rest.errors import ConfigError
 from foundry_rest.models.disk import cached_ids, local_folder, read_snapshot_file
-from foundry_rest.private_files import check_own, make_own, make_private, read_own, read_regular
+from foundry_rest.private_files import check_own, make_own, make_private, patiently, read_own, read_regular
 
 HERE = "http://127.0.0.1:1"
 posix = pytest.mark.skipif(os.name != "posix", reason="modes, links and pipes are POSIX's")
@@ -199,3 +199,51 @@ def test_a_state_that_nobody_can_have_written(tmp_path, change):
     for _ in range(3):
         state.change(count)
     states.close()
+
+
+class InUse(PermissionError):
+    """Windows' error for a file that another process has open."""
+
+    winerror = 32
+
+
+@pytest.mark.parametrize("tries", [0, 1, 5])
+def test_a_file_in_use_is_tried_again(monkeypatch, tries):
+    """What another process has open for a moment, on Windows, is neither missing nor refused."""
+    pauses, failures = [], [InUse()] * tries
+
+    def action():
+        if failures:
+            raise failures.pop()
+        return "done"
+
+    monkeypatch.setattr(clock, "sleep", pauses.append)
+    assert patiently(action) == "done"
+    assert len(pauses) == tries
+
+
+def test_a_file_in_use_is_not_waited_for_without_end(monkeypatch):
+    """After a second the error is what it is."""
+    time = [0.0]
+    monkeypatch.setattr(clock, "monotonic", lambda: time[0])
+    monkeypatch.setattr(clock, "sleep", lambda seconds: time.append(time.pop() + seconds))
+
+    def action():
+        raise InUse("in use")
+
+    with pytest.raises(InUse):
+        patiently(action)
+    assert 1 <= time[0] < 1.1
+
+
+def test_a_refusal_is_not_tried_again():
+    """A file of another user stays one: no wait."""
+    tries = []
+
+    def action():
+        tries.append(1)
+        raise PermissionError(13, "not yours")
+
+    with pytest.raises(PermissionError):
+        patiently(action)
+    assert len(tries) == 1

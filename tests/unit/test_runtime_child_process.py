@@ -20,7 +20,9 @@ from foundry_rest.runtime import processes
 from foundry_rest.runtime.child_process import Child, Plan
 from foundry_rest.runtime.model_folders import read_folders
 
-ANSWER = """print('{"url": "http://127.0.0.1:1", "pid": 7}', flush=True)\n"""
+ANSWER = """print('{"url": "http://127.0.0.1:1", "pid": %d}' % os.getpid(), flush=True)\n"""
+#: Runs the child as a virtual environment's python.exe does on Windows.
+LAUNCHER = "import subprocess, sys\nsubprocess.run([sys.executable, '-S', '-E', '-c', *sys.argv[1:]])"
 TAKE = "import os, signal, sys, time\nsettings = sys.stdin.readline()\n"
 WAIT = "sys.stdin.read(1)\n"
 DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -71,6 +73,18 @@ def test_start_and_end(up):
     assert not process.is_running()
     assert not up._directory.exists()
     up.end()
+
+
+def test_a_launcher_is_not_the_child():
+    """The process id is the one of the process that answers, whatever was started to start it."""
+    started = Child(plan(), (sys.executable, "-S", "-E", "-c", LAUNCHER, TAKE + ANSWER + WAIT))
+    started.launch()
+    launcher, child = psutil.Process(started._process.pid), psutil.Process(started.pid)
+
+    assert launcher.pid in (child.ppid(), psutil.Process(child.ppid()).ppid())
+    assert child.pid != launcher.pid
+    started.end()
+    child.wait(2)
 
 
 @posix

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import socket
+
 import pytest
 import requests
 from requests.structures import CaseInsensitiveDict
 from support.transports import BoundTransport
 
+from foundry_rest import FoundryAPIClient
+from foundry_rest.errors import ServiceTimeout, ServiceUnreachable
 from foundry_rest.testing import FaultServer, json_answer
 from foundry_rest.transport.call import Call
 from foundry_rest.transport.session.connections import Adapter, build_session
+from foundry_rest.transport.session.socket_handle import BoundedSocket
 
 GET = Call("GET", "/status")
 
@@ -93,3 +99,60 @@ def test_a_session_keeps_nothing():
     assert (dict(session.headers), len(session.cookies)) == ({}, 0)
     assert session.get_adapter("http://a") is session.get_adapter("https://a")
     session.close()
+
+
+def of_names(addresses):
+    """Return a ``getaddrinfo`` that knows these addresses, in this order."""
+
+    def look_up(host, port, **_):
+        families = {4: socket.AF_INET, 16: socket.AF_INET6}
+        return [
+            (families[16 if ":" in address else 4], socket.SOCK_STREAM, 6, "", (address, port))
+            for address in addresses
+        ]
+
+    return look_up
+
+
+def tried(monkeypatch, addresses, failures):
+    """Return the addresses that are connected to, in their order, where each fails in its way."""
+    seen = []
+
+    def connect(sock, address):
+        seen.append(address[0])
+        raise failures[address[0]]
+
+    monkeypatch.setattr(socket, "getaddrinfo", of_names(addresses))
+    monkeypatch.setattr(BoundedSocket, "connect", connect)
+    return seen
+
+
+@pytest.mark.parametrize("order", [("::1", "127.0.0.1"), ("127.0.0.1", "::1")])
+def test_localhost_is_first_an_address_of_ipv4(monkeypatch, order):
+    """The services listen there; a refused connection to the other one takes 2 s on Windows."""
+    refused = ConnectionRefusedError(errno.ECONNREFUSED, "refused")
+    seen = tried(monkeypatch, order, dict.fromkeys(order, refused))
+    with FoundryAPIClient("http://localhost:9", retries=0) as client, pytest.raises(ServiceUnreachable):
+        client.request("GET", "/status")
+
+    assert seen == ["127.0.0.1", "::1"]
+
+
+def test_other_names_keep_the_order_of_the_resolver(monkeypatch):
+    """Only for ``localhost`` is the family known to be right."""
+    order = ("2001:db8::1", "127.0.0.1")
+    seen = tried(monkeypatch, order, dict.fromkeys(order, TimeoutError()))
+    with FoundryAPIClient("http://far.example:9", retries=0) as client, pytest.raises(ServiceTimeout):
+        client.request("GET", "/status")
+
+    assert seen == list(order)
+
+
+@pytest.mark.parametrize("order", [("::1", "127.0.0.1"), ("127.0.0.1", "::1")])
+def test_refused_by_one_address_is_refused(monkeypatch, order):
+    """An address that is silent says less than one that refuses, in whichever order they are tried."""
+    refused = ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens")
+    tried(monkeypatch, order, {"::1": TimeoutError("silent"), "127.0.0.1": refused})
+    client = FoundryAPIClient("http://localhost:9", retries=0)
+    with client, pytest.raises(ServiceUnreachable, match=r"refused|nobody listens"):
+        client.request("GET", "/status")

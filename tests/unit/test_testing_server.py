@@ -10,6 +10,7 @@ from contextlib import closing
 
 import pytest
 
+from foundry_rest import clock
 from foundry_rest.testing import (
     FaultServer,
     answer,
@@ -236,7 +237,7 @@ def test_closing_ends_every_thread_and_socket_at_once(monkeypatch, is_woken):
     Nor where shutting a socket down wakes nobody who waits for it.
     """
     if not is_woken:
-        monkeypatch.setattr(wire, "SLICE", 0.02)
+        monkeypatch.setattr(clock, "SLICE", 0.02)
         monkeypatch.setattr(wire.Connection, "end", lambda connection: setattr(connection, "_ended", True))
     server = FaultServer().on("GET", "/stall", stall())
     server.on("GET", "/flood", answer(200, b"x" * 20_000_000))

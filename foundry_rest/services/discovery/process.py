@@ -49,9 +49,11 @@ class Foundry:
 
     def find(self) -> str | None:
         """Return the command's path; ``None`` when it is not on ``PATH``."""
-        path = shutil.which("foundry")
-        # A relative path is in the working directory, where anybody may have put it.
-        return path if path and Path(path).is_absolute() else None
+        # Folder by folder: Windows would look into the working directory first, where anybody may have put
+        # one. A relative folder is there, too.
+        folders = (Path(folder) for folder in os.environ.get("PATH", os.defpath).split(os.pathsep))
+        found = (shutil.which(str(folder / "foundry")) for folder in folders if folder.is_absolute())
+        return next((path for path in found if path), None)
 
     def ask(self, path: str, arguments: Sequence[str], seconds: float = PATIENCE) -> Output:
         """Run the command and return its output; after ``seconds`` it is killed with all its children.
@@ -172,11 +174,24 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         return
     with suppress(OSError):
         if sys.platform == "win32":
-            process.kill()
+            _kill_tree(process)
         else:
             os.killpg(process.pid, signal.SIGKILL)
     with suppress(subprocess.TimeoutExpired):  # a process that is blocked by a dead disk ignores signals
         process.wait(_GRACE)
+
+
+def _kill_tree(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and what it started: a ``.cmd`` is run by a shell, which leaves its children."""
+    import psutil
+
+    started = []
+    with suppress(psutil.Error):
+        started = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    for child in started:
+        with suppress(psutil.Error):
+            child.kill()
 
 
 def _read(file: IO[bytes]) -> str:

@@ -18,7 +18,7 @@ import msgspec
 
 from foundry_rest.config import base_url
 from foundry_rest.errors import ConfigError
-from foundry_rest.private_files import make_private, read_own
+from foundry_rest.private_files import make_private, patiently, read_own
 
 #: Most bytes that are read; an entry needs far fewer.
 _MAX_BYTES = 65536
@@ -92,7 +92,7 @@ def remove(pid: int, path: Path | None = None) -> None:
     entry = read(file_path)
     if entry is not None and entry.pid == pid:
         with suppress(OSError):
-            file_path.unlink()
+            patiently(file_path.unlink)
 
 
 def _remove_dead(directory: Path) -> None:
@@ -111,6 +111,6 @@ def _replace(file_path: Path, content: bytes) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-        temporary.replace(file_path)
+        patiently(lambda: temporary.replace(file_path))
     finally:
         temporary.unlink(missing_ok=True)

@@ -109,10 +109,8 @@ def _connect(connection: HTTPConnection) -> socket.socket:
     urllib3's own function returns the socket only when it is connected, so nothing could end that wait.
     """
     host = connection._dns_host.strip("[]")  # noqa: SLF001
-    refusal: OSError = OSError("the name has no address")
-    for family, kind, protocol, _, address in socket.getaddrinfo(
-        host, connection.port, type=socket.SOCK_STREAM
-    ):
+    failure: OSError = OSError("the name has no address")
+    for family, kind, protocol, _, address in _addresses(host, connection.port):
         sock = BoundedSocket(family, kind, protocol)
         try:
             for option in connection.socket_options or ():
@@ -124,10 +122,20 @@ def _connect(connection: HTTPConnection) -> socket.socket:
             handle.take(sock)  # again: a socket could not be shut down before it was connected
         except OSError as error:
             sock.close()
-            refusal = error
+            # One address that refuses says more than another one that is silent.
+            failure = failure if isinstance(failure, ConnectionRefusedError) else error
         else:
             return sock
-    raise refusal
+    raise failure
+
+
+def _addresses(host: str, port: int | None) -> list[Any]:
+    """Return the addresses of a name as ``getaddrinfo`` does, for ``localhost`` those of IPv4 first.
+
+    The services listen there, and Windows tries a refused connection again for 2 s.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return sorted(found, key=lambda entry: host == "localhost" and entry[0] != socket.AF_INET)
 
 
 class ReportingPool(HTTPConnectionPool):

@@ -23,7 +23,6 @@ import os
 import select
 import socket
 import ssl
-import sys
 import threading
 import weakref
 from types import TracebackType
@@ -42,8 +41,6 @@ _MESSAGES: dict[type[FoundryError], str] = {
 }
 #: Seconds; above 0, because 0 would make the socket non-blocking.
 _SHORTEST_TIMEOUT = 0.001
-#: Seconds of one wait where no other thread can end it; ``None`` where one can.
-SLICE: float | None = 0.05 if sys.platform == "win32" else None
 #: Bytes that the kernel takes at once, so that sending them waits for nobody.
 _SMALL = 16 * 1024
 #: Most bytes handed to the kernel at once, so that progress is seen.
@@ -199,7 +196,7 @@ class _Bounded(socket.socket):
     #: The attempt that uses the socket; ``None`` between two of them.
     attempt: SocketHandle | None = None
 
-    def recv_into(self, buffer: Any, nbytes: int | None = 0, flags: int = 0) -> int:  # noqa: ANN401 (any buffer)
+    def recv_into(self, buffer: Any, nbytes: int | None = 0, flags: int = 0) -> int:  # noqa: ANN401
         """Receive into a buffer as soon as there is something.
 
         Raises:
@@ -209,23 +206,28 @@ class _Bounded(socket.socket):
         if attempt is None:
             return super().recv_into(buffer, nbytes or 0, flags)
         attempt.receipts += 1
-        if SLICE is None and attempt.bound == _FOREVER and attempt.receipts < _MANY and attempt.is_watched:
+        if (
+            clock.SLICE is None
+            and attempt.bound == _FOREVER
+            and attempt.receipts < _MANY
+            and attempt.is_watched
+        ):
             return super().recv_into(buffer, nbytes or 0, flags)
         if attempt.receipts == _MANY:
             attempt.bound = min(attempt.bound, clock.monotonic() + attempt.longest)
         silence, until = self.gettimeout(), min(attempt.bound, attempt.due)
         if silence is not None:
             ends = clock.monotonic() + silence
-            if SLICE is None and ends <= until + _SLACK:
+            if clock.SLICE is None and ends <= until + _SLACK:
                 return super().recv_into(buffer, nbytes or 0, flags)
             until = min(until, ends)
         try:
             while (left := until - clock.monotonic()) > 0 and attempt.ended is None:
-                self.settimeout(min(left, SLICE or _LONGEST))
+                self.settimeout(min(left, clock.SLICE or _LONGEST))
                 try:
                     return super().recv_into(buffer, nbytes or 0, flags)
                 except TimeoutError:
-                    if SLICE is None:
+                    if clock.SLICE is None:
                         raise
             raise TimeoutError("the time allowed is over")
         finally:
@@ -257,7 +259,7 @@ class _Bounded(socket.socket):
     def _send_piece(self, piece: memoryview, flags: int, attempt: SocketHandle) -> int:
         until = min(attempt.due, clock.monotonic() + attempt.patience)
         while (left := until - clock.monotonic()) > 0 and attempt.ended is None:
-            self.settimeout(min(left, SLICE or _LONGEST))
+            self.settimeout(min(left, clock.SLICE or _LONGEST))
             with contextlib.suppress(TimeoutError):
                 return super().send(piece, flags)
         attempt.is_stuck = True
@@ -269,25 +271,22 @@ class BoundedSocket(_Bounded):
 
     def connect(self, address: Any) -> None:  # noqa: ANN401 (socket's own)
         """Connect within the time-out."""
-        if SLICE is None or self.attempt is None:
-            super().connect(address)
-        else:
-            self._connect_in_slices(address, self.attempt, SLICE)
-
-    def _connect_in_slices(self, address: Any, attempt: SocketHandle, piece: float) -> None:  # noqa: ANN401
-        silence = self.gettimeout()
+        if clock.SLICE is None or self.attempt is None:
+            return super().connect(address)
+        attempt, silence = self.attempt, self.gettimeout()
         until = attempt.due if silence is None else min(attempt.due, clock.monotonic() + silence)
         self.settimeout(0)
         code = self.connect_ex(address)
         while code in _UNDER_WAY:
             if clock.monotonic() >= until or attempt.ended is not None:
                 raise TimeoutError("no connection within the time allowed")
-            _, connected, failed = select.select([], [self], [self], piece)
+            _, connected, failed = select.select([], [self], [self], clock.SLICE)
             if connected or failed:
                 code = self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
-            raise OSError(code, os.strerror(code))
-        self.settimeout(silence)
+            # Windows' numbers have their words in socket alone.
+            raise OSError(code, getattr(socket, "errorTab", {}).get(code) or os.strerror(code))
+        return self.settimeout(silence)
 
 
 class BoundedTLSSocket(_Bounded, ssl.SSLSocket):

@@ -1,0 +1,95 @@
+"""The private directory of a child: where it is made, what the child prints there, and who removes it.
+
+A parent or a child that is killed cannot remove it, so the next start looks for such directories. A child
+that runs is known by its standard error, which it holds open: locked on POSIX, not to be removed on Windows.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from foundry_rest import clock
+from foundry_rest.errors import ConfigError
+from foundry_rest.runtime.protocol import STDERR_FILE
+
+_PREFIX = "foundry_rest-"
+#: Seconds after which a directory without a running child is left over; a start takes less to lock its own.
+_STARTED = 60.0
+#: Bytes from the end of the child's standard error that an error's message shows.
+_SHOWN = 1500
+
+
+def make(parent: Path | None) -> Path:
+    """Make a directory of this user, in the system's temporary one by default; remove what others left.
+
+    Raises:
+        ConfigError: It cannot be made.
+    """
+    try:
+        if parent is not None:
+            parent.mkdir(parents=True, exist_ok=True)
+        _sweep(parent or Path(tempfile.gettempdir()))
+        return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+    except OSError as error:
+        raise ConfigError(
+            f"no directory can be made in {parent or tempfile.gettempdir()}: {error}"
+        ) from error
+
+
+def open_stderr(directory: Path) -> BinaryIO:
+    """Return the file for the child's standard error; the lock on it lives as long as the child."""
+    file = (directory / STDERR_FILE).open("wb")
+    if sys.platform != "win32":
+        import fcntl
+
+        with suppress(OSError):  # a file system without locks: its directories are not swept either
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    return file
+
+
+def read_stderr(directory: Path | None) -> str:
+    """Return the end of what the child printed to its standard error; ``""`` if nothing can be read."""
+    with suppress(OSError):
+        if directory is not None:
+            text = (directory / STDERR_FILE).read_bytes()[-_SHOWN:]
+            return text.decode("utf-8", "replace").strip()
+    return ""
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the directories of children that run no longer."""
+    for directory in parent.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if _is_left_over(directory):
+                shutil.rmtree(directory, ignore_errors=True)
+
+
+def _is_left_over(directory: Path) -> bool:
+    status = directory.lstat()
+    if hasattr(os, "getuid") and status.st_uid != os.getuid():
+        return False
+    printed = directory / STDERR_FILE
+    if directory.is_symlink() or clock.now() - printed.lstat().st_mtime < _STARTED:
+        return False
+    return _is_free(printed)
+
+
+def _is_free(file: Path) -> bool:
+    """Return whether no process has the file open; on Windows it is then removed."""
+    if sys.platform == "win32":
+        file.unlink()
+        return True
+    import fcntl
+
+    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(descriptor)
+    return True
