@@ -91,6 +91,12 @@ class Timeouts(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, first_token=silence, idle=silence)
 
 
+class EnvironmentKey(str):
+    """A key that the environment gave, and not the program: it goes to no address that was only found."""
+
+    __slots__ = ()
+
+
 class Config(msgspec.Struct, frozen=True):
     """Every setting of a client.
 
@@ -251,7 +257,7 @@ def _log_level(text: str) -> str:
 _VARIABLES: dict[str, tuple[str, Callable[[str], object]]] = {
     "FOUNDRY_ENDPOINT": ("endpoint", base_url),
     "FOUNDRY_MODEL": ("model", check_model_name),
-    "FOUNDRY_API_KEY": ("api_key", _checked_key),
+    "FOUNDRY_API_KEY": ("api_key", lambda text: EnvironmentKey(_checked_key(text))),
     "FOUNDRY_TIMEOUT": ("timeouts", _timeouts),
     "FOUNDRY_DEADLINE": ("deadline", _seconds),
     "FOUNDRY_RETRIES": ("retries", _retries),

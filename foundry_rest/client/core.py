@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from foundry_rest.client.spec import ClientSpec
-from foundry_rest.dialects.operation import UNKNOWN, Dialect
+from foundry_rest.dialects.operation import UNKNOWN
 from foundry_rest.events import Event
 from foundry_rest.models.inventory import Inventory
 from foundry_rest.models.loading import Loading
@@ -23,6 +23,7 @@ from foundry_rest.resilience.terms import Bounds, Terms
 from foundry_rest.schema import DownloadStep
 from foundry_rest.services.context import Context, Fetch
 from foundry_rest.services.pool import Find, TargetPool
+from foundry_rest.services.target import Found
 from foundry_rest.transport.call import Options
 from foundry_rest.transport.cancellation import CancelToken
 from foundry_rest.transport.session.transport import SessionTransport
@@ -109,7 +110,7 @@ class Core:
 def _finder(closing: CancelToken, *, auto_start: bool) -> Find:
     """Return a function that discovers the service, and imports discovery only when it is called."""
 
-    def find(options: Options) -> tuple[str, Dialect]:
+    def find(options: Options) -> Found:
         from foundry_rest.services.discovery.search import look
 
         return look(options, closing, auto_start=auto_start)
@@ -119,7 +120,7 @@ def _finder(closing: CancelToken, *, auto_start: bool) -> Find:
 
 def _reviver(runtime: LocalRuntime) -> Find:
     """Return a function that starts the embedded runtime again if it died."""
-    return lambda options: (runtime.revive(), UNKNOWN)
+    return lambda options: Found(runtime.revive())
 
 
 def _fetch(

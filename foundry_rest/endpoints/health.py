@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
@@ -22,6 +21,7 @@ from foundry_rest.errors import (
     TransportError,
     UnsupportedByService,
 )
+from foundry_rest.models.disk import local_folder
 from foundry_rest.schema import HealthReport, ServiceStatus
 from foundry_rest.services.context import Context
 from foundry_rest.services.target import Target
@@ -215,7 +215,9 @@ def _resident_memory(status: ServiceStatus, url: str) -> int | None:
 
     try:
         port = urlsplit(url).port
-        pid = _listener(status.cache_path, port) if status.pid is None else status.pid
+        pid = status.pid
+        if pid is None and local_folder(status.cache_path, url) is not None:
+            pid = _listener(port)
         if pid is None:
             return None
         process = psutil.Process(pid)
@@ -225,10 +227,8 @@ def _resident_memory(status: ServiceStatus, url: str) -> int | None:
         return None
 
 
-def _listener(cache_path: str, port: int | None) -> int | None:
+def _listener(port: int | None) -> int | None:
     """Return the pid of the process that listens on a port; ``None`` when the system does not reveal it."""
-    if not cache_path or not Path(cache_path).is_dir():
-        return None
     import psutil
 
     listening = (each for each in psutil.net_connections("tcp") if each.status == psutil.CONN_LISTEN)

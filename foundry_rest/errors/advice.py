@@ -114,6 +114,10 @@ DOWNLOAD: str = Advice(
     )
 )
 GIVE_KEY: str = Advice(Words("Give api_key= (FOUNDRY_API_KEY) or auth=.", "Set FOUNDRY_API_KEY."))
+KEY_WAS_KEPT: str = Advice(
+    "FOUNDRY_API_KEY was not sent: it cannot be seen whose service this is.",
+    Words("Name it: base_url= (FOUNDRY_ENDPOINT).", "Name it: --url (FOUNDRY_ENDPOINT)."),
+)
 CHECK_PATH: str = Advice(
     "Check the path.", Words("The service's generation is told by: foundry-rest health.", runs="health")
 )

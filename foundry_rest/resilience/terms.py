@@ -54,6 +54,7 @@ class AnyTarget(msgspec.Struct, frozen=True):
     url: str = ""
     breaker: Breaker | None = None
     guards_unload: bool = False
+    is_known: bool = True
 
 
 class OneTarget(msgspec.Struct, frozen=True):

@@ -18,13 +18,13 @@ from foundry_rest.errors import (
 )
 from foundry_rest.events import Event, ServiceMoved
 from foundry_rest.resilience.breaker.registry import BreakerRegistry
-from foundry_rest.services.target import Target
+from foundry_rest.services.target import Found, Target
 from foundry_rest.transport.call import Options
 from foundry_rest.transport.cancellation import CancelToken
 from foundry_rest.transport.single_flight import SingleFlight
 
-#: Finds the service within the limits of a call: its base URL, and its dialect if that was detected.
-Find = Callable[[Options], tuple[str, Dialect]]
+#: Finds the service within the limits of a call.
+Find = Callable[[Options], Found]
 
 
 class TargetPool:
@@ -130,10 +130,12 @@ class TargetPool:
         if self.current is not None:  # another thread was faster
             return self.current
         try:
-            url, dialect = self._find(options)
+            url, dialect, is_known = Found(*self._find(options))
         except ServiceNotFound as error:
             return error
-        self.current = target = self._restore(url) or self._make(url, dialect)
+        target = self._restore(url) or self._make(url, dialect)
+        target.is_known = is_known
+        self.current = target
         return target
 
     def _restore(self, url: str) -> Target | None:

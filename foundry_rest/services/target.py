@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
@@ -55,6 +55,14 @@ class LearnedNames:
         return info.id if info else name
 
 
+class Found(NamedTuple):
+    """A service that was found: its base URL, its dialect, and whether its process is this user's."""
+
+    url: str
+    dialect: Dialect = UNKNOWN
+    is_known: bool = True
+
+
 class Target:
     """One address, and what is known about the process that answers there.
 
@@ -68,6 +76,7 @@ class Target:
         names: Model names that were learned.
         pid: Id of the process; ``None`` until it is reported.
         cache_path: Model directory; ``""`` until it is reported.
+        is_known: It was named, or its process is this user's; else it gets no key of the environment.
         refuses_unknown_response: The service has refused an unknown ``previous_response_id``.
     """
 
@@ -78,6 +87,7 @@ class Target:
         self.names = LearnedNames()
         self.pid: int | None = None
         self.cache_path = ""
+        self.is_known = True
         self.refuses_unknown_response = False
         self._enforces_schema: bool | UnsetType | None = UNSET
 

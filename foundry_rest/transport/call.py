@@ -108,6 +108,10 @@ class Target(Protocol):
     def url(self) -> str:
         """Return the base URL."""
 
+    @property
+    def is_known(self) -> bool:
+        """Return whether the address was named, or its process is this user's."""
+
 
 class Call(msgspec.Struct, frozen=True):
     """One whole HTTP request, before any I/O.

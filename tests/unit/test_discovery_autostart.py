@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from support.platforms import posix
 
 from foundry_rest import FoundryAPIClient, clock
 from foundry_rest.config import Config
@@ -261,7 +262,7 @@ def test_a_command_that_understands_nothing(time):
 # ---------------------------------------------------------------- the command's place, and the setting
 
 
-@pytest.mark.skipif(os.name != "posix", reason="an executable file is made by its mode")
+@posix
 def test_where_the_command_is(tmp_path, monkeypatch):
     """It is looked for on the PATH, and never taken from the working directory."""
     command = tmp_path / "foundry"
@@ -301,7 +302,7 @@ def test_the_client_hands_it_down(monkeypatch, given, setting):
     """``auto_start=`` reaches the search, from the argument or from the configuration; off by default."""
     asked = []
 
-    def search(named, probe, *, foundry, auto_start):
+    def search(named, probe, *, foundry, auto_start, refuse):
         asked.append(auto_start)
         raise ServiceNotFound("nowhere")
 

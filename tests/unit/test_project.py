@@ -331,3 +331,15 @@ def test_outer_settings_do_not_reach_a_test(project, monkeypatch):
     """)
 
     project.runpytest().assert_outcomes(passed=1)
+
+
+def test_windows_commands_are_the_same():
+    """README's two commands for PowerShell and cmd are those for a POSIX shell, in their spelling."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    posix = re.findall(r"^\$ (python -m venv .*)$", text, re.MULTILINE)
+    shown = text[text.index("<!-- windows-commands -->") : text.index("<!-- /windows-commands -->")]
+    cmd = [line.replace("/", "\\").replace(".venv\\bin", ".venv\\Scripts") for line in posix]
+
+    assert len(posix) == 2
+    assert re.findall(r"^> (.*)$", shown, re.MULTILINE) == cmd
+    assert re.findall(r"^PS> (.*)$", shown, re.MULTILINE) == [line.replace(" &&", ";") for line in cmd]

@@ -16,6 +16,10 @@ _DAEMON_FILE = Path(".foundry", "daemon.json")
 _MAX_BYTES = 65536
 
 
+class _DaemonFile(msgspec.Struct):
+    pid: int | None = None
+
+
 class Candidate(msgspec.Struct, frozen=True):
     """The addresses from one source, and the note for the error when none of them answers.
 
@@ -24,12 +28,14 @@ class Candidate(msgspec.Struct, frozen=True):
         note: Why the source did not help.
         urls: Addresses, the most likely first.
         pid: Id of the process that must answer there; ``None`` for any.
+        holder: Id of the process that must hold the port, though it may not tell its id; ``None`` for any.
     """
 
     source: str
     note: str
     urls: tuple[str, ...] = ()
     pid: int | None = None
+    holder: int | None = None
 
 
 def from_registry(registry: Path | None) -> Iterator[Candidate]:
@@ -63,7 +69,14 @@ def from_daemon_file() -> Candidate:
     except (OSError, RuntimeError) as error:  # RuntimeError: the user has no home
         return Candidate(source, str(error))
     urls = addresses(text)
-    return Candidate(source, _unanswered(urls) if urls else "none", urls)
+    return Candidate(source, _unanswered(urls) if urls else "none", urls, holder=_daemon_pid(text))
+
+
+def _daemon_pid(text: str) -> int | None:
+    try:
+        return msgspec.json.decode(text, type=_DaemonFile).pid
+    except (msgspec.DecodeError, UnicodeError):  # another layout: who holds the port may be any of this user
+        return None
 
 
 def from_answer(words: Sequence[str], output: Output) -> Candidate:

@@ -17,14 +17,17 @@ from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.services.discovery.autostart import AUTOSTART, Autostart, started
 from foundry_rest.services.discovery.candidates import Candidate, from_answer, from_daemon_file, from_registry
 from foundry_rest.services.discovery.command_output import STATUS, Output, word_known
+from foundry_rest.services.discovery.port_holder import Holder, look_up
 from foundry_rest.services.discovery.process import Foundry
-from foundry_rest.services.target import Target
+from foundry_rest.services.target import Found, Target
 from foundry_rest.transport.call import Options
 from foundry_rest.transport.cancellation import CancelToken
 from foundry_rest.transport.session.transport import SessionTransport
 
 #: Returns a true value if a Foundry Local service with this pid (``None``: any) answers at an address.
 Probe = Callable[[str, "int | None"], object]
+#: Returns why an address where a service answers must not be used, given the pid of who must hold its port.
+Refuse = Callable[[str, "int | None"], str]
 
 #: Longest time in seconds for a candidate to answer; all of them are on this machine.
 _PATIENCE = 2.0
@@ -45,6 +48,7 @@ def discover(
     foundry: Foundry | None = None,
     auto_start: bool = False,
     once: Autostart = AUTOSTART,
+    refuse: Refuse = lambda url, pid: "",
 ) -> str:
     """Return the base URL of the service.
 
@@ -55,6 +59,7 @@ def discover(
         foundry: Runner of the ``foundry`` command.
         auto_start: Whether the ``foundry`` command starts the service if none is found.
         once: Record of that start.
+        refuse: Looks who holds the port of an address that answered.
 
     Raises:
         ServiceNotFound: No source led to a service; the error lists them and advises what to run.
@@ -70,10 +75,13 @@ def discover(
     command = FoundryCommand(foundry or Foundry())
     with closing(_candidates(registry, command, once if auto_start else None)) as candidates:
         for candidate in candidates:
+            notes[candidate.source] = candidate.note
             for url in candidate.urls:
                 if probe(url, candidate.pid):
-                    return url
-            notes[candidate.source] = candidate.note
+                    refusal = refuse(url, candidate.pid or candidate.holder)
+                    if not refusal:
+                        return url
+                    notes[candidate.source] = f"{url} is not used: {refusal}"
     looked_at += [f"{source} ({note})" for source, note in notes.items()]
     raise ServiceNotFound(
         "no Foundry Local service was found",
@@ -83,8 +91,8 @@ def discover(
     )
 
 
-def look(options: Options, closing: CancelToken, *, auto_start: bool) -> tuple[str, Dialect]:
-    """Return the base URL of the service, and its dialect.
+def look(options: Options, closing: CancelToken, *, auto_start: bool) -> Found:
+    """Return the service that is found on this machine.
 
     Args:
         options: Options of the call that needs the service; they limit the search.
@@ -106,8 +114,14 @@ def look(options: Options, closing: CancelToken, *, auto_start: bool) -> tuple[s
         dialects[url] = dialect
         return True
 
-    url = discover(None, probe, foundry=foundry, auto_start=auto_start)
-    return url, dialects.get(url, UNKNOWN)
+    holders: dict[str, Holder] = {}
+
+    def refuse(url: str, pid: int | None) -> str:
+        holders[url] = look_up(url, pid)
+        return holders[url].refusal
+
+    url = discover(None, probe, foundry=foundry, auto_start=auto_start, refuse=refuse)
+    return Found(url, dialects.get(url, UNKNOWN), is_known=url in holders and holders[url].is_known)
 
 
 def answers(url: str, pid: int | None, bounds: Options | None = None) -> Dialect | None:

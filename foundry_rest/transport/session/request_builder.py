@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -14,9 +15,10 @@ from requests.cookies import RequestsCookieJar
 from requests.exceptions import RequestException
 from requests.structures import CaseInsensitiveDict
 
+from foundry_rest.config import EnvironmentKey
 from foundry_rest.errors import ConfigError
 from foundry_rest.errors.advice import Advice, Words
-from foundry_rest.transport.call import Auth, Call
+from foundry_rest.transport.call import Auth, Call, Target
 
 #: Prepared URLs kept; a program uses a handful of paths.
 _URLS_KEPT = 256
@@ -68,6 +70,9 @@ class RequestBuilder:
         api_key: Sent as Bearer token when ``auth`` is not given.
         given: The session is the caller's.
 
+    Attributes:
+        keeps_key: The key is the environment's, for addresses that were named or are this user's.
+
     Raises:
         ConfigError: A header or the key cannot be sent.
     """
@@ -83,16 +88,18 @@ class RequestBuilder:
     ) -> None:
         self._session = session
         self._given = given
+        self.keeps_key = False
         if api_key and auth is None:
             _checked({"Authorization": f"Bearer {api_key}"}, "api_key=")
             auth = BearerAuth(api_key)
+            self.keeps_key = isinstance(api_key, EnvironmentKey)
         self._auth = None if auth is None else _signer(auth, "auth=")
         self._urls: dict[str, str] = {}
         self._agent = _user_agent()
         self._more = _checked(headers, "headers=", ("Host", *_FRAMING))
         self._headers = self._merged()
 
-    def build(self, call: Call, base_url: str, accept: str) -> requests.PreparedRequest:
+    def build(self, call: Call, target: Target, accept: str) -> requests.PreparedRequest:
         """Return the request for one attempt.
 
         Raises:
@@ -100,7 +107,7 @@ class RequestBuilder:
         """
         request = requests.PreparedRequest()
         request.method = call.method
-        request.url = self._url(base_url + call.path)
+        request.url = self._url(target.url + call.path)
         request.headers = headers = self._merged() if self._given else self._headers.copy()
         headers.setdefault("Accept", accept)
         request.body = call.body
@@ -114,6 +121,8 @@ class RequestBuilder:
         request.hooks = {"response": []}
         vars(request)["_cookies"] = _NO_COOKIES  # a digest of requests copies it
         auth = self._auth or self._session.auth
+        if self.keeps_key and not target.is_known:
+            auth = self._session.auth
         if auth is not None:
             _sign(request, auth)
             request.headers.update(own)
@@ -143,6 +152,7 @@ class RequestBuilder:
         return ready
 
 
+@cache
 def _user_agent() -> str:
     try:
         return f"foundry_rest/{version('foundry_rest')}"

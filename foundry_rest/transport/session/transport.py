@@ -16,6 +16,7 @@ from requests.adapters import HTTPAdapter
 
 from foundry_rest import clock
 from foundry_rest.errors import (
+    AuthenticationError,
     Cancelled,
     ConfigError,
     DeadlineExceeded,
@@ -23,6 +24,7 @@ from foundry_rest.errors import (
     InvalidReply,
     ServiceUnreachable,
 )
+from foundry_rest.errors.advice import KEY_WAS_KEPT
 from foundry_rest.errors.parsing import ERROR_MARK, error_in, service_error
 from foundry_rest.transport.call import MAX_ANSWER, Auth, Call, Reply, Target
 from foundry_rest.transport.fork import renew_after_fork
@@ -94,7 +96,7 @@ class SessionTransport:
         started = clock.monotonic()
         body = self._exchange(call, target)
         if body.status >= 300:
-            raise _refusal(body, call)
+            raise _refusal(body, call, is_key_kept=self._builder.keeps_key and not target.is_known)
         content = body.read_all(MAX_ANSWER)
         error = error_in(content) if ERROR_MARK in content else None
         if error is not None:
@@ -113,7 +115,7 @@ class SessionTransport:
         """
         body = self._exchange(call, target, accept="*/*" if call.lines else "text/event-stream")
         if body.status >= 300:
-            raise _refusal(body, call)
+            raise _refusal(body, call, is_key_kept=self._builder.keeps_key and not target.is_known)
         try:
             return _opened(body, call)
         except BaseException:  # Ctrl-C too: an unread stream would hold its connection
@@ -135,7 +137,7 @@ class SessionTransport:
         if self._closed:
             raise Cancelled("the client is closed", call=call.label, model=call.model)
         site = CallSite(target.url, call.label, call.model)
-        request = self._builder.build(call, site.url, accept)
+        request = self._builder.build(call, target, accept)
         left = call.options.until - clock.monotonic()
         if left <= 0:
             raise site.mark(DeadlineExceeded("the deadline passed before the request was sent"))
@@ -213,13 +215,15 @@ def _refuse_coding(body: Body) -> None:
     raise body.mark(InvalidReply(what, where="content-encoding"))
 
 
-def _refusal(body: Body, call: Call) -> Exception:
+def _refusal(body: Body, call: Call, *, is_key_kept: bool) -> Exception:
     content = body.read_some(MAX_ERROR_BODY)
     body.finish()
     error = service_error(
         body.status, body.headers, content, call=call.label, url=body.site.url, model=call.model
     )
     body.attach_to(body.mark(error), content)
+    if is_key_kept and isinstance(error, AuthenticationError):
+        error.advice = KEY_WAS_KEPT
     return error
 
 
