@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+from weakref import WeakSet
 
 from foundry_rest import clock
 from foundry_rest.dialects.operation import Operation
@@ -27,6 +28,7 @@ from foundry_rest.errors.parsing import stream_error
 from foundry_rest.events import ABANDONED, ERROR, OK, CallFinished, Event
 from foundry_rest.schema import Usage
 from foundry_rest.transport.call import MAX_ANSWER, OpenReply
+from foundry_rest.transport.fork import renew_after_fork
 from foundry_rest.transport.sse import DONE
 
 if TYPE_CHECKING:
@@ -40,6 +42,22 @@ GRACE = 2.0
 
 
 _TOO_LARGE = "The text so far is in error.text; a smaller max_tokens= bounds it before."
+
+
+class _OpenStreams:
+    """The streams that are the parent's after a fork; one entry among what is renewed, for all of them."""
+
+    def __init__(self) -> None:
+        self.streams: WeakSet[AnswerStream[Any]] = WeakSet()
+
+    def renew(self) -> None:
+        """Leave the streams to the parent: a child that read on would take its bytes."""
+        for stream in tuple(self.streams):
+            stream.leave()
+
+
+_OPEN = _OpenStreams()
+renew_after_fork(_OPEN)
 
 
 class AnswerStream(Generic[C]):
@@ -80,6 +98,7 @@ class AnswerStream(Generic[C]):
         self._claim = [None]
         self._ended = self._complete = self._answered = False
         self._error: FoundryError | None = None
+        _OPEN.streams.add(self)
         self._initialise()
 
     @property
@@ -125,6 +144,12 @@ class AnswerStream(Generic[C]):
         if self._claim_end():
             self._opened.close()
             self._emit_outcome(ABANDONED)
+
+    def leave(self) -> None:
+        """End the stream without a word to the service, because another process reads it."""
+        if not self._ended:
+            self._claim_end()
+            self._error = Cancelled("the stream is the parent process's; ask anew in this one")
 
     def _initialise(self) -> None:
         """Initialise the fields of a subclass."""

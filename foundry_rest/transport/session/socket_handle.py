@@ -18,12 +18,10 @@ the time-outs of the attempt are the only bound.
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
-import select
 import socket
 import ssl
 import threading
+import warnings
 import weakref
 from types import TracebackType
 from typing import Any
@@ -52,8 +50,6 @@ _LONGEST = 1e6
 _SLACK = 0.02
 #: Receipts for one piece of a body, of which a usual one needs one to three: more may be a trickle.
 _MANY = 16
-#: Results of a connect that goes on.
-_UNDER_WAY = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY)
 _thread_state = threading.local()
 
 
@@ -196,6 +192,12 @@ class _Bounded(socket.socket):
     #: The attempt that uses the socket; ``None`` between two of them.
     attempt: SocketHandle | None = None
 
+    def __del__(self) -> None:
+        # With an answer that was dropped in a cycle of references the collector may come here first.
+        if self.fileno() != -1 and self.attempt is None:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+        self.close()
+
     def recv_into(self, buffer: Any, nbytes: int | None = 0, flags: int = 0) -> int:  # noqa: ANN401
         """Receive into a buffer as soon as there is something.
 
@@ -273,19 +275,12 @@ class BoundedSocket(_Bounded):
         """Connect within the time-out."""
         if clock.SLICE is None or self.attempt is None:
             return super().connect(address)
+        from foundry_rest.transport.session import sliced_connect
+
         attempt, silence = self.attempt, self.gettimeout()
         until = attempt.due if silence is None else min(attempt.due, clock.monotonic() + silence)
         self.settimeout(0)
-        code = self.connect_ex(address)
-        while code in _UNDER_WAY:
-            if clock.monotonic() >= until or attempt.ended is not None:
-                raise TimeoutError("no connection within the time allowed")
-            _, connected, failed = select.select([], [self], [self], clock.SLICE)
-            if connected or failed:
-                code = self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            # Windows' numbers have their words in socket alone.
-            raise OSError(code, getattr(socket, "errorTab", {}).get(code) or os.strerror(code))
+        sliced_connect.connect(self, address, until, lambda: attempt.ended is not None)
         return self.settimeout(silence)
 
 
