@@ -18,11 +18,12 @@ _T = TypeVar("_T")
 
 #: Opens without following a link, and without waiting for the other end of a named pipe.
 _SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-#: Windows' errors for a file that another process has open: access denied, sharing violation.
-_IN_USE = (5, 32)
-#: Longest wait in seconds for it, and the pause between two tries; reading an entry takes 1 ms.
-_PATIENCE = 1.0
-_PAUSE = 0.005
+#: Windows' errors for a file that another process has open: access denied, sharing violation, and ``None``,
+#: because ``os.open`` there knows no more than that it is not permitted. Other systems have no such number.
+_IN_USE = (5, 32, None)
+#: Longest wait in seconds for it, and the pause between two tries; reading an entry takes less than 1 ms.
+_PATIENCE = 2.0
+_PAUSE = 0.001
 
 
 def read_regular(path: Path, limit: int) -> bytes:
@@ -59,7 +60,7 @@ def patiently(action: Callable[[], _T]) -> _T:
         try:
             return action()
         except PermissionError as error:
-            if getattr(error, "winerror", None) not in _IN_USE or clock.monotonic() > until:
+            if getattr(error, "winerror", 0) not in _IN_USE or clock.monotonic() > until:
                 raise
             clock.sleep(_PAUSE)
 

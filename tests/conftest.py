@@ -11,6 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+from support import wine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +52,8 @@ def _isolate(patch: pytest.MonkeyPatch, home: Path) -> None:
     patch.setenv("HOME", str(home))
     patch.setenv("USERPROFILE", str(home))
     patch.setenv("XDG_RUNTIME_DIR", str(home / "run"))
+    # Windows keeps its folders in the registry, so platformdirs needs a word of its own.
+    patch.setenv("WIN_PD_OVERRIDE_LOCAL_APPDATA", str(home))
     patch.setenv("PATH", SEARCH_PATH)
 
 
@@ -97,6 +100,20 @@ def told() -> list[object]:
 def pytest_configure(config: pytest.Config) -> None:
     """Read the demand once, before any test cleans the environment."""
     config.stash[_required] = os.environ.get(REQUIRE_RUNTIME) == "1"
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out whole files that cannot be imported under Wine."""
+    return wine.leaves_out(collection_path) or None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what cannot pass under Wine, with the reason."""
+    if wine.is_wine():
+        for item in items:
+            reason = wine.reason(item.nodeid)
+            if reason is not None:
+                item.add_marker(pytest.mark.skip(reason=f"Wine: {reason}"))
 
 
 def pytest_collection_finish() -> None:

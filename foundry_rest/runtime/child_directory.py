@@ -21,6 +21,9 @@ from foundry_rest.runtime.protocol import STDERR_FILE
 _PREFIX = "foundry_rest-"
 #: Seconds after which a directory without a running child is left over; a start takes less to lock its own.
 _STARTED = 60.0
+#: Longest wait in seconds for a process that has ended to let its files go, and the pause between two looks.
+_PATIENCE = 1.0
+_PAUSE = 0.02
 #: Bytes from the end of the child's standard error that an error's message shows.
 _SHOWN = 1500
 
@@ -40,6 +43,15 @@ def make(parent: Path | None) -> Path:
         raise ConfigError(
             f"no directory can be made in {parent or tempfile.gettempdir()}: {error}"
         ) from error
+
+
+def remove(directory: Path) -> None:
+    """Remove a directory; on Windows, wait a moment for the files of a process that has just ended."""
+    until = clock.monotonic() + _PATIENCE
+    shutil.rmtree(directory, ignore_errors=True)
+    while os.name == "nt" and directory.exists() and clock.monotonic() < until:
+        clock.sleep(_PAUSE)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def open_stderr(directory: Path) -> BinaryIO:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import os
 import queue
-import shutil
 import subprocess
 import sys
 import threading
@@ -180,7 +179,7 @@ class Child:
         if self._process is not None:
             processes.end(self._process)
         if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
+            child_directory.remove(self._directory)
 
     def _launch(self) -> str:
         self._directory = child_directory.make(self._plan.cache_dir if self._plan.folders else None)

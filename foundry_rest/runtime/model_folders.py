@@ -166,10 +166,16 @@ def _is_new(folder: Path, seen: set[str]) -> bool:
 def _check_files(root: Path, config: dict[str, object], files: tuple[PurePath, ...]) -> None:
     if any(file.name == UNFINISHED for file in files):
         raise ConfigError(f"{root} holds {UNFINISHED}: its download has not finished")
-    existing = set(files)
+    existing, folded = set(files), {_folded(file) for file in files}
     for name in _named_files(config["model"]):
-        if PurePath(os.path.normpath(name)) not in existing:
+        path = PurePath(os.path.normpath(name))
+        # macOS finds a file by its name in any case and either way to write an accent.
+        if path not in existing and not (_folded(path) in folded and (root / path).is_file()):
             raise ConfigError(f"{root / CONFIG_FILE} names {name!r}, which is not in that directory")
+
+
+def _folded(path: PurePath) -> str:
+    return unicodedata.normalize("NFC", str(path)).casefold()
 
 
 def _named_files(section: object) -> Iterator[str]:

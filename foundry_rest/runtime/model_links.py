@@ -86,6 +86,8 @@ def _link_files(folder: ModelFolder, target: Path, link: _Link) -> None:
 
 def _symbolic_link(source: Path, path: Path) -> None:
     path.symlink_to(source)
+    if not path.exists():  # as under Wine, which says yes and makes nothing
+        raise OSError("a link leads nowhere")
 
 
 def _hard_link(source: Path, path: Path) -> None:

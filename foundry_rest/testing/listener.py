@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from foundry_rest.testing.wire import Connection
 
 HOST = "127.0.0.1"
+#: Seconds before the next try to accept after one that failed.
+_PAUSE = 0.005
 
 
 class Listener:
@@ -84,8 +86,10 @@ class Listener:
     def _accept(self) -> None:
         try:
             sock, _ = self._socket.accept()
-        except (BlockingIOError, ConnectionError):
-            return  # the client disconnected before it was accepted
+        except OSError:
+            # The client disconnected before it was accepted, in one of many words, or no file is free now.
+            self._over.wait(_PAUSE)
+            return
         connection = self._connect(sock)
         if self._register(connection):
             self._threads.append(_thread(lambda: self._handle(connection), f"connection {connection.number}"))
@@ -119,7 +123,7 @@ def dead_address() -> Iterator[str]:
 def deaf_address() -> Iterator[str]:
     """Yield a base URL at which connecting hangs, as with a stopped process whose queue is full.
 
-    It works where a full queue makes the kernel drop new connections (Linux, macOS), not on Windows.
+    It works where a full queue makes the kernel drop new connections (Linux), not on macOS and Windows.
     """
     with contextlib.ExitStack() as held:
         deaf = held.enter_context(socket.socket())

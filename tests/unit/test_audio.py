@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from support.platforms import links, posix, set_home
 
 from foundry_rest import FoundryAPIClient, Timeouts
 from foundry_rest.dialects.generation2_native import Generation2Dialect
@@ -168,12 +169,13 @@ def test_a_deadline(server, client, file):
 # ---------------------------------------------------------------- which file
 
 
+@links
 def test_where_a_file_is_looked_for(file, tmp_path, monkeypatch):
     """A path may be relative, begin with ~, be a Path or a link; what is sent is absolute and no more."""
     link = tmp_path / "link.wav"
     link.symlink_to(file)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
+    set_home(monkeypatch, tmp_path)
 
     assert {audio_file(name) for name in ("a.wav", "./x/../a.wav", "~/a.wav", file)} == {str(file)}
     assert audio_file(link) == str(link)
@@ -182,26 +184,27 @@ def test_where_a_file_is_looked_for(file, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("missing.wav", "No such file"),
-        ("~nobody-at-all/a.wav", "No such file"),
+        ("missing.wav", "No such file|File not found|cannot find"),
+        ("~nobody-at-all/a.wav", "No such file|not found|cannot find"),
         ("", "must name an audio file"),
         (None, "must name an audio file"),
         (5, "must name an audio file"),
         (b"a.wav", "must name an audio file"),
         (".", "is a directory"),
-        ("a.wav/b.wav", "Not a directory"),
+        pytest.param("a.wav/b.wav", "Not a directory", marks=posix),
         ("a\0.wav", "null (byte|character)"),
-        ("pipe", "no regular file"),
-        ("/dev/zero", "no regular file"),
+        pytest.param("pipe", "no regular file", marks=posix),
+        pytest.param("/dev/zero", "no regular file", marks=posix),
         ("empty.wav", "is empty"),
-        (os.fsdecode(b"\xff.wav"), "not UTF-8"),
+        ("\udcff.wav", "not UTF-8"),
     ],
     ids=repr,
 )
 def test_what_is_no_file_is_never_sent(server, client, file, monkeypatch, name, words):
     """The path is looked at here first, and the error says what is wrong with it."""
     monkeypatch.chdir(file.parent)
-    os.mkfifo("pipe")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo("pipe")
     Path("empty.wav").touch()
     with pytest.raises(ConfigError, match=words) as caught:
         client.audio.transcribe(name)

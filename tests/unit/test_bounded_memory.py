@@ -10,6 +10,7 @@ import zlib
 
 import pytest
 import requests
+from support.platforms import TICK
 from support.servers import CHAT
 
 from foundry_rest import FoundryAPIClient
@@ -121,7 +122,7 @@ def test_arguments_in_many_pieces(more):
         (call,) = builder.build()
         seconds.append(time.process_time() - began)
         assert len(json.loads(call.arguments)["x"]) == count + 1
-    assert seconds[1] < 40 * seconds[0]
+    assert seconds[1] < 40 * max(seconds[0], TICK)
 
 
 def test_more_calls_than_any_model_makes(server, client):

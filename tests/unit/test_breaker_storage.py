@@ -10,6 +10,7 @@ import threading
 
 import pytest
 from support.breakers import fail, is_admitted
+from support.platforms import posix, set_home
 
 from foundry_rest import clock
 from foundry_rest.errors import CircuitOpen
@@ -25,6 +26,7 @@ POLICY = BreakerPolicy(failures=3, reset_after=10, reset_max=60)
 # ---------------------------------------------------------------- the file
 
 
+@posix
 def test_nobody_else_reads_it(path, open_state):
     """Folder 0700, file 0600, and sqlite's own files beside it too, whatever the umask."""
     state = open_state()
@@ -60,7 +62,7 @@ def test_a_healthy_service_is_never_written(open_state, path):
 
 def test_home_is_expanded(monkeypatch, tmp_path):
     """A path may begin with ~, as people write it in settings."""
-    monkeypatch.setenv("HOME", str(tmp_path))
+    set_home(monkeypatch, tmp_path)
     SqliteState("~/circuits.sqlite", "a").close()
 
     assert (tmp_path / "circuits.sqlite").exists()

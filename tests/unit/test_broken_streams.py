@@ -227,12 +227,12 @@ BORNE = {
 @both
 @pytest.mark.parametrize("row", BORNE)
 def test_what_is_odd_but_whole_gives_the_whole_text(row, ask, client, server):
-    """Nothing is lost, and nothing waits longer than the silence allowed."""
+    """Nothing is lost, and nothing waits for a silence to end."""
     server.on("POST", PATH, BORNE[row])
     began = time.monotonic()
 
     assert ask(client, row) == TEXT
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
 
 
 @both

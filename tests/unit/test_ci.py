@@ -6,9 +6,11 @@ import runpy
 from pathlib import Path
 
 import pytest
+from support import wine
 
 CI = Path(__file__).parents[2] / ".ci"
 LOWEST = runpy.run_path(str(CI / "lowest.py"))
+WINDOWS = runpy.run_path(str(CI / "windows"))
 WHEEL = runpy.run_path(str(CI / "check_wheel.py"))
 
 SETUP = """
@@ -73,3 +75,52 @@ GOOD = {
 def test_wheel_rule(sizes, faults):
     """A wheel holds every module, nothing foreign, and a model of at most 1.5 MB."""
     assert WHEEL["faults"](sizes, {"foundry_rest/__init__.py"}) == faults
+
+
+# ---------------------------------------------------------------- Windows' CPython
+
+
+def test_few_tests_are_left_out_under_wine():
+    """At most fifteen, each of which is there and has its reason."""
+    assert len(wine.LEFT_OUT) <= 15
+    for start, reason in wine.LEFT_OUT.items():
+        file, _, name = start.partition("::")
+        text = (CI.parent / "tests" / "unit" / file).read_text("utf-8")
+        assert f"def {name.partition('[')[0]}" in text
+        assert reason
+
+
+def test_a_test_is_found_by_the_beginning_of_its_id():
+    """With the separators of either system, and no other test with it."""
+    start, reason = next(row for row in wine.LEFT_OUT.items() if "::" in row[0])
+    assert wine.reason(f"tests/unit/{start}[x]") == reason
+    assert wine.reason(f"tests\\unit\\{start}") == reason
+    assert wine.reason("tests/unit/test_ci.py::test_lowest_versions") is None
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "is_crash"),
+    [
+        (0, "8 passed in 3.10s", False),
+        (1, "1 failed, 7 passed in 3.10s", False),
+        (2, "1 error in 0.50s", False),
+        (1, "+++++ Timeout +++++\nStack of MainThread", False),
+        (1, "no end after 900 s: []", False),
+        (5, "wine: Unhandled page fault", True),
+        (139, "", True),
+    ],
+)
+def test_a_crash_of_wine_is_no_failure_of_a_test(code, said, is_crash):
+    """Only a run without a summary, in which no test took too long, is Wine's own."""
+    assert WINDOWS["is_crash"](code, said) is is_crash
+
+
+def test_the_files_are_shared(tmp_path):
+    """Every file is in one part, and the parts are of about the same size."""
+    files = [tmp_path / str(number) for number in range(10)]
+    for number, file in enumerate(files):
+        file.write_bytes(b"x" * number)
+    parts = WINDOWS["share"](files, 3)
+
+    assert sorted(file for part in parts for file in part) == sorted(files)
+    assert {len(part) for part in parts} == {3, 4}

@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from support.platforms import posix
 
 from foundry_rest.errors import ConfigError
 from foundry_rest.services.discovery import registry_file
 from foundry_rest.services.discovery.registry_file import Entry
 
 ENTRY = Entry("http://127.0.0.1:5273", 42, 1_795_000_000.5)
-posix = pytest.mark.skipif(os.name != "posix", reason="POSIX owners and modes")
 
 
 @pytest.fixture
@@ -37,11 +37,12 @@ def test_default_place(tmp_path, monkeypatch):
     """The file lies in the user's runtime directory; asking for its place makes nothing."""
     pytest.importorskip("platformdirs")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("WIN_PD_OVERRIDE_LOCAL_APPDATA", str(tmp_path))
     path = registry_file.registry_path()
 
     assert path.parts[-2:] == ("foundry_rest", "service.json")
     assert not path.parent.exists()
-    if sys.platform == "linux":
+    if sys.platform != "darwin":
         registry_file.write(ENTRY)
         assert list(registry_file.read_all().values()) == [ENTRY]
         registry_file.remove(42)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.platforms import posix
 
 import foundry_rest
 
@@ -62,7 +63,7 @@ def test_settings_cut_off(tmp_path):
     assert said == b"" or "error" in json.loads(said)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="Windows does not show a parent's death")
+@posix
 def test_parent_that_is_gone(tmp_path):
     """A child whose parent died before its first line ends, though its standard input stays open."""
     with host(tmp_path / "run", parent=1) as process:

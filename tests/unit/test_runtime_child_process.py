@@ -13,6 +13,7 @@ import warnings
 
 import psutil
 import pytest
+from support.platforms import posix
 
 from foundry_rest import clock
 from foundry_rest.errors import Cancelled, ConfigError, ServiceUnreachable
@@ -26,7 +27,6 @@ LAUNCHER = "import subprocess, sys\nsubprocess.run([sys.executable, '-S', '-E', 
 TAKE = "import os, signal, sys, time\nsettings = sys.stdin.readline()\n"
 WAIT = "sys.stdin.read(1)\n"
 DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-posix = pytest.mark.skipif(os.name != "posix", reason="signals and fork")
 
 
 def plan(**changes: object) -> Plan:

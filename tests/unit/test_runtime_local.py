@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.platforms import posix
 from support.waits import until
 
 from foundry_rest import clock
@@ -200,7 +201,7 @@ def test_words_of_the_native_runtime(sdk, monkeypatch):
 
 
 @hosted
-@pytest.mark.skipif(os.name != "posix", reason="signals")
+@posix
 def test_crash_during_the_start(sdk, monkeypatch):
     """A crash in the library is an error of ours with the signal and the place; a start may follow."""
     monkeypatch.setenv("STAND_IN", "os.kill(os.getpid(), signal.SIGSEGV)")
@@ -215,7 +216,7 @@ def test_crash_during_the_start(sdk, monkeypatch):
 
 
 @hosted
-@pytest.mark.skipif(os.name != "posix", reason="signals")
+@posix
 def test_start_after_a_crash(sdk):
     """A runtime that died is started anew by start(); what the dead one left is removed."""
     with LocalRuntime() as runtime:
@@ -230,7 +231,7 @@ def test_start_after_a_crash(sdk):
 
 
 @hosted
-@pytest.mark.skipif(os.name != "posix", reason="process groups")
+@posix
 def test_interrupt_in_the_terminal(sdk):
     """Ctrl-C is for the parent: the child is in a session of its own and ignores SIGINT."""
     with LocalRuntime() as runtime:
@@ -264,7 +265,14 @@ def test_download(sdk, name):
             ServiceUnreachable,
             "HTTP 503.*https_proxy",
         ),
-        ("phi", "os.kill(os.getpid(), signal.SIGKILL)", ServiceUnreachable, "died.*SIGKILL"),
+        ("phi", "os._exit(77)", ServiceUnreachable, "died.*exit code 77"),
+        pytest.param(
+            "phi",
+            "os.kill(os.getpid(), signal.SIGKILL)",
+            ServiceUnreachable,
+            "died.*SIGKILL",
+            marks=posix,
+        ),
         ("phi", "os.environ['LOST'] = '1'", ServerError, "ended, but the model is not on disk"),
     ],
 )
@@ -282,7 +290,7 @@ def test_download_that_fails(sdk, monkeypatch, name, code, error, said):
 @hosted
 def test_download_again(sdk, monkeypatch):
     """After a failure the runtime still serves, and after a death it is started again for the next one."""
-    monkeypatch.setenv("DOWNLOAD", "os.kill(os.getpid(), signal.SIGKILL)")
+    monkeypatch.setenv("DOWNLOAD", "os._exit(77)")
     with LocalRuntime() as runtime:
         first = runtime.pid
         with pytest.raises(ServiceUnreachable):

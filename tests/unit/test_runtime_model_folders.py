@@ -6,6 +6,7 @@ import json
 from pathlib import Path, PurePath
 
 import pytest
+from support.platforms import links, set_home
 
 from foundry_rest.errors import ConfigError
 from foundry_rest.runtime.model_folders import alias_of, read_folder, read_folders
@@ -36,6 +37,7 @@ def test_names(tmp_path):
     assert (model.alias, model.id, model.path) == ("phi", "phi-generic-cpu:1", tmp_path / "phi")
 
 
+@links
 def test_alias_is_the_name_that_was_given(tmp_path):
     """A link is served under its own name, and `.` under the directory's."""
     make(tmp_path / "blob-7f3a")
@@ -50,7 +52,7 @@ def test_relative_path_and_home(tmp_path, monkeypatch):
     """A relative path and ~ become absolute, for the child may look from elsewhere."""
     make(tmp_path / "phi")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
+    set_home(monkeypatch, tmp_path)
 
     assert read_folder("phi").path == tmp_path / "phi"
     assert read_folder("~/phi").path == tmp_path / "phi"
@@ -177,6 +179,7 @@ def test_files(tmp_path):
     )
 
 
+@links
 def test_linked_directories(tmp_path):
     """A linked subdirectory is entered, a link to a parent is not: that has no end."""
     path = make(tmp_path / "phi")
@@ -196,3 +199,23 @@ def test_reading_writes_nothing(tmp_path):
     read_folder(path)
 
     assert sorted(path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "is_there"),
+    [("MODEL.onnx", True), ("mode\u0301l.onnx", True), ("mod\u00e9l.onnx", True), ("other.onnx", False)],
+)
+def test_a_file_system_that_folds_names(tmp_path, monkeypatch, name, is_there):
+    """Where the system finds a file by another spelling of its name, a configuration may use it."""
+    path = tmp_path / "phi"
+    path.mkdir()
+    (path / "genai_config.json").write_text(json.dumps({"model": {"decoder": {"filename": name}}}), "utf-8")
+    for file in ("model.onnx", "mod\u00e9l.onnx"):
+        (path / file).write_bytes(b"")
+    exists = Path.is_file
+    monkeypatch.setattr(Path, "is_file", lambda file: file.name == name or exists(file))
+    if is_there:
+        assert read_folder(path).alias == "phi"
+    else:
+        with pytest.raises(ConfigError, match="not in that directory"):
+            read_folder(path)

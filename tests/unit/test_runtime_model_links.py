@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from support.platforms import links
 
 from foundry_rest.errors import ConfigError
 from foundry_rest.runtime import model_links
@@ -31,6 +32,7 @@ def refuse(*_: object) -> None:
     raise OSError(1314, "A required privilege is not held by the client")
 
 
+@links
 def test_layout(model, tmp_path):
     """Real directories, linked files, and a mark of our own with the model's id."""
     target = model_links.link_model(read_folder(model), tmp_path / "cache")
@@ -43,6 +45,7 @@ def test_layout(model, tmp_path):
     assert (model / "inference_model.json").read_text("utf-8") == "another runtime's"
 
 
+@links
 def test_snapshot_of_a_hub(model, tmp_path):
     """Files that are links into one directory are linked symbolically, to where they really lie."""
     (tmp_path / "blobs").mkdir()
@@ -54,6 +57,7 @@ def test_snapshot_of_a_hub(model, tmp_path):
     assert (target / "cpu" / "model.onnx").readlink() == tmp_path / "blobs" / "sha-model.onnx"
 
 
+@links
 def test_scattered_weights(model, tmp_path):
     """Weights in another directory than the model need hard links: ONNX Runtime refuses to follow there."""
     data = model / "cpu" / "model.onnx.data"
@@ -65,6 +69,7 @@ def test_scattered_weights(model, tmp_path):
     assert (target / "cpu" / "model.onnx.data").samefile(tmp_path / "big.data")
 
 
+@links
 def test_texts_may_lie_anywhere(model, tmp_path):
     """A configuration in another directory does no harm: it is read by its name."""
     config = model / "genai_config.json"

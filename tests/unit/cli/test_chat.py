@@ -7,6 +7,7 @@ import json
 import sys
 
 import pytest
+from support.platforms import posix
 from support.servers import CHAT
 
 from foundry_rest.cli.main import main
@@ -76,7 +77,7 @@ def test_prompt_on_stdin(run, server, stdin, sent):
 @pytest.mark.parametrize(
     ("arguments", "stdin", "said"),
     [
-        ([], b"Hell\xff", "the prompt on stdin is not UTF-8 (byte 4)"),
+        pytest.param([], b"Hell\xff", "the prompt on stdin is not UTF-8 (byte 4)", marks=posix),
         ([], b"\n", "the prompt is empty"),
         ([""], b"", "the prompt is empty"),
         (["Hell\udcff"], b"", "the prompt is not text in this terminal's encoding (character 4)"),

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.platforms import posix
 from support.servers import CHAT
 
 from foundry_rest import clock, errors
@@ -192,7 +193,7 @@ def _press_ctrl_c(_):
     raise KeyboardInterrupt
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals")
+@posix
 def test_ctrl_c_in_a_stream(server):
     """Ctrl-C in the middle of a stream ends it within a second; the text so far stays, nothing is said."""
     server.on("POST", CHAT, paced(chat_stream("one two three four five six seven eight"), every=0.2))
@@ -221,7 +222,7 @@ def _with_ctrl_c():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="pipes")
+@posix
 def test_closed_pipe():
     """A pipe that nobody reads any more is code 141, without a word."""
     reader, writer = os.pipe()

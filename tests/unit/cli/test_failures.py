@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from support.platforms import posix
 from support.servers import CHAT
 
 from foundry_rest.cli.streams import discard, replace_closed_streams
@@ -139,9 +140,6 @@ def test_words_that_look_like_an_option(run, server):
     assert run("chat", "--", "--json")[2].startswith("foundry-rest: ")
 
 
-posix = pytest.mark.skipif(os.name != "posix", reason="a shell's redirections")
-
-
 @posix
 @pytest.mark.parametrize("target", [">&-", ">/dev/full", ">&- 2>&-", ">/dev/full 2>/dev/full", ">&- <&-"])
 @pytest.mark.parametrize("arguments", ["chat Hello", "chat Hello --no-stream", "chat Hello --json", "models"])
@@ -189,6 +187,7 @@ def shell(line):
     )
 
 
+@posix
 def test_closed_streams_are_replaced(monkeypatch):
     """A closed stderr takes notes and drops them; a closed stdout takes no answer."""
     monkeypatch.setattr(sys, "stdout", None)

@@ -122,6 +122,7 @@ def test_beyond_loopback(play, capsys, host):
 
 def test_registry_that_cannot_be_written(play, capsys):
     """Where the registry file cannot be written it serves all the same, and says how others find it."""
+    registry_path().parent.parent.mkdir(parents=True, exist_ok=True)
     registry_path().parent.write_text("in the way")
     play(KeyboardInterrupt())
 

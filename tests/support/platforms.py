@@ -1,0 +1,40 @@
+"""What only some systems have."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+#: Modes, owners, named pipes and signals.
+posix = pytest.mark.skipif(os.name != "posix", reason="modes, named pipes and signals are POSIX's")
+
+#: Seconds of processor time that are as good as none: Windows counts in steps of 16 ms.
+TICK = 0.016 if os.name == "nt" else 0.001
+
+
+@cache
+def _makes_links() -> bool:
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder, "link")
+        try:
+            link.symlink_to(folder)
+        except OSError:
+            return False
+        return link.is_symlink()
+
+
+#: Windows lets only developers and administrators make them, Wine nobody.
+links = pytest.mark.skipif(
+    sys.platform == "win32" and not _makes_links(), reason="no symbolic link can be made here"
+)
+
+
+def set_home(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Make a folder the user's home, by the variable that each system has for it."""
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("USERPROFILE", str(folder))
