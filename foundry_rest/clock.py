@@ -10,8 +10,10 @@ import time
 monotonic = time.monotonic
 if sys.platform == "win32" and sys.version_info < (3, 13):
     monotonic = time.perf_counter  # the other one steps by 15.6 ms there
-#: Seconds of one wait on Windows, where neither another thread nor Ctrl-C ends it; ``None`` where they do.
-SLICE: float | None = 0.05 if sys.platform == "win32" else None
+#: Seconds of one wait where nothing ends it for sure; ``None`` for a wait in one piece. Windows wakes nobody
+#: who waits for a socket (https://github.com/python/cpython/issues/91913) and tells a waiting thread of no
+#: Ctrl-C; macOS loses the wake-up when close follows shutdown (.../issues/154224).
+SLICE: float | None = 0.05 if sys.platform in ("win32", "darwin") else None
 #: Block this thread for a number of seconds.
 sleep = time.sleep
 

@@ -53,6 +53,9 @@ _ADVICE = Advice(
     'A broken installation: pip install --force-reinstall "foundry_rest[runtime]".',
 )
 
+#: Windows' Python does not say which; nearly always it is the C++ library that the runtime is built with.
+_NEEDS_DLL = "Install the Microsoft Visual C++ Redistributable (x64)."
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -243,7 +246,9 @@ class Child:
 
     def _start_error(self, how: str) -> ServiceUnreachable:
         what = f"the native runtime did not start: {how}{self._stderr_excerpt()}"
-        return ServiceUnreachable(what, sent=False, advice=_ADVICE)
+        return ServiceUnreachable(
+            what, sent=False, advice=_NEEDS_DLL if "DLL load failed" in how else _ADVICE
+        )
 
     def _stderr_excerpt(self) -> str:
         printed = child_directory.read_stderr(self._directory)

@@ -114,6 +114,16 @@ def test_its_own_words():
     assert "port=0" in message
 
 
+def test_a_missing_library_of_windows():
+    """Which one Python does not say; the message names what nearly always lacks."""
+    message = refusal(
+        """print('{"error": "ImportError: DLL load failed while importing _native: not found"}')\n"""
+    )
+
+    assert "Install the Microsoft Visual C++ Redistributable (x64)." in message
+    assert "force-reinstall" not in message
+
+
 def test_exit_code_and_last_words():
     """A child that ends without an answer is reported with its exit code and what it printed last."""
     message = refusal("sys.stderr.write('x' * 9000 + 'libonnxruntime.so: cannot open')\nsys.exit(3)\n")

@@ -8,8 +8,7 @@ deadline, the socket is shut down: that wakes a thread that waits on it, which c
 A socket's time-out bounds the silence before one packet, and one read of http.client receives as often as a
 head, a chunk's size or a trailer asks for: whoever sends a byte now and then is waited for without end. So
 the sockets made here look at the bound of the attempt before each ``recv``; sending is bounded by progress.
-Windows wakes no thread that waits for a socket which another thread shuts down
-(https://github.com/python/cpython/issues/91913), so there a wait is cut in slices.
+Where shutting a socket down wakes nobody for sure, a wait is cut in slices (``clock.SLICE``).
 
 A proxy has connections of its own: their socket is known only after the head of the answer, and until then
 the time-outs of the attempt are the only bound.
