@@ -223,7 +223,8 @@ def _resident_memory(status: ServiceStatus, url: str) -> int | None:
         process = psutil.Process(pid)
         ports = {connection.laddr.port for connection in process.net_connections("tcp") if connection.laddr}
         return int(process.memory_info().rss) if port in ports else None
-    except (psutil.Error, OSError, ValueError, OverflowError):  # the last two: not a valid pid
+    except (psutil.Error, OSError, RuntimeError, ValueError, OverflowError):
+        # Windows' table of connections changed while it was read, or this is no valid pid.
         return None
 
 

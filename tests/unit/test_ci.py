@@ -98,6 +98,16 @@ def test_a_test_is_found_by_the_beginning_of_its_id():
     assert wine.reason("tests/unit/test_ci.py::test_lowest_versions") is None
 
 
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 6, 7, 23, 100])
+def test_some_variants_of_each_test_are_run_under_wine(count):
+    """All of a few; of many the first, the last and some between, and of every test at least one."""
+    names = [*(f"a.py::test_x[{each}]" for each in range(count)), "a.py::test_y", "b.py::test_x[1]"]
+    taken = wine.sample(names)
+
+    assert {0, count - 1, count, count + 1} <= taken
+    assert len(taken) == min(count, wine.VARIANTS) + 2
+
+
 @pytest.mark.parametrize(
     ("code", "said", "is_crash"),
     [

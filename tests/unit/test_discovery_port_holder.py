@@ -141,8 +141,18 @@ def test_the_daemon_files_pid_is_compared(server, pid, is_used):
         [("::", 5273, None)],
         psutil.AccessDenied(),
         OSError(),
+        RuntimeError("GetExtendedTcpTable failed"),
     ],
-    ids=["nothing seen", "no pid", "pid 0", "another port", "a wildcard", "no rights", "an error"],
+    ids=[
+        "nothing seen",
+        "no pid",
+        "pid 0",
+        "another port",
+        "a wildcard",
+        "no rights",
+        "an error",
+        "a table that changed",
+    ],
 )
 def test_what_the_system_does_not_reveal(listeners, monkeypatch, unknown):
     """A service of the system or in a container may be used, but is not known."""

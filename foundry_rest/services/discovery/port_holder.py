@@ -60,7 +60,7 @@ def look_up(url: str, pid: int | None) -> Holder:
         if _is_this_users(owner):
             return _OURS
         return _refused(f"a process of another user listens there (pid {found})")
-    except (psutil.Error, OSError):
+    except (psutil.Error, OSError, RuntimeError):  # the last one: Windows' table changed while it was read
         return _UNKNOWN
 
 
