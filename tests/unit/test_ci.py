@@ -98,7 +98,7 @@ def test_a_test_is_found_by_the_beginning_of_its_id():
     assert wine.reason("tests/unit/test_ci.py::test_lowest_versions") is None
 
 
-@pytest.mark.parametrize("count", [1, 2, 4, 5, 6, 7, 23, 100])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7, 23, 100])
 def test_some_variants_of_each_test_are_run_under_wine(count):
     """All of a few; of many the first, the last and some between, and of every test at least one."""
     names = [*(f"a.py::test_x[{each}]" for each in range(count)), "a.py::test_y", "b.py::test_x[1]"]
@@ -115,7 +115,7 @@ def test_some_variants_of_each_test_are_run_under_wine(count):
         (1, "1 failed, 7 passed in 3.10s", False),
         (2, "1 error in 0.50s", False),
         (1, "+++++ Timeout +++++\nStack of MainThread", False),
-        (1, "no end after 900 s: []", False),
+        (-99, "8 passed in 3.10s", True),
         (5, "wine: Unhandled page fault", True),
         (139, "", True),
     ],
