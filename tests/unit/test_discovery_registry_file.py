@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 import threading
+import time
 from functools import partial
 from pathlib import Path
 
@@ -118,7 +119,7 @@ def test_replaced_at_once(place):
     done = threading.Event()
 
     def rewrite() -> None:
-        for pid in range(200):
+        for pid in range(200 if os.name == "posix" else 20):
             registry_file.write(Entry(ENTRY.url, pid, ENTRY.started), place)
         done.set()
 
@@ -126,6 +127,8 @@ def test_replaced_at_once(place):
     writer.start()
     while not done.is_set():
         assert registry_file.read(place) is not None
+        if os.name != "posix":  # a reader without a pause leaves a writer hardly a moment there
+            time.sleep(0.002)
     writer.join()
     assert list(place.parent.iterdir()) == [place]
 
