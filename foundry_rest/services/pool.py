@@ -59,7 +59,8 @@ class TargetPool:
         closing: CancelToken | None = None,
     ) -> None:
         self._find, self._given, self._breakers, self._emit = find, dialect, breakers, emit
-        self._is_fixed = named is not None and not may_move
+        self._is_named = named is not None
+        self._is_fixed = self._is_named and not may_move
         self._searches = SingleFlight(closing)
         self._lost: deque[Target] = deque(maxlen=1)
         self.last: Target | None = None
@@ -101,7 +102,9 @@ class TargetPool:
         if target is None or not pid:
             return
         if target.pid not in (None, pid):
+            # Nobody has looked who took the port of a service that was found: no key of the environment goes there.
             self.current = target = self._make(target.url)
+            target.is_known = self._is_named
             self._reset(target.url)
         target.pid = pid
 
@@ -130,7 +133,7 @@ class TargetPool:
         if self.current is not None:  # another thread was faster
             return self.current
         try:
-            url, dialect, is_known = Found(*self._find(options))
+            url, dialect, is_known = self._find(options)
         except ServiceNotFound as error:
             return error
         target = self._restore(url) or self._make(url, dialect)

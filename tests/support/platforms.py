@@ -14,7 +14,7 @@ import pytest
 posix = pytest.mark.skipif(os.name != "posix", reason="modes, named pipes and signals are POSIX's")
 
 #: Seconds of processor time that are as good as none: Windows counts in steps of 16 ms.
-TICK = 0.016 if os.name == "nt" else 0.001
+TICK = 0.016 if os.name == "nt" else 0.0
 
 
 @cache

@@ -82,7 +82,7 @@ def test_no_place_for_a_registry(monkeypatch):
     monkeypatch.setattr(
         "foundry_rest.services.discovery.registry_file.registry_path", Path("/none/such").stat
     )
-    with pytest.raises(ServiceNotFound, match=r"registry file \(\[(Errno 2|WinError 3)\]"):
+    with pytest.raises(ServiceNotFound, match=r"registry file \(\[(Errno 2\] No such file|WinError 3\])"):
         discover(None, never)
 
 

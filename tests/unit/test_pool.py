@@ -16,6 +16,7 @@ from foundry_rest.errors import Cancelled, DeadlineExceeded, ServiceNotFound, Se
 from foundry_rest.services.context import Context
 from foundry_rest.services.discovery.search import look
 from foundry_rest.services.pool import TargetPool
+from foundry_rest.services.target import Found
 from foundry_rest.testing import FakeSender, FaultServer
 from foundry_rest.transport.call import Options
 from foundry_rest.transport.cancellation import CancelToken
@@ -54,7 +55,7 @@ class Facts:
         item = self.found.pop(0)
         if isinstance(item, Exception):
             raise item
-        return item, UNKNOWN
+        return Found(item)
 
 
 # ---------------------------------------------------------------- the pool alone
@@ -234,7 +235,7 @@ def test_one_thread_looks_for_all(found):
             clock.sleep(0.001)
         if isinstance(found, Exception):
             raise found
-        return found, UNKNOWN
+        return Found(found)
 
     pool = TargetPool(None, find)
     results = crowd(pool, 8)
@@ -253,7 +254,7 @@ def test_a_closed_client_stops_waiting():
         while not waiting(pool) and clock.monotonic() < limit:
             clock.sleep(0.001)
         token.cancel()
-        return A, UNKNOWN
+        return Found(A)
 
     pool = TargetPool(None, find, closing=token)
 
@@ -317,3 +318,14 @@ def test_the_address_for_an_error_is_not_searched():
     assert context.url == A
     facts.pool.has_moved(A)
     assert (facts.pool.current, context.url) == (None, A)
+
+
+@pytest.mark.parametrize("named", [None, A])
+def test_another_process_on_the_port_of_a_service_that_was_found_is_unknown(named):
+    """Nobody has looked who took the port, so the environment's key stays here; a named address gets it."""
+    pool = TargetPool(named, lambda options: Found(A, UNKNOWN, is_known=True))
+    pool.take()
+    pool.note_pid(7)
+    pool.note_pid(8)
+
+    assert pool.take().is_known is (named is not None)
