@@ -102,7 +102,7 @@ class TargetPool:
         if target is None or not pid:
             return
         if target.pid not in (None, pid):
-            # Nobody has looked who took the port of a service that was found: no key of the environment goes there.
+            # Nobody has looked who took the port of a service that was only found: no key goes there unasked.
             self.current = target = self._make(target.url)
             target.is_known = self._is_named
             self._reset(target.url)

@@ -53,7 +53,7 @@ class _OpenStreams:
     def renew(self) -> None:
         """Leave the streams to the parent: a child that read on would take its bytes."""
         for stream in tuple(self.streams):
-            stream.leave()
+            stream._leave()  # noqa: SLF001 (no method for users)
 
 
 _OPEN = _OpenStreams()
@@ -145,7 +145,7 @@ class AnswerStream(Generic[C]):
             self._opened.close()
             self._emit_outcome(ABANDONED)
 
-    def leave(self) -> None:
+    def _leave(self) -> None:
         """End the stream without a word to the service, because another process reads it."""
         if not self._ended:
             self._claim_end()

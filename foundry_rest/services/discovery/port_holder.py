@@ -76,7 +76,7 @@ def _listener(url: str, pid: int | None) -> int | None:
             listeners.setdefault(each.laddr.ip, set()).add(each.pid or None)  # Windows has 0 for unknown
     pids = next((listeners[ip] for ip in heard if ip in listeners), set())
     # Several share a port when one has handed its socket on, as a parent does to its children.
-    return pid if pid in pids else next(iter(pids), None)
+    return pid if pid in pids else min(filter(None, pids), default=None)
 
 
 def _is_this_users(process: psutil.Process) -> bool:

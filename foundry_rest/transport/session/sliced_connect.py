@@ -1,10 +1,10 @@
-"""Connecting on Windows in slices, because no other thread can end the wait of a socket that connects."""
+"""Connecting in slices, on Windows and macOS, where no other thread can end the wait of such a socket."""
 
 from __future__ import annotations
 
 import errno
 import os
-import select
+import selectors
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -26,9 +26,15 @@ def connect(sock: socket.socket, address: Any, until: float, is_ended: Callable[
     while code in _UNDER_WAY:
         if clock.monotonic() >= until or is_ended():
             raise TimeoutError("no connection within the time allowed")
-        _, connected, failed = select.select([], [sock], [sock], clock.SLICE)
-        if connected or failed:
+        if _is_over(sock):
             code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if code:
         # Windows' numbers have their words in socket alone.
         raise OSError(code, getattr(socket, "errorTab", {}).get(code) or os.strerror(code))
+
+
+def _is_over(sock: socket.socket) -> bool:
+    # Not ``select``: on macOS it takes no descriptor above 1,023.
+    with selectors.DefaultSelector() as selector:
+        selector.register(sock, selectors.EVENT_WRITE)
+        return bool(selector.select(clock.SLICE))
