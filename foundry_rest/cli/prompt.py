@@ -55,9 +55,8 @@ def _decoded(content: bytes) -> str:
         # The line end comes from the shell (``echo``) and is no part of the prompt.
         return content.decode(encoding).rstrip("\r\n")
     except UnicodeDecodeError as error:
-        if (
-            sys.platform == "win32" and encoding != "utf-16"
-        ):  # a program there may write the console's code page
+        if sys.platform == "win32" and encoding != "utf-16":
+            # A program there may write the console's code page.
             return content.decode("oem", "replace").rstrip("\r\n")
         name = encoding.removesuffix("-sig").upper()
         raise ConfigError(f"the prompt on stdin is not {name} (byte {error.start})") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import socket
 
 import pytest
@@ -156,3 +157,20 @@ def test_refused_by_one_address_is_refused(monkeypatch, order):
     client = FoundryAPIClient("http://localhost:9", retries=0)
     with client, pytest.raises(ServiceUnreachable, match=r"refused|nobody listens"):
         client.request("GET", "/status")
+
+
+def test_a_family_that_the_kernel_lacks_is_passed_over(monkeypatch, server):
+    """A name may have an address of IPv6 on a machine without it: the next address is tried."""
+    port = int(server.url.rpartition(":")[2])
+    monkeypatch.setattr(socket, "getaddrinfo", of_names(("2001:db8::1", "127.0.0.1")))
+    made = BoundedSocket.__init__
+
+    def init(sock, family=-1, *rest):
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "no such family")
+        made(sock, family, *rest)
+
+    monkeypatch.setattr(BoundedSocket, "__init__", init)
+    with FoundryAPIClient(f"http://far.example:{port}", retries=0, dialect="2.x") as client:
+        assert client.request("GET", "/status").status == 200
+    gc.collect()  # a socket that was never made has nothing to close, and says nothing

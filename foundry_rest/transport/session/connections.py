@@ -111,22 +111,27 @@ def _connect(connection: HTTPConnection) -> socket.socket:
     host = connection._dns_host.strip("[]")  # noqa: SLF001
     failure: OSError = OSError("the name has no address")
     for family, kind, protocol, _, address in _addresses(host, connection.port):
-        sock = BoundedSocket(family, kind, protocol)
         try:
-            for option in connection.socket_options or ():
-                sock.setsockopt(*option)
-            sock.settimeout(connection.timeout)
-            handle = current_handle() or SocketHandle()
-            handle.take(sock)
-            sock.connect(address)
-            handle.take(sock)  # again: a socket could not be shut down before it was connected
-        except OSError as error:
-            sock.close()
+            return _connect_to(connection, BoundedSocket(family, kind, protocol), address)
+        except OSError as error:  # also of the constructor: a kernel may lack a family that the name has
             # One address that refuses says more than another one that is silent.
             failure = failure if isinstance(failure, ConnectionRefusedError) else error
-        else:
-            return sock
     raise failure
+
+
+def _connect_to(connection: HTTPConnection, sock: BoundedSocket, address: Any) -> socket.socket:  # noqa: ANN401
+    try:
+        for option in connection.socket_options or ():
+            sock.setsockopt(*option)
+        sock.settimeout(connection.timeout)
+        handle = current_handle() or SocketHandle()
+        handle.take(sock)
+        sock.connect(address)
+        handle.take(sock)  # again: a socket could not be shut down before it was connected
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _addresses(host: str, port: int | None) -> list[Any]:

@@ -193,7 +193,9 @@ class _Bounded(socket.socket):
 
     def __del__(self) -> None:
         # With an answer that was dropped in a cycle of references the collector may come here first.
-        if self.fileno() != -1 and self.attempt is None:
+        if self.fileno() == -1:  # closed, or never made
+            return
+        if self.attempt is None:
             warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
         self.close()
 
