@@ -24,6 +24,7 @@ from foundry_rest.errors import (
 from foundry_rest.models.disk import local_folder
 from foundry_rest.schema import HealthReport, ServiceStatus
 from foundry_rest.services.context import Context
+from foundry_rest.services.listeners import pids_at
 from foundry_rest.services.target import Target
 from foundry_rest.transport.call import CallOptions, Options, OtherCallOptions, Reply
 from foundry_rest.transport.cancellation import sleep
@@ -217,7 +218,7 @@ def _resident_memory(status: ServiceStatus, url: str) -> int | None:
         port = urlsplit(url).port
         pid = status.pid
         if pid is None and local_folder(status.cache_path, url) is not None:
-            pid = _listener(port)
+            pid = min(pids_at(url), default=None)
         if pid is None:
             return None
         process = psutil.Process(pid)
@@ -226,14 +227,3 @@ def _resident_memory(status: ServiceStatus, url: str) -> int | None:
     except (psutil.Error, OSError, RuntimeError, ValueError, OverflowError):
         # Windows' table of connections changed while it was read, or this is no valid pid.
         return None
-
-
-def _listener(port: int | None) -> int | None:
-    """Return the pid of the process that listens on a port; ``None`` when the system does not reveal it."""
-    import psutil
-
-    listening = (each for each in psutil.net_connections("tcp") if each.status == psutil.CONN_LISTEN)
-    return next(
-        (each.pid for each in listening if each.laddr and each.laddr.port == port),
-        None,
-    )

@@ -181,7 +181,9 @@ def test_memory_when_no_process_is_seen_at_the_port(server, tmp_path, monkeypatc
 
 
 def _held(pid: int | None, port: int):
-    return SimpleNamespace(pid=pid, laddr=SimpleNamespace(port=port), status=psutil.CONN_LISTEN)
+    return SimpleNamespace(
+        pid=pid, laddr=SimpleNamespace(ip="127.0.0.1", port=port), status=psutil.CONN_LISTEN
+    )
 
 
 def test_memory_while_the_table_of_connections_changes(server, monkeypatch):

@@ -11,13 +11,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+
+from foundry_rest.services.listeners import pids_at
 
 if TYPE_CHECKING:
     import psutil
-
-#: Addresses at which a listener hears what is sent to loopback, the most specific first.
-_HEARD = {"127.0.0.1": ("127.0.0.1", "0.0.0.0", "::"), "::1": ("::1", "::")}  # noqa: S104 (read, not bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,32 +49,17 @@ def look_up(url: str, pid: int | None) -> Holder:
     import psutil
 
     try:
-        found = _listener(url, pid)
-        if found is None:
+        pids = pids_at(url)
+        if not pids:
             return _UNKNOWN
-        if pid is not None and found != pid:
+        found = pid if pid in pids else min(pids)
+        if pid not in (None, found):
             return _refused(f"another process (pid {found}) listens there, not pid {pid}")
-        owner = psutil.Process(found)
-        if _is_this_users(owner):
+        if _is_this_users(psutil.Process(found)):
             return _OURS
         return _refused(f"a process of another user listens there (pid {found})")
     except (psutil.Error, OSError, RuntimeError):  # the last one: Windows' table changed while it was read
         return _UNKNOWN
-
-
-def _listener(url: str, pid: int | None) -> int | None:
-    """Return the id of the process that listens at an address; ``None`` if the system does not reveal it."""
-    import psutil
-
-    parts = urlsplit(url)
-    heard = _HEARD.get(parts.hostname or "", ("127.0.0.1", "::1", *_HEARD["127.0.0.1"][1:]))
-    listeners: dict[str, set[int | None]] = {}
-    for each in psutil.net_connections("tcp"):
-        if each.status == psutil.CONN_LISTEN and each.laddr and each.laddr.port == parts.port:
-            listeners.setdefault(each.laddr.ip, set()).add(each.pid or None)  # Windows has 0 for unknown
-    pids = next((listeners[ip] for ip in heard if ip in listeners), set())
-    # Several share a port when one has handed its socket on, as a parent does to its children.
-    return pid if pid in pids else min(filter(None, pids), default=None)
 
 
 def _is_this_users(process: psutil.Process) -> bool:
