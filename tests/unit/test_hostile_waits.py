@@ -212,6 +212,19 @@ def test_a_deadline_that_strikes_anywhere(connect, server, given, dialect):
     assert client.breaker.current == "closed"
 
 
+@SESSION
+@pytest.mark.parametrize("line", [b"Content-Encoding: gzip", b"Location: /elsewhere"])
+@pytest.mark.parametrize("status", [b"200 OK", b"302 Found", b"199 Odd", b"500 Broken"])
+def test_a_part_of_a_head_says_nothing(connect, server, given, status, line):
+    """What came of a head before the deadline is not read as an answer, whatever it would mean."""
+    client = connect("openai", given, timeout=5, breaker=BreakerPolicy(failures=1))
+    begun = b"HTTP/1.1 %s\r\n%s\r\n" % (status, line)
+    server.on("POST", CHAT, send(begun) + forever(b"X", every=0.02))
+    with pytest.raises(DeadlineExceeded):
+        ask_whole(client, deadline=0.06)
+    assert client.breaker.current == "closed"
+
+
 @contextmanager
 def slow_taker(pause, most=10**9):
     """Serve one request that is taken slowly, and no further than ``most`` bytes; yield the URL."""
@@ -254,12 +267,12 @@ def slow_taker(pause, most=10**9):
             thread.join()
 
 
-def upload(url, **options):
+def upload(url, *, connect=0.1, cancel=None, **options):
     """Return what a prompt of 6 MB is answered with."""
-    timeouts = Timeouts(connect=0.1, first_token=0.6, idle=0.6, load=5)
+    timeouts = Timeouts(connect=connect, first_token=0.6, idle=0.6, load=5)
     options = {"retries": 0, "breaker": None, "timeout": timeouts, "dialect": "openai", **options}
     with FoundryAPIClient(url, model="m", auto_load=False, **options) as client:
-        return client.complete("x" * 6_000_000).content
+        return client.complete("x" * 6_000_000, cancel=cancel).content
 
 
 @SESSION
@@ -337,6 +350,19 @@ def test_connecting_in_slices_ends(sliced):
     with deaf_address() as url, pytest.raises(ServiceTimeout):
         upload(url)
     assert time.monotonic() - began < LATEST
+
+
+@pytest.mark.parametrize("how", ["deadline", "cancel"])
+def test_connecting_in_slices_is_ended(sliced, how):
+    """Whoever ends the call ends the wait of a socket that connects, long before its own time-out."""
+    token, ends = CancelToken(), {"deadline": 0.1} if how == "deadline" else {}
+    timer = threading.Timer(0.1, token.cancel if how == "cancel" else lambda: None)
+    timer.start()
+    began = time.monotonic()
+    with deaf_address() as url, pytest.raises(DeadlineExceeded if how == "deadline" else Cancelled):
+        upload(url, cancel=token, connect=5.0, **ends)
+    timer.join()
+    assert time.monotonic() - began < 0.6
 
 
 def test_waits_behind_tls(monkeypatch):

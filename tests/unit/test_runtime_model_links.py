@@ -80,9 +80,10 @@ def test_texts_may_lie_anywhere(model, tmp_path):
     assert (target / "cpu" / "model.onnx").is_symlink()
 
 
-def test_hard_links_where_no_others_are_allowed(model, tmp_path, monkeypatch):
-    """Where symbolic links are refused, hard links stand in."""
-    monkeypatch.setattr(Path, "symlink_to", refuse)
+@pytest.mark.parametrize("symlink_to", [refuse, lambda *_: None], ids=["refused", "nothing made"])
+def test_hard_links_where_no_others_are_allowed(model, tmp_path, monkeypatch, symlink_to):
+    """Where symbolic links are refused, or promised and not made, hard links stand in."""
+    monkeypatch.setattr(Path, "symlink_to", symlink_to)
     target = model_links.link_model(read_folder(model), tmp_path / "cache")
 
     assert (target / "cpu" / "model.onnx").samefile(model / "cpu" / "model.onnx")
