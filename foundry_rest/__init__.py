@@ -77,6 +77,7 @@ if TYPE_CHECKING:
         Usage,
     )
     from foundry_rest.schema.audio import Transcription, TranscriptionChunk
+    from foundry_rest.schema.batch import BatchRequest, BatchResult
     from foundry_rest.schema.embeddings import EmbeddingReply
     from foundry_rest.schema.responses import InputItem, OutputItem, Response, ResponseEvent, ResponsePage
     from foundry_rest.schema.tools import CallMade, Tool, ToolRun, tool_message
@@ -140,6 +141,7 @@ _HOME = {
         "ToolCall",
         "Usage",
     ),
+    "schema.batch": ("BatchRequest", "BatchResult"),
     "schema.audio": ("Transcription", "TranscriptionChunk"),
     "schema.embeddings": ("EmbeddingReply",),
     "schema.responses": ("InputItem", "OutputItem", "Response", "ResponseEvent", "ResponsePage"),
@@ -157,6 +159,8 @@ __all__ = [
     "AudioFileNotFound",
     "AuthenticationError",
     "BadRequest",
+    "BatchRequest",
+    "BatchResult",
     "BreakerPolicy",
     "CallMade",
     "CancelToken",

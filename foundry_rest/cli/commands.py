@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Callable
 
 from foundry_rest.cli.client import client_for
-from foundry_rest.cli.exit_codes import exit_code_of
+from foundry_rest.cli.exit_codes import BATCH_EXIT_CODES, EXIT_CODES, exit_code_of
 from foundry_rest.cli.failures import report
 from foundry_rest.cli.models import download, load, models, unload
 from foundry_rest.cli.output import facts_of, print_health, print_json
@@ -29,12 +29,12 @@ def run(arguments: Namespace) -> int:
     as_json = getattr(arguments, "json", False)
     try:
         _start_log(as_json=as_json)
-        _COMMANDS[arguments.command](arguments)
+        return _COMMANDS[arguments.command](arguments) or 0
     except FoundryError as error:
         in_lines = sys.stderr.isatty()
         text = f"foundry-rest: {error.for_command(arguments.command, in_lines=in_lines)}"
-        return report(text, facts_of(error, arguments.command), exit_code_of(error), as_json=as_json)
-    return 0
+        code = exit_code_of(error, BATCH_EXIT_CODES if arguments.command == "batch" else EXIT_CODES)
+        return report(text, facts_of(error, arguments.command), code, as_json=as_json)
 
 
 def _start_log(*, as_json: bool) -> None:
@@ -58,6 +58,12 @@ def _demo(_: Namespace) -> None:
         print_health(client.health_check(), sys.stderr)
         print_note("\nfigures:")
         print_note(str(client.stats()))
+
+
+def _batch(arguments: Namespace) -> int:
+    from foundry_rest.cli.batch import batch  # sqlite, csv and the plots are for this command alone
+
+    return batch(arguments)
 
 
 def _chat(arguments: Namespace) -> None:
@@ -92,7 +98,8 @@ def _serve(arguments: Namespace) -> None:
     serve([*arguments.model_dir, *demo], arguments.host, arguments.port)
 
 
-_COMMANDS: dict[str, Callable[[Namespace], None]] = {
+_COMMANDS: dict[str, Callable[[Namespace], int | None]] = {
+    "batch": _batch,
     "demo": _demo,
     "chat": _chat,
     "models": models,

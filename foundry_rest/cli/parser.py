@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from foundry_rest import __version__
+from foundry_rest.cli.batch_arguments import add_batch_arguments
 from foundry_rest.cli.exit_codes import describe
 from foundry_rest.cli.failures import UsageError
 
@@ -51,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_demo(commands)
     _add_chat(commands)
+    _add_batch(commands)
     _add_models(commands)
     _add_load(commands)
     _add_unload(commands)
@@ -79,6 +81,14 @@ def _add_chat(commands: _Commands[_Parser]) -> None:
     chat.add_argument("--no-stream", action="store_true", help="print the answer when it is whole")
     chat.add_argument("--json", action="store_true", help="print one JSON object with usage and timing")
     _add_service_options(chat)
+
+
+def _add_batch(commands: _Commands[_Parser]) -> None:
+    batch = _add_command(
+        commands, "batch", "answer a file of prompts or of OpenAI's batch lines; run again, it goes on"
+    )
+    add_batch_arguments(batch)
+    _add_service_options(batch)
 
 
 def _add_models(commands: _Commands[_Parser]) -> None:

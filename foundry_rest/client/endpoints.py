@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, TypeVar, overload
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from foundry_rest.endpoints.chat import ChatArguments
     from foundry_rest.endpoints.embeddings import Embeddings
     from foundry_rest.endpoints.responses import Responses
+    from foundry_rest.schema.batch import BatchRequest, BatchResult
     from foundry_rest.transport.call import CallOptions
 
 T = TypeVar("T")
@@ -130,3 +132,41 @@ class Endpoints(Raw):
     def health_check(self, **options: Unpack[CallOptions]) -> HealthReport:
         """Return the state of the service; short for ``client.health.check()``."""
         return self.health.check(**options)
+
+    def batch(
+        self,
+        requests: Iterable[str | Mapping[str, object] | BatchRequest],
+        *,
+        max_concurrency: int | None = None,
+        ordered: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> Iterator[BatchResult]:
+        """Return an iterator that sends many requests, several at a time, and yields a result for each.
+
+        The requests are read as room becomes free, so an endless generator needs constant memory. A request
+        that fails, or cannot be sent, is a result with an ``error``; the others go on. What is still under
+        way is ended when the iterator is closed, as leaving a ``for`` loop does.
+
+        Args:
+            requests: Prompts; mappings ``{"prompt": ..., **parameters of chat}``; lines of OpenAI's batch
+                files ``{"custom_id", "url", "body"}``; or ``BatchRequest``. Without a ``custom_id`` the first
+                is ``"request-0"``.
+            max_concurrency: Calls at a time; 4 by default, and at most the client's own number.
+            ordered: Whether results come in the order of the requests, else as they are done. A slow request
+                then holds up the later ones once 16 for each call at a time are waiting.
+            options: Options of each call, see ``CallOptions``; a ``cancel`` token ends the whole batch.
+
+        Raises:
+            ConfigError: An argument cannot be used.
+            Cancelled: The batch was cancelled, or the client closed; some requests have no result.
+        """
+        from foundry_rest.endpoints.batch import run_batch
+
+        return run_batch(
+            self,
+            self._context,
+            requests,
+            max_concurrency=max_concurrency,
+            ordered=ordered,
+            options=options,
+        )

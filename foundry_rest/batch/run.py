@@ -1,0 +1,240 @@
+"""The run of a batch: what is not yet in the journal is sent, journalled, and then reported.
+
+Each thread appends a result to the journal before it takes the next request, so a process that is killed
+loses at most the calls under way. The caller's thread syncs the results of all threads in groups, and counts
+them afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from foundry_rest import clock
+from foundry_rest.batch.figures import BatchFigures, BatchSummary
+from foundry_rest.batch.journal import Journal, Record
+from foundry_rest.batch.output import Counts, Output
+from foundry_rest.batch.output_lines import CANCELLED, EXPIRED, answered, code_of, failed, is_transient
+from foundry_rest.batch.request_index import IndexedRequest, Place, RequestIndex
+from foundry_rest.batch.resume import note_earlier
+from foundry_rest.batch.stop import OUT_OF_TIME, TOO_MANY_ERRORS, Outage, Stop
+from foundry_rest.endpoints.batch import CONCURRENCY, Answering, answer
+from foundry_rest.endpoints.window import Window
+from foundry_rest.errors import Cancelled, FoundryError, StreamInterrupted
+from foundry_rest.schema.batch import Answer
+from foundry_rest.transport.call import CallOptions
+
+#: Longest time in seconds without any service before a batch gives up: more than a restart takes.
+DOWNTIME = 300.0
+#: Seconds that calls under way have when the process is asked to end; systemd and Slurm wait longer.
+GRACE = 10.0
+#: How often results are synced to the disk: each group, at most once a second, or by the system alone.
+SYNCS = ("every", "second", "none")
+#: Further tries when an answer breaks off: nobody has seen any of it.
+_MORE_TRIES = 2
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a batch is run.
+
+    Attributes:
+        concurrency: Calls at a time.
+        sync: When results are synced to the disk, one of ``SYNCS``.
+        retry_failed: Which failures of earlier runs are sent again, see ``note_earlier``.
+        max_errors: Failures after which it stops; ``None`` for any number.
+        stop_after: Seconds after which it stops; ``None`` for no bound.
+        downtime: Longest time in seconds without any service.
+        grace: Seconds that calls under way have when it stops for lack of time.
+        options: Options of each call.
+    """
+
+    concurrency: int = CONCURRENCY
+    sync: str = "every"
+    retry_failed: str = "none"
+    max_errors: int | None = None
+    stop_after: float | None = None
+    downtime: float = DOWNTIME
+    grace: float = GRACE
+    options: CallOptions = {}
+
+
+class Hooks(msgspec.Struct, frozen=True):
+    """Functions that are told about a batch.
+
+    Attributes:
+        started: Called before the first request, with the figures that the run will fill.
+        progress: Called after each group of results, and now and then while none comes.
+        ended: Called with the summary when the output is written.
+        note: Called with a sentence for people.
+    """
+
+    started: Callable[[BatchFigures], object] = lambda figures: None
+    progress: Callable[[], object] = lambda: None
+    ended: Callable[[BatchSummary], object] = lambda summary: None
+    note: Callable[[str], object] = lambda text: None
+
+
+class _Done(NamedTuple):
+    """One result that is in the journal."""
+
+    line: int
+    place: Place
+    seconds: float
+    answer: Answer | None
+    error: str
+
+
+class BatchRun:
+    """One run of a batch.
+
+    Args:
+        client: Sends the requests.
+        index: The requests.
+        journal: The results.
+        output: Where the results go at the end.
+        settings: How it is run.
+        hooks: Who is told.
+        stop: Ends it early.
+        meanings: What each model's name stands for: exact id and generation.
+    """
+
+    def __init__(
+        self,
+        client: Answering,
+        index: RequestIndex,
+        journal: Journal,
+        output: Output,
+        *,
+        settings: Settings,
+        hooks: Hooks,
+        stop: Stop,
+        meanings: dict[str, str],
+    ) -> None:
+        self._client, self._index, self._journal, self._output = client, index, journal, output
+        self._settings, self._hooks, self._stop, self._meanings = settings, hooks, stop, meanings
+        self._outage = Outage(settings.downtime, stop)
+        self._options: CallOptions = {**settings.options, "cancel": stop.now}
+        self._unsynced: list[_Done] = []
+        self._synced_at = clock.monotonic()
+        self._figures = BatchFigures(0)
+        self._failed = 0
+
+    @property
+    def outage(self) -> FoundryError | None:
+        """Return why no service answers, or ``None`` while one does."""
+        return self._outage.error
+
+    def run(self) -> tuple[BatchSummary, Counts]:
+        """Send what has no result yet, write the output, and return the run's figures and what was written.
+
+        Raises:
+            OSError: The journal or the output cannot be written; what is in the journal stays there.
+        """
+        retried = self._settings.retry_failed
+        earlier = note_earlier(self._journal, self._index, self._meanings, retried, self._hooks.note)
+        self._figures = BatchFigures(len(self._index), earlier)
+        self._hooks.started(self._figures)
+        self._send_all()
+        code = EXPIRED if self._stop.reason == OUT_OF_TIME else CANCELLED
+        counts = self._output.write(self._index, self._journal, code)
+        self._figures.stopped = self._stop.reason
+        summary = self._figures.summary()
+        self._hooks.ended(summary)
+        return summary, counts
+
+    # ---------------------------------------------------------------- sending
+
+    def _send_all(self) -> None:
+        groups = Window(self._send, self._requests(), self._settings.concurrency).groups()
+        last = clock.monotonic() + (self._settings.stop_after or float("inf"))
+        try:
+            for group in groups:
+                self._keep([done for done in group if done is not None])
+                if clock.monotonic() >= last:
+                    self._stop.ask(OUT_OF_TIME, self._settings.grace)
+                self._stop.check()
+                self._figures.waiting = "" if self._outage.error is None else self._outage.error.message
+                self._hooks.progress()
+        finally:
+            self._stop.now.cancel()
+            groups.close()  # type: ignore[attr-defined]
+        self._sync()
+
+    def _requests(self) -> Iterator[IndexedRequest]:
+        for request in self._index.pending():
+            if self._stop.asked.cancelled:
+                return
+            yield request
+
+    def _send(self, indexed: IndexedRequest) -> _Done | None:
+        """Return the journalled result of a request; ``None`` when it is to be sent by a later run."""
+        request, tries = indexed.request, 0
+        while not self._stop.asked.cancelled:
+            started = clock.monotonic()
+            try:
+                value = answer(self._client, request, **self._options)
+            except Cancelled:
+                return None
+            except FoundryError as error:
+                if self._outage.is_one(error):
+                    self._outage.wait(error)
+                    continue
+                tries += 1
+                if isinstance(error, StreamInterrupted) and tries <= _MORE_TRIES:
+                    continue
+                outcome: Answer | FoundryError = error
+            else:
+                outcome = value
+            self._outage.end()
+            return self._journalled(indexed, outcome, clock.monotonic() - started)
+        return None
+
+    def _journalled(self, indexed: IndexedRequest, outcome: Answer | FoundryError, seconds: float) -> _Done:
+        key, name = indexed.key(self._meanings[indexed.model]), indexed.custom_id
+        if isinstance(outcome, FoundryError):
+            line, error, value = failed(key, name, outcome), code_of(outcome), None
+        else:
+            encoding = indexed.request.body.get("encoding_format")
+            line, error, value = answered(key, name, outcome, encoding), "", outcome
+        is_again = isinstance(outcome, FoundryError) and is_transient(outcome)
+        record = Record(name, key, msgspec.Raw(line), ok=not error, transient=is_again)
+        offset, length = self._journal.append(record)
+        return _Done(indexed.line, Place(offset, length, not error), seconds, value, error)
+
+    # ---------------------------------------------------------------- results
+
+    def _keep(self, group: list[_Done]) -> None:
+        """Note where results are, sync them, and count them."""
+        for done in group:
+            self._index.note(done.line, done.place)
+        self._unsynced += group
+        if not self._unsynced:
+            return
+        is_due = clock.monotonic() - self._synced_at >= 1.0
+        if self._settings.sync == "every" or (self._settings.sync == "second" and is_due):
+            self._sync()
+        elif self._settings.sync == "none":
+            self._count()
+
+    def _sync(self) -> None:
+        if self._unsynced and self._settings.sync != "none":
+            self._journal.sync()
+        self._synced_at = clock.monotonic()
+        self._count()
+
+    def _count(self) -> None:
+        for done in self._unsynced:
+            self._failed += bool(done.error)
+            usage = getattr(done.answer, "usage", None)
+            self._figures.add(
+                seconds=done.seconds,
+                first_token=getattr(done.answer, "first_token", None),
+                prompt_tokens=usage.prompt_tokens if usage else 0,
+                completion_tokens=usage.completion_tokens if usage else 0,
+                error=done.error,
+            )
+        self._unsynced.clear()
+        if self._settings.max_errors is not None and self._failed >= self._settings.max_errors:
+            self._stop.ask(TOO_MANY_ERRORS)

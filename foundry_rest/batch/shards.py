@@ -1,0 +1,109 @@
+"""Shards: a part of a batch for each of several jobs, and the outputs of all merged into one."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from foundry_rest.batch.files import Files
+from foundry_rest.batch.output import Counts
+from foundry_rest.errors import ConfigError
+from foundry_rest.raw_json import UNDECODABLE
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class Shard(NamedTuple):
+    """One of several parts of a batch, which a request belongs to by its ``custom_id`` alone.
+
+    Attributes:
+        number: From 1 to ``total``.
+        total: How many parts there are.
+    """
+
+    number: int
+    total: int
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """Return the shard that a text such as ``"2/5"`` names.
+
+        Raises:
+            ConfigError: It does not have this form.
+        """
+        match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
+            raise ConfigError(f"--shard must be K/N with K from 1 to N, such as 2/5, not {text!r}")
+        return cls(int(match[1]), int(match[2]))
+
+    def holds(self, custom_id: str) -> bool:
+        """Return whether a request belongs to it."""
+        digest = hashlib.sha256(custom_id.encode()).digest()
+        return int.from_bytes(digest[:8], "big") % self.total == self.number - 1
+
+
+def merge(parts: Sequence[Path], target: Path, files: Files | None = None) -> Counts:
+    """Write the lines of several outputs into one file, and return what they are.
+
+    Raises:
+        ConfigError: A line is none of an output, or two parts have a result for the same request.
+        OSError: A part cannot be read, or the file cannot be written.
+    """
+    if target.exists() and any(part.exists() and part.samefile(target) for part in parts):
+        raise ConfigError(f"{target} is one of the parts", advice="Give another file to merge into.")
+    counts = Counts()
+    with closing(sqlite3.connect("")) as seen:
+        seen.executescript("PRAGMA journal_mode = OFF; CREATE TABLE seen (name TEXT PRIMARY KEY, part TEXT)")
+        (files or Files()).write_whole(target, _lines(parts, seen, counts))
+    return counts
+
+
+def _lines(parts: Iterable[Path], seen: sqlite3.Connection, counts: Counts) -> Iterator[bytes]:
+    for part in parts:
+        with part.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                custom_id = _counted(line, counts, f"{part}:{number}")
+                added = seen.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (custom_id, str(part)))
+                if not added.rowcount:
+                    find = "SELECT part FROM seen WHERE name = ?"
+                    (other,) = seen.execute(find, (custom_id,)).fetchone()
+                    raise ConfigError(
+                        f"{part}:{number}: {custom_id!r} has a result in {other}, too",
+                        advice="Give each part once; the parts of one batch are those of one K/N.",
+                    )
+                yield line if line.endswith(b"\n") else line + b"\n"
+
+
+class _Response(msgspec.Struct):
+    status_code: int
+
+
+class _Error(msgspec.Struct):
+    code: str
+
+
+class _Line(msgspec.Struct):
+    custom_id: str
+    response: _Response | None = None
+    error: _Error | None = None
+
+
+def _counted(line: bytes, counts: Counts, place: str) -> str:
+    """Count a line of an output and return the name of its request."""
+    try:
+        read = msgspec.json.decode(line, type=_Line)
+    except UNDECODABLE:
+        raise ConfigError(f"{place} is no line of a batch's output", advice="Run that part again.") from None
+    counts.add(
+        None if read.response is None else read.response.status_code,
+        None if read.error is None else read.error.code,
+    )
+    return read.custom_id

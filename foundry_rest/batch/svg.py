@@ -1,0 +1,75 @@
+"""Plots as inline SVG that keep the size of their text at any width: every place is given in per cent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from itertools import pairwise
+
+from foundry_rest.batch.axes import Axis, count_axis, log_axis, time_axis
+from foundry_rest.batch.histogram import Percentiles
+from foundry_rest.batch.units import duration
+
+#: A box of this size is stretched over the plot, for lines cannot be given in per cent.
+_BOX = 1000
+#: Percentile -> on which side of its line its name stands, so that neighbours do not overlap.
+_MARKED = {"p50": ("end", -5), "p95": ("start", 5)}
+
+
+def progress_plot(points: Sequence[tuple[float, int, int]]) -> str:
+    """Return the plot of (seconds, succeeded, failed) over time; there is at least one point."""
+    x = time_axis(points[-1][0])
+    y = count_axis(max(1, points[-1][1], points[-1][2]))
+    succeeded = _line(x, y, ((seconds, count) for seconds, count, _ in points))
+    failed = _line(x, y, ((seconds, count) for seconds, _, count in points))
+    lines = (
+        f'<polygon class="area" points="{succeeded} {_BOX},{_BOX} 0,{_BOX}"/>'
+        f'<polyline class="succeeded" points="{succeeded}"/><polyline class="failed" points="{failed}"/>'
+    )
+    box = f'<svg viewBox="0 0 {_BOX} {_BOX}" preserveAspectRatio="none" width="100%" height="100%">'
+    return _plot("Requests that succeeded and failed over time", x, y, f"{box}{lines}</svg>")
+
+
+def _line(x: Axis, y: Axis, points: Iterable[tuple[float, int]]) -> str:
+    return " ".join(
+        f"{x.place(seconds) * _BOX:.0f},{(1 - y.place(count)) * _BOX:.0f}" for seconds, count in points
+    )
+
+
+def histogram_plot(name: str, bars: Sequence[tuple[float, int]], percentiles: Percentiles) -> str:
+    """Return the plot of a histogram's bars on a logarithmic axis, with the median and p95 marked."""
+    x, y = log_axis(bars[0][0], bars[-1][0]), count_axis(max(count for _, count in bars))
+    drawn = (_bar(x, y, low, high, count) for (low, _), (high, count) in pairwise(bars) if count)
+    marks = (_mark(x, name, getattr(percentiles, name)) for name in _MARKED)
+    return _plot(name, x, y, "".join((*drawn, *marks)))
+
+
+def _bar(x: Axis, y: Axis, low: float, high: float, count: int) -> str:
+    left, width, height = x.place(low), x.place(high) - x.place(low), y.place(count)
+    return (
+        f'<rect class="bar" x="{left:.2%}" y="{1 - height:.2%}" width="{width:.2%}" height="{height:.2%}">'
+        f"<title>{duration(low)} to {duration(high)}: {count:,}</title></rect>"
+    )
+
+
+def _mark(x: Axis, name: str, value: float) -> str:
+    place, (anchor, shift) = f"{x.place(value):.2%}", _MARKED[name]
+    return (
+        f'<line class="mark" x1="{place}" x2="{place}" y1="-22" y2="100%"/>'
+        f'<text class="mark" x="{place}" y="-12" dx="{shift}" text-anchor="{anchor}">{name}</text>'
+    )
+
+
+def _plot(name: str, x: Axis, y: Axis, drawing: str) -> str:
+    columns = (
+        f'<line class="grid" x1="{place:.2%}" x2="{place:.2%}" y1="0" y2="100%"/>'
+        f'<text x="{place:.2%}" y="100%" dy="1.7em" text-anchor="middle">{escape(label)}</text>'
+        for place, label in x.ticks
+    )
+    rows = (
+        f'<line class="grid" x1="0" x2="100%" y1="{1 - place:.2%}" y2="{1 - place:.2%}"/>'
+        f'<text x="-8" y="{1 - place:.2%}" dy="0.32em" text-anchor="end">{escape(label)}</text>'
+        for place, label in y.ticks
+    )
+    inside = "".join((*columns, *rows, drawing))
+    return f'<div class="frame"><svg class="plot" role="img" aria-label="{escape(name)}">{inside}</svg></div>'

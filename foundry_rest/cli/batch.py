@@ -1,0 +1,254 @@
+"""The command ``batch``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from foundry_rest.batch.figures import BatchFigures, BatchSummary
+from foundry_rest.batch.files import Files
+from foundry_rest.batch.findings import Defaults, Finding
+from foundry_rest.batch.input_rows import detect_format, open_input
+from foundry_rest.batch.intake import Intake, Selection
+from foundry_rest.batch.journal import Journal
+from foundry_rest.batch.output import Counts, Output
+from foundry_rest.batch.report import render
+from foundry_rest.batch.request_index import RequestIndex
+from foundry_rest.batch.run import BatchRun, Hooks, Settings
+from foundry_rest.batch.shards import Shard, merge
+from foundry_rest.batch.stop import INTERRUPTED, SERVICE_DOWN, TERMINATED, Stop
+from foundry_rest.batch.template import Template
+from foundry_rest.checks import positive_seconds, seconds_from_zero, whole_number
+from foundry_rest.cli.batch_progress import batch_progress
+from foundry_rest.cli.output import print_json
+from foundry_rest.cli.streams import print_note, print_text
+from foundry_rest.client import FoundryAPIClient
+from foundry_rest.config import MAX_CONCURRENCY, from_env
+from foundry_rest.endpoints.batch import CONCURRENCY
+from foundry_rest.errors import ConfigError
+
+#: Options for rows that are prompts -> parameters of chat.
+_FOR_PROMPTS = ("system", "max_tokens", "temperature")
+#: Members of a summary that only a plot needs.
+_FOR_PLOTS = ("latency_histogram", "first_token_histogram", "progress")
+#: Numbers of the command line and how they are checked.
+_CHECKS: dict[str, Callable[[str, Any], object]] = {
+    "limit": lambda name, value: whole_number(name, value, 1),
+    "concurrency": lambda name, value: whole_number(name, value, 1, 1000),
+    "max_errors": lambda name, value: whole_number(name, value, 1),
+    "stop_after": positive_seconds,
+    "deadline": positive_seconds,
+    "max_downtime": seconds_from_zero,
+    "grace": seconds_from_zero,
+}
+
+
+def batch(arguments: Namespace) -> int:
+    """Answer all requests of a file, or merge outputs; return the exit code."""
+    if arguments.merge:
+        return _merge(arguments)
+    for name, check in _CHECKS.items():
+        if getattr(arguments, name) is not None:
+            check(f"--{name.replace('_', '-')}", getattr(arguments, name))
+    if arguments.input is None or (arguments.output is None and not arguments.dry_run):
+        raise ConfigError("batch needs INPUT and -o FILE", advice="See: foundry-rest batch --help")
+    output = _output(arguments)
+    with RequestIndex() as index:
+        intake = _read(arguments, index)
+        if intake.findings and not arguments.skip_invalid:
+            raise ConfigError(
+                f"{arguments.input}: {intake.findings:,} findings in {intake.rows:,} rows; nothing was sent",
+                advice="Mend the lines, or leave them out with --skip-invalid.",
+            )
+        if arguments.dry_run or output is None:
+            _print_plan(arguments, index, intake)
+            return 0
+        return _run(arguments, index, output)
+
+
+def _merge(arguments: Namespace) -> int:
+    out, *parts = arguments.merge
+    if not parts or arguments.input or arguments.output:
+        raise ConfigError("--merge needs OUT and the parts, and nothing else")
+    counts = merge([Path(part) for part in parts], Path(out))
+    print_note(f"{out}: {_described(counts)}")
+    return _exit_code(counts, "")
+
+
+def _output(arguments: Namespace) -> Output | None:
+    if arguments.output is None:
+        return None
+    errors = None if arguments.errors is None else Path(arguments.errors)
+    output = Output(Path(arguments.output), errors, arguments.ordered)
+    given = [arguments.report, None if arguments.input == "-" else arguments.input]
+    output.check(Path(name) for name in given if name is not None)
+    return output
+
+
+# ---------------------------------------------------------------- before the first request
+
+
+def _read(arguments: Namespace, index: RequestIndex) -> Intake:
+    given = {name: getattr(arguments, name) for name in _FOR_PROMPTS}
+    defaults = Defaults(
+        arguments.model or from_env().model,
+        {name: value for name, value in given.items() if value is not None},
+        None if arguments.prompt is None else Template(arguments.prompt),
+        arguments.id,
+    )
+    shard = None if arguments.shard is None else Shard.of(arguments.shard)
+    intake = Intake(index, defaults, lambda finding: _print_finding(arguments.input, finding))
+    with open_input(arguments.input, getattr(sys.stdin, "buffer", None)) as source:
+        form = arguments.format
+        intake.read(
+            source,
+            detect_format(arguments.input, source) if form == "auto" else form,
+            Selection(arguments.limit, shard),
+        )
+    return intake
+
+
+def _print_finding(name: str, finding: Finding) -> None:
+    place = f"{name}:{finding.line}" if finding.line else name
+    print_note(f"{place}: {finding.code}: {finding.message}")
+
+
+def _print_plan(arguments: Namespace, index: RequestIndex, intake: Intake) -> None:
+    facts = {
+        "rows": intake.rows,
+        "requests": len(index),
+        "findings": intake.findings,
+        "urls": dict(intake.urls),
+        "models": index.models,
+    }
+    if arguments.json:
+        print_json(facts)
+        return
+    print_text(f"{len(index):,} requests in {intake.rows:,} rows, {intake.findings:,} findings")
+    for what in ("urls", "models"):
+        for name, count in facts[what].items():  # type: ignore[attr-defined]
+            print_text(f"  {count:>10,}  {name}")
+
+
+# ---------------------------------------------------------------- the run
+
+
+def _run(arguments: Namespace, index: RequestIndex, output: Output) -> int:
+    concurrency = arguments.concurrency or CONCURRENCY
+    client = FoundryAPIClient(
+        arguments.url,
+        timeout=arguments.timeout,
+        deadline=arguments.deadline,
+        auto_start=arguments.start or None,
+        max_concurrency=max(concurrency, MAX_CONCURRENCY),
+    )
+    settings = Settings(
+        concurrency=concurrency,
+        sync=arguments.sync,
+        retry_failed=arguments.retry_failed,
+        max_errors=arguments.max_errors,
+        stop_after=arguments.stop_after,
+        downtime=arguments.max_downtime,
+        grace=arguments.grace,
+    )
+    stop = Stop()
+    with Journal(output.journal) as journal, client, ExitStack() as shown:
+        hooks = _hooks(arguments, stop, shown)
+        meanings = _meanings(client, index)
+        run = BatchRun(
+            client, index, journal, output, settings=settings, hooks=hooks, stop=stop, meanings=meanings
+        )
+        with _stop_on_signals(stop, arguments.grace):
+            summary, counts = run.run()
+    if stop.reason == SERVICE_DOWN and run.outage is not None:
+        print_note(f"foundry-rest: {run.outage.for_command('batch')}")
+    _print_summary(arguments, summary, counts)
+    return _exit_code(counts, stop.reason)
+
+
+def _meanings(client: FoundryAPIClient, index: RequestIndex) -> dict[str, str]:
+    """Return what each model's name stands for; find the service first."""
+    if len(index.models) > 1:
+        parts = ", ".join(f"{name} ({count:,})" for name, count in index.models.items())
+        print_note(f"Several models, one after the other, because a load takes long: {parts}.")
+    ids = {name: client.models.resolve(name).id for name in index.models}
+    return {name: f"\n{id_}\n{client.generation}" for name, id_ in ids.items()}
+
+
+def _hooks(arguments: Namespace, stop: Stop, shown: ExitStack) -> Hooks:
+    redraw: list[Callable[[], None]] = []
+    said: list[str] = []
+
+    def started(figures: BatchFigures) -> None:
+        redraw.append(shown.enter_context(batch_progress(figures, quiet=arguments.json)))
+
+    def progress() -> None:
+        redraw[0]()
+        if stop.reason and not said:
+            said.append(stop.reason)
+            print_note(f"Stopping ({stop.reason}): the calls under way are finished; Ctrl-C ends them now.")
+
+    def ended(summary: BatchSummary) -> None:
+        shown.close()
+        if arguments.report is not None:
+            page = render(summary, f"Batch {arguments.input}")
+            Files().write_whole(Path(arguments.report), [page.encode()])
+
+    return Hooks(started, progress, ended, print_note)
+
+
+@contextmanager
+def _stop_on_signals(stop: Stop, grace: float) -> Iterator[None]:
+    """Let one Ctrl-C finish the calls under way, a second end them, and SIGTERM do so after a grace."""
+
+    def interrupt(number: int, _: object) -> None:
+        if stop.asked.cancelled:
+            signal.default_int_handler(number, None)
+        stop.ask(INTERRUPTED)
+
+    def terminate(_: int, __: object) -> None:
+        stop.ask(TERMINATED, grace)
+
+    handlers: dict[int, Callable[[int, Any], None]] = {signal.SIGINT: interrupt, signal.SIGTERM: terminate}
+    if hasattr(signal, "SIGBREAK"):
+        handlers[signal.SIGBREAK] = terminate
+    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, before in previous.items():
+            signal.signal(number, before)
+
+
+# ---------------------------------------------------------------- afterwards
+
+
+def _print_summary(arguments: Namespace, summary: BatchSummary, counts: Counts) -> None:
+    written = {"succeeded": counts.succeeded, "failed": counts.failed, "unsent": counts.unsent}
+    if arguments.json:
+        facts = {name: value for name, value in summary.to_dict().items() if name not in _FOR_PLOTS}
+        print_json({**facts, "output": {"path": arguments.output, **written}})
+        return
+    print_note(str(summary))
+    print_note(f"{arguments.output}: {_described(counts)}")
+    if counts.failed and not counts.unsent:
+        print_note("To send what failed again: --retry-failed, or --retry-failed=transient.")
+    elif counts.unsent:
+        print_note("To go on, run the same command again.")
+
+
+def _described(counts: Counts) -> str:
+    return f"{counts.succeeded:,} answers, {counts.failed:,} failed, {counts.unsent:,} without a result"
+
+
+def _exit_code(counts: Counts, reason: str) -> int:
+    if reason == SERVICE_DOWN:
+        return 75
+    if counts.unsent:
+        return 7
+    return 6 if counts.failed else 0

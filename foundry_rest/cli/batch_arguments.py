@@ -1,0 +1,72 @@
+"""The arguments of the command ``batch``."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_batch_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add all but the options of the service."""
+    parser.add_argument(
+        "input", nargs="?", metavar="INPUT", help="JSON lines, one prompt a line, or CSV; - for stdin"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="where the results go, as OpenAI's output lines"
+    )
+    parser.add_argument("--errors", metavar="FILE", help="where failures go; default the output itself")
+    parser.add_argument("--ordered", action="store_true", help="write the results in the order of the input")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    parser.add_argument("--report", metavar="FILE", help="write a page of HTML with figures and plots")
+    parser.add_argument(
+        "--merge", nargs="+", metavar=("OUT", "PART"), help="only merge the outputs PART... into OUT"
+    )
+    _add_input(parser.add_argument_group("what is sent"))
+    _add_run(parser.add_argument_group("how it is run"))
+
+
+def _add_input(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--format",
+        choices=("auto", "jsonl", "text", "csv"),
+        default="auto",
+        help="form of the input (default: by its name and its first byte)",
+    )
+    group.add_argument(
+        "--prompt", metavar="TEMPLATE", help="prompt with columns in braces: 'Summarise: {text}'"
+    )
+    group.add_argument("--id", metavar="COLUMN", default="", help="column that names the request")
+    group.add_argument("--model", help="model of what names none (default: FOUNDRY_MODEL, else phi-4-mini)")
+    group.add_argument("--system", help="system message put before each prompt")
+    group.add_argument("--max-tokens", type=int, metavar="N", help="most tokens of each answer")
+    group.add_argument("--temperature", type=float, metavar="T", help="0 (always the same) to 2")
+    group.add_argument("--limit", type=int, metavar="N", help="take the first N rows only")
+    group.add_argument("--shard", metavar="K/N", help="take part K of N, by the hash of custom_id")
+    group.add_argument("--dry-run", action="store_true", help="check the input, print counts, send nothing")
+    group.add_argument("--skip-invalid", action="store_true", help="leave out what cannot be sent")
+
+
+def _add_run(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--concurrency", type=int, metavar="N", help="calls at a time (default 4)")
+    group.add_argument(
+        "--sync",
+        choices=("every", "second", "none"),
+        default="every",
+        help="sync the journal with each group of results (default), once a second, or never",
+    )
+    group.add_argument(
+        "--retry-failed",
+        nargs="?",
+        choices=("transient", "all"),
+        const="all",
+        default="none",
+        help="send again what failed in earlier runs: all of it, or what may succeed later",
+    )
+    group.add_argument("--deadline", type=float, metavar="S", help="seconds for one call, retries included")
+    group.add_argument("--stop-after", type=float, metavar="S", help="seconds for the whole job")
+    group.add_argument("--max-errors", type=int, metavar="N", help="stop after N failures")
+    group.add_argument(
+        "--max-downtime", type=float, metavar="S", default=300.0, help="stop after S without a service (300)"
+    )
+    group.add_argument(
+        "--grace", type=float, metavar="S", default=10.0, help="seconds for calls under way at SIGTERM (10)"
+    )

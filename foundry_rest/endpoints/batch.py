@@ -1,0 +1,137 @@
+"""Batches: many requests in a bounded window, with an answer or an error for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from foundry_rest import clock
+from foundry_rest.checks import flag, instance_of, only_known, whole_number
+from foundry_rest.endpoints.window import Window
+from foundry_rest.errors import Cancelled, ConfigError, FoundryError
+from foundry_rest.schema.batch import (
+    CHAT,
+    EMBEDDINGS,
+    RESPONSES,
+    Answer,
+    BatchRequest,
+    BatchResult,
+    read_request,
+)
+from foundry_rest.transport.call import CallOptions
+from foundry_rest.transport.cancellation import CancelToken
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from foundry_rest.endpoints.chat import Chat
+    from foundry_rest.endpoints.embeddings import Embeddings
+    from foundry_rest.endpoints.responses import Responses
+    from foundry_rest.services.context import Context
+
+#: Calls at a time. Where all share two cores the service is full at 2 to 4, and more only wait longer
+#: (docs/service.md, section 10.2).
+CONCURRENCY = 4
+
+
+class Answering(Protocol):
+    """A client's endpoints that answer the requests of a batch."""
+
+    @property
+    def chat(self) -> Chat:
+        """Return the chat endpoint."""
+
+    @property
+    def embeddings(self) -> Embeddings:
+        """Return the embeddings endpoint."""
+
+    @property
+    def responses(self) -> Responses:
+        """Return the Responses endpoint."""
+
+
+def answer(client: Answering, request: BatchRequest, **options: Unpack[CallOptions]) -> Answer:
+    """Send one request of a batch and return its answer.
+
+    Raises:
+        FoundryError: Whatever the endpoint raises.
+    """
+    arguments: dict[str, Any] = {**request.params, **options, "model": request.model}
+    arguments.pop("encoding_format", None)  # how vectors are written, which is not the service's business
+    return _METHODS[request.url](client)(request.input, **arguments)
+
+
+_METHODS: dict[str, Callable[[Answering], Callable[..., Answer]]] = {
+    CHAT: lambda client: client.chat.complete,
+    RESPONSES: lambda client: client.responses.create,
+    EMBEDDINGS: lambda client: client.embeddings.create,
+}
+
+
+def run_batch(
+    client: Answering,
+    context: Context,
+    requests: Iterable[str | Mapping[str, object] | BatchRequest],
+    *,
+    max_concurrency: int | None,
+    ordered: bool,
+    options: CallOptions,
+) -> Iterator[BatchResult]:
+    """Return an iterator over the results; check the arguments at once, send nothing before its first step.
+
+    Raises:
+        ConfigError: An argument cannot be used.
+    """
+    only_known(options, CallOptions.__annotations__)
+    context.options(**options)
+    most = context.config.max_concurrency
+    size = min(CONCURRENCY, most) if max_concurrency is None else max_concurrency
+    if whole_number("max_concurrency", size, 1) > most:
+        raise ConfigError(
+            f"max_concurrency={size} is more than the client's {most}",
+            advice=f"Make the client with max_concurrency={size}.",
+        )
+    flag("ordered", ordered)
+    if isinstance(requests, (str, bytes, Mapping)) or not isinstance(requests, Iterable):
+        raise ConfigError("requests must be an iterable of requests, not a single one")
+    given = options.get("cancel")
+    cancel = CancelToken() if given is None else instance_of("cancel", given, CancelToken)
+    return _Run(client, context, cancel, options).results(requests, size, ordered=ordered)
+
+
+class _Run:
+    """One run over the requests of a batch."""
+
+    def __init__(
+        self, client: Answering, context: Context, cancel: CancelToken, options: CallOptions
+    ) -> None:
+        self._client, self._context = client, context
+        self._given, self._left = cancel, CancelToken()
+        self._options: CallOptions = {**options, "cancel": self._left}
+
+    def results(self, requests: Iterable[Any], size: int, *, ordered: bool) -> Iterator[BatchResult]:
+        key = self._given.watch(self._left.cancel)
+        groups = Window(self._result, enumerate(requests), size, ordered=ordered).groups()
+        try:
+            for group in groups:
+                yield from group
+                if self._left.cancelled or self._context.closing.cancelled:
+                    # Requests that nobody has read would be dropped in silence.
+                    raise Cancelled("the batch was ended from elsewhere", call="batch")
+        finally:
+            self._given.unwatch(key)
+            self._left.cancel()
+            groups.close()  # type: ignore[attr-defined]
+
+    def _result(self, numbered: tuple[int, Any]) -> BatchResult:
+        """Return the outcome of one request; an error is a part of it."""
+        index, given = numbered
+        started, name = clock.monotonic(), f"request-{index}"
+        try:
+            request = read_request(given, name, self._context.config.model)
+            name = request.custom_id
+            request.check()
+            value = answer(self._client, request, **self._options)
+        except FoundryError as error:
+            return BatchResult(custom_id=name, index=index, error=error, elapsed=clock.monotonic() - started)
+        return BatchResult(custom_id=name, index=index, value=value, elapsed=clock.monotonic() - started)

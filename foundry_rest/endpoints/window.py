@@ -1,0 +1,135 @@
+"""The bounded window: one function over many items, several at a time, in constant memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
+
+from foundry_rest import clock
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+#: Items that wait for a free thread, for each thread: nobody idles while the results are being used.
+_AHEAD = 2
+#: Results that wait for an earlier one, for each thread, where they are given in the order of the items.
+_HELD = 16
+#: Longest silence in seconds before an empty group is given, so that the caller can look at the time.
+TICK = 0.2
+
+
+class _Raised(Exception):
+    """What the function raised, on its way to the caller."""
+
+
+class Window(Generic[T, R]):
+    """Threads that call a function with the items of an iterable.
+
+    The iterable is read in the caller's thread. At most a few items for each thread are read ahead.
+
+    Args:
+        function: Called with each item.
+        items: Read once.
+        size: Calls at a time.
+        ordered: Whether results come in the order of the items, else as they are done.
+    """
+
+    def __init__(
+        self, function: Callable[[T], R], items: Iterable[T], size: int, *, ordered: bool = False
+    ) -> None:
+        self._function, self._items, self._size = function, iter(items), size
+        self._most = size * (_HELD if ordered else _AHEAD)
+        self._ordered = ordered
+        self._tasks: SimpleQueue[tuple[int, T] | None] = SimpleQueue()
+        self._done: SimpleQueue[tuple[int, R | _Raised]] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._taken = self._given = 0
+        self._is_exhausted = False
+        self._early: dict[int, R | _Raised] = {}
+
+    def groups(self) -> Iterator[list[R]]:
+        """Yield the results that are there, several at a time; an empty list when none came for a moment.
+
+        What the function or the iterable raises is raised here. Closing the iterator waits for the calls
+        under way, which are the caller's to end.
+        """
+        try:
+            while self._fill() or self._given < self._taken:
+                yield self._take_group()
+        finally:
+            self._end()
+
+    def _fill(self) -> bool:
+        """Take items while there is room, and none while a result waits: the next item may be slow."""
+        while not self._is_exhausted and self._taken - self._given < self._most:
+            try:
+                item = next(self._items)
+            except StopIteration:
+                self._is_exhausted = True
+                break
+            self._start_thread()
+            self._tasks.put((self._taken, item))
+            self._taken += 1
+            if not self._done.empty():
+                break
+        return not self._is_exhausted
+
+    def _start_thread(self) -> None:
+        if len(self._threads) >= self._size:
+            return
+        thread = threading.Thread(target=self._work, name="foundry_rest-window", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # A limit of processes: those that run do the work, if there is one.
+            if not self._threads:
+                raise
+            return
+        self._threads.append(thread)
+
+    def _work(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            number, item = task
+            try:
+                result: R | _Raised = self._function(item)
+            except BaseException as error:  # noqa: BLE001 (it is raised in the caller's thread)
+                result = _Raised(error)
+            self._done.put((number, result))
+
+    def _take_group(self) -> list[R]:
+        pairs = self._wait()
+        if self._ordered:
+            self._early.update(pairs)
+            pairs = []
+            while self._given + len(pairs) in self._early:
+                number = self._given + len(pairs)
+                pairs.append((number, self._early.pop(number)))
+        self._given += len(pairs)
+        return [_opened(result) for _, result in pairs]
+
+    def _wait(self) -> list[tuple[int, R | _Raised]]:
+        """Return the results that are there, or the next one; none after a moment without."""
+        pairs: list[tuple[int, R | _Raised]] = []
+        with suppress(Empty):
+            # In slices, because Windows wakes no wait for Ctrl-C.
+            pairs.append(self._done.get(timeout=clock.SLICE or TICK))
+            while True:
+                pairs.append(self._done.get_nowait())
+        return pairs
+
+    def _end(self) -> None:
+        with suppress(Empty):
+            while True:
+                self._tasks.get_nowait()
+        for _ in self._threads:
+            self._tasks.put(None)
+        for thread in self._threads:
+            thread.join()
+
+
+def _opened(result: R | _Raised) -> R:
+    if isinstance(result, _Raised):
+        raise result.args[0]
+    return result

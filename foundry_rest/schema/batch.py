@@ -1,0 +1,214 @@
+"""Requests of a batch: a prompt, a short mapping or one of OpenAI's batch lines, read as one form.
+
+A line of OpenAI's batch files is ``{"custom_id", "method", "url", "body"}``, where ``body`` is what the route
+takes. Azure spells the routes without ``/v1``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from foundry_rest.checks import only_known
+from foundry_rest.errors import ConfigError, FoundryError
+from foundry_rest.schema.chat import ChatReply
+from foundry_rest.schema.embeddings import EmbeddingReply, build_embedding_request
+from foundry_rest.schema.messages import build_conversation
+from foundry_rest.schema.request import CHAT_NAMES, build_chat_request
+from foundry_rest.schema.response_request import RESPONSE_NAMES, build_response_request
+from foundry_rest.schema.responses import Response
+from foundry_rest.values import Value
+
+CHAT, RESPONSES, EMBEDDINGS = "/v1/chat/completions", "/v1/responses", "/v1/embeddings"
+#: Most characters of a ``custom_id``; upstream's own examples have less than 40.
+MAX_ID = 512
+#: The answers of a batch.
+Answer = ChatReply | EmbeddingReply | Response
+A = TypeVar("A")
+
+
+class _Route(NamedTuple):
+    """What a request to one route consists of.
+
+    Attributes:
+        input: Member of the body that the model reads.
+        names: Members that are parameters; any other goes through ``extra``.
+        takes_extra: Whether the route has other members.
+        check: Builds the request, to find out whether it can be sent.
+    """
+
+    input: str
+    names: frozenset[str]
+    takes_extra: bool
+    check: Callable[[object, str, Mapping[str, object]], object]
+
+
+def _check_embedding(given: object, model: str, params: Mapping[str, object]) -> object:
+    if params.get("encoding_format", "float") not in ("float", "base64"):
+        raise ConfigError("encoding_format must be 'float' or 'base64'")
+    return build_embedding_request(given, model=model)  # type: ignore[arg-type]
+
+
+_ROUTES = {
+    CHAT: _Route(
+        "messages",
+        CHAT_NAMES - {"extra"},
+        takes_extra=True,
+        check=lambda given, model, params: build_chat_request(
+            given,  # type: ignore[arg-type]
+            model=model,
+            max_tokens=1,
+            params=params,
+        ),
+    ),
+    RESPONSES: _Route(
+        "input",
+        RESPONSE_NAMES - {"extra"},
+        takes_extra=True,
+        check=lambda given, model, params: build_response_request(
+            given,  # type: ignore[arg-type]
+            model=model,
+            max_output_tokens=1,
+            params=params,
+        ),
+    ),
+    EMBEDDINGS: _Route("input", frozenset(("encoding_format",)), takes_extra=False, check=_check_embedding),
+}
+#: The members of a line, and what a short mapping has beside the parameters of chat.
+LINE = ("custom_id", "method", "url", "body")
+_SHORT = ("custom_id", "prompt", "messages", "model", "system")
+
+
+class BatchRequest(Value, msgspec.Struct, frozen=True):
+    """One request of a batch.
+
+    Attributes:
+        custom_id: Name of the request within its batch.
+        url: Route: ``"/v1/chat/completions"``, ``"/v1/responses"`` or ``"/v1/embeddings"``.
+        body: What the route takes; it always names the model.
+    """
+
+    custom_id: str
+    url: str
+    body: dict[str, object]
+
+    @property
+    def model(self) -> str:
+        """Return the name of the model."""
+        return str(self.body["model"])
+
+    @property
+    def input(self) -> object:
+        """Return what the model reads: messages, a prompt, or texts."""
+        return self.body[_ROUTES[self.url].input]
+
+    @property
+    def params(self) -> dict[str, object]:
+        """Return the other members of the body as keyword arguments of the method for the route."""
+        route = _ROUTES[self.url]
+        given = {name: value for name, value in self.body.items() if name not in ("model", route.input)}
+        if given.get("stream") is False:
+            del given["stream"]  # each answer of a batch is a whole one
+        others = {name: given.pop(name) for name in list(given) if name not in route.names}
+        if others and not route.takes_extra:
+            only_known(others, route.names, "parameter of embeddings")
+        return {**given, "extra": others} if others else given
+
+    def check(self) -> None:
+        """Raise ConfigError if the request cannot be sent."""
+        _ROUTES[self.url].check(self.input, self.model, self.params)
+
+
+class BatchResult(Value, msgspec.Struct, frozen=True, kw_only=True):
+    """The outcome of one request of a batch: its answer, or the error in place of one.
+
+    Attributes:
+        custom_id: Name of the request within its batch.
+        index: Position of the request, from 0.
+        value: The answer; ``None`` for a failure.
+        error: Why there is none; ``None`` for a success.
+        elapsed: Seconds that the call took, retries included.
+    """
+
+    custom_id: str
+    index: int
+    value: Answer | None = None
+    error: FoundryError | None = None
+    elapsed: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Return whether there is an answer."""
+        return self.error is None
+
+    def result(self) -> Answer:
+        """Return the answer, or raise the error in place of one."""
+        if self.error is not None:
+            raise self.error
+        if self.value is None:
+            raise ValueError("a batch result needs a value or an error")
+        return self.value
+
+
+def route_of(url: object) -> str | None:
+    """Return the route that OpenAI's or Azure's spelling means, or ``None`` for another one."""
+    if not isinstance(url, str):
+        return None
+    path = url if url.startswith("/v1/") else f"/v1{url}"
+    return path if path in _ROUTES else None
+
+
+def read_request(given: object, custom_id: str, model: str) -> BatchRequest:
+    """Return the request that a prompt, a short mapping or one of OpenAI's batch lines means, unchecked.
+
+    Args:
+        given: A text; ``{"prompt": ..., **parameters of chat}``; ``{"custom_id", "url", "body"}``; or a
+            finished request.
+        custom_id: Name of a request that gives none.
+        model: Model of a request that names none.
+
+    Raises:
+        ConfigError: It has none of these forms.
+    """
+    if isinstance(given, BatchRequest):
+        return given
+    if isinstance(given, str):
+        given = {"prompt": given}
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"a request must be a prompt or a mapping, not {type(given).__name__}")
+    name = given.get("custom_id", custom_id)
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_ID:
+        raise ConfigError(f"custom_id must be text of 1 to {MAX_ID} characters")
+    url, body = _read_line(given) if "body" in given else _read_short(given)
+    if body.get("model") is None:
+        body["model"] = model
+    return BatchRequest(name, url, body)
+
+
+def _read_line(given: Mapping[str, object]) -> tuple[str, dict[str, object]]:
+    only_known(given, LINE, "member of a line")
+    url, body = route_of(given.get("url", CHAT)), given["body"]
+    if url is None:
+        raise ConfigError(f"url must be one of {', '.join(_ROUTES)}")
+    if given.get("method", "POST") != "POST":
+        raise ConfigError("method must be 'POST'")
+    if not isinstance(body, Mapping):
+        raise ConfigError(f"body must be a mapping, not {type(body).__name__}")
+    if _ROUTES[url].input not in body:
+        raise ConfigError(f"the body has no {_ROUTES[url].input!r}")
+    return url, dict(body)
+
+
+def _read_short(given: Mapping[str, object]) -> tuple[str, dict[str, object]]:
+    only_known(given, (*_SHORT, *CHAT_NAMES), "member of a request")
+    if ("prompt" in given) == ("messages" in given):
+        raise ConfigError("a request needs either 'prompt' or 'messages', or OpenAI's 'url' and 'body'")
+    system = given.get("system")
+    messages = build_conversation(given.get("prompt", given.get("messages")), system)  # type: ignore[arg-type]
+    params = {name: value for name, value in given.items() if name not in _SHORT}
+    extra = params.pop("extra", None) or {}
+    if not isinstance(extra, Mapping):
+        raise ConfigError(f"extra must be a mapping, not {type(extra).__name__}")
+    return CHAT, {"model": given.get("model"), "messages": messages, **params, **extra}
