@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 import psutil
 import pytest
@@ -345,13 +346,15 @@ class Command:
             done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
         )
 
-    def start(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str, stderr: IO[bytes] | int = subprocess.PIPE, **environ: str
+    ) -> subprocess.Popen[str]:
         """Start a command; it is killed at the end of the test if it has not ended."""
         process = subprocess.Popen(
             self.line(*arguments),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             env=self.environ(**environ),
             encoding="utf-8",
             # No thread of ours holds a lock while it is started.
