@@ -147,7 +147,8 @@ class BatchRun:
     # ---------------------------------------------------------------- sending
 
     def _send_all(self) -> None:
-        groups = Window(self._send, self._requests(), self._settings.concurrency).groups()
+        size, end_calls = self._settings.concurrency, self._stop.now.cancel
+        groups = Window(self._send, self._requests(), size, end_calls=end_calls).groups()
         last = clock.monotonic() + (self._settings.stop_after or float("inf"))
         try:
             for group in groups:
@@ -158,7 +159,6 @@ class BatchRun:
                 self._figures.waiting = "" if self._outage.error is None else self._outage.error.message
                 self._hooks.progress()
         finally:
-            self._stop.now.cancel()
             groups.close()  # type: ignore[attr-defined]
         self._sync()
 

@@ -111,7 +111,9 @@ class _Run:
 
     def results(self, requests: Iterable[Any], size: int, *, ordered: bool) -> Iterator[BatchResult]:
         key = self._given.watch(self._left.cancel)
-        groups = Window(self._result, enumerate(requests), size, ordered=ordered).groups()
+        end_calls = self._left.cancel
+        window = Window(self._result, enumerate(requests), size, end_calls=end_calls, ordered=ordered)
+        groups = window.groups()
         try:
             for group in groups:
                 yield from group
@@ -120,7 +122,6 @@ class _Run:
                     raise Cancelled("the batch was ended from elsewhere", call="batch")
         finally:
             self._given.unwatch(key)
-            self._left.cancel()
             groups.close()  # type: ignore[attr-defined]
 
     def _result(self, numbered: tuple[int, Any]) -> BatchResult:

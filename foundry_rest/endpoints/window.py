@@ -34,13 +34,21 @@ class Window(Generic[T, R]):
         function: Called with each item.
         items: Read once.
         size: Calls at a time.
+        end_calls: Ends the calls under way; called before they are waited for at the end.
         ordered: Whether results come in the order of the items, else as they are done.
     """
 
     def __init__(
-        self, function: Callable[[T], R], items: Iterable[T], size: int, *, ordered: bool = False
+        self,
+        function: Callable[[T], R],
+        items: Iterable[T],
+        size: int,
+        *,
+        end_calls: Callable[[], object],
+        ordered: bool = False,
     ) -> None:
         self._function, self._items, self._size = function, iter(items), size
+        self._end_calls = end_calls
         self._most = size * (_HELD if ordered else _AHEAD)
         self._ordered = ordered
         self._tasks: SimpleQueue[tuple[int, T] | None] = SimpleQueue()
@@ -53,8 +61,8 @@ class Window(Generic[T, R]):
     def groups(self) -> Iterator[list[R]]:
         """Yield the results that are there, several at a time; an empty list when none came for a moment.
 
-        What the function or the iterable raises is raised here. Closing the iterator waits for the calls
-        under way, which are the caller's to end.
+        What the function or the iterable raises is raised here. Closing the iterator ends the calls under
+        way, as Ctrl-C does, which is raised in here, too.
         """
         try:
             while self._fill() or self._given < self._taken:
@@ -120,6 +128,7 @@ class Window(Generic[T, R]):
         return pairs
 
     def _end(self) -> None:
+        self._end_calls()
         with suppress(Empty):
             while True:
                 self._tasks.get_nowait()
