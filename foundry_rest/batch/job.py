@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,8 +115,12 @@ def run_job(
     hooks: Hooks,
     stop: Stop,
 ) -> Outcome:
-    """Run a batch whose requests are in an index, and return how it ended."""
-    with Journal(output.journal, output.files) as journal:
+    """Run a batch whose requests are in an index, and return how it ended.
+
+    Raises:
+        OSError: The journal or the output cannot be written.
+    """
+    with _naming(output.journal), Journal(output.journal, output.files) as journal:
         run = BatchRun(
             client,
             index,
@@ -137,3 +143,15 @@ def _meanings(client: FoundryAPIClient, index: RequestIndex, hooks: Hooks) -> di
         hooks.note(f"Several models, one after the other, because a load takes long: {parts}.")
     ids = {name: client.models.resolve(name).id for name in models}
     return {name: f"\n{id_}\n{client.generation}" for name, id_ in ids.items()}
+
+
+@contextmanager
+def _naming(journal: Path) -> Iterator[None]:
+    """Say in an error of a file where the results so far are."""
+    try:
+        yield
+    except FoundryError:  # some are an OSError, too, as those of requests are
+        raise
+    except OSError as error:
+        what = f"{error.strerror or error}; the results so far are in {journal}: run it again"
+        raise OSError(error.errno, what) from error

@@ -32,6 +32,8 @@ DOWNTIME = 300.0
 GRACE = 10.0
 #: How often results are synced to the disk: each group, at most once a second, or by the system alone.
 SYNCS = ("every", "second", "none")
+#: Seconds for which results are gathered before they are synced and counted together.
+_GATHER = 0.01
 #: Further tries when an answer breaks off: nobody has seen any of it.
 _MORE_TRIES = 2
 
@@ -147,7 +149,7 @@ class BatchRun:
     # ---------------------------------------------------------------- sending
 
     def _send_all(self) -> None:
-        groups = Window(self._send, self._requests(), self._settings.concurrency).groups()
+        groups = Window(self._send, self._requests(), self._settings.concurrency, gather=_GATHER).groups()
         last = clock.monotonic() + (self._settings.stop_after or float("inf"))
         try:
             for group in groups:
