@@ -141,7 +141,7 @@ def _meanings(client: FoundryAPIClient, index: RequestIndex, hooks: Hooks) -> di
     if len(models) > 1:
         parts = ", ".join(f"{name} ({count:,})" for name, count in models.items())
         hooks.note(f"Several models, one after the other, because a load takes long: {parts}.")
-    ids = {name: client.models.resolve(name).id for name in models}
+    ids = {name: client.models.id_of(name) for name in models}
     return {name: f"\n{id_}\n{client.generation}" for name, id_ in ids.items()}
 
 
