@@ -31,7 +31,7 @@ def note_earlier(
     """
     unreadable, unknown = note_results(journal, index, meanings, retried=retried)
     if unreadable:
-        note(f"Lines of the journal that cannot be read; their requests are sent again: {unreadable:,}.")
+        note(f"Lines of the journal that cannot be read, as a crash leaves them: {unreadable:,}.")
     if unknown:
         note(f"Results in the journal whose requests are not in the input any more: {unknown:,}.")
     if changed := index.changed():
