@@ -10,7 +10,7 @@ import os
 import random
 
 import pytest
-from support.batches import Batch, lines, outcomes, results, text_of, write
+from support.batch_processes import Batch, lines, outcomes, results, text_of, write
 from support.platforms import posix
 from support.proxies import CountingProxy
 

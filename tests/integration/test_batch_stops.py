@@ -6,7 +6,7 @@ import signal
 import threading
 
 import pytest
-from support.batches import Batch, lines, outcomes, write
+from support.batch_processes import Batch, lines, outcomes, write
 from support.platforms import posix
 from support.servers import CHAT
 from support.waits import until

@@ -1,164 +1,174 @@
-"""A batch as files in a folder, and the command over them."""
+"""What tests of batches share: requests, a client that is a script, and files that fail when told to."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import signal
-import subprocess
-from contextlib import suppress
-from pathlib import Path
+import threading
+from types import SimpleNamespace
 
-from foundry_rest import clock
+from foundry_rest.batch.files import Files
+from foundry_rest.batch.journal import Journal
+from foundry_rest.batch.output import Output
+from foundry_rest.batch.request_index import RequestIndex
+from foundry_rest.batch.run import BatchRun, Hooks, Settings
+from foundry_rest.batch.stop import Stop
+from foundry_rest.schema import ChatReply, Usage
+from foundry_rest.schema.batch import CHAT, BatchRequest
 
-#: Seconds that one run of these tests may take; far above what it needs.
-PATIENCE = 60
+MEANINGS = {"m": "\nm-generic-cpu:1\n2.x", "other": "\nother-generic-cpu:1\n2.x"}
 
 
-def line(custom_id, prompt, *, model, **body):
-    """Return one of OpenAI's lines, as a mapping."""
-    return {
-        "custom_id": custom_id,
-        "method": "POST",
-        "url": "/v1/chat/completions",
-        "body": {"model": model, "messages": [{"role": "user", "content": prompt}], **body},
+def request(custom_id: str, prompt: str = "", model: str = "m", **params) -> BatchRequest:
+    """Return a chat request; its prompt is its name unless one is given."""
+    messages = [{"role": "user", "content": prompt or custom_id}]
+    return BatchRequest(custom_id, CHAT, {"model": model, "messages": messages, **params})
+
+
+def filled(*requests: BatchRequest | str) -> RequestIndex:
+    """Return an index of requests, in lines from 1."""
+    index = RequestIndex()
+    for line, given in enumerate(requests, 1):
+        assert index.add(line, request(given) if isinstance(given, str) else given) is None
+    return index
+
+
+def reply(text: str, **more) -> ChatReply:
+    """Return a chat reply with its body."""
+    message = {"role": "assistant", "content": text}
+    body = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1_700_000_000,
+        "model": "m-generic-cpu:1",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
     }
+    usage = Usage(prompt_tokens=2, completion_tokens=3, total_tokens=5)
+    return ChatReply(content=text, bodies=(json.dumps(body).encode(),), usage=usage, **more)
 
 
-def lines(count, *, model, **body):
-    """Return lines with prompts of their own, named from ``r0`` on."""
-    return [line(f"r{number}", f"Say {number}", model=model, **body) for number in range(count)]
-
-
-def write(path, rows):
-    """Write rows as lines of JSON."""
-    Path(path).write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-
-
-def results(path):
-    """Return the lines of an output by ``custom_id``, each of which is there once."""
-    rows = [json.loads(text) for text in Path(path).read_text("utf-8").splitlines()]
-    found = {row["custom_id"]: row for row in rows}
-    assert len(found) == len(rows)
-    return found
-
-
-def outcome(row):
-    """Return what a line of an output says: a status, or the code of an error."""
-    if row["response"] is not None:
-        assert row["error"] is None
-        return row["response"]["status_code"]
-    return row["error"]["code"]
-
-
-def outcomes(path):
-    """Return what the lines of an output say, by ``custom_id``."""
-    return {name: outcome(row) for name, row in results(path).items()}
-
-
-def text_of(row):
-    """Return the text of an answer."""
-    return row["response"]["body"]["choices"][0]["message"]["content"]
-
-
-class Batch:
-    """One batch: its files in a folder of its own, and the command that answers it.
+class FakeAnswering:
+    """The endpoints of a client; each request is answered by a function of its prompt.
 
     Args:
-        command: The command ``foundry-rest``.
-        folder: Where the files are.
-        url: Address of the service.
-        output: Name of the output in the folder, or its whole path.
+        answer: Called with the prompt; what it returns is the text of the answer, or the answer, and what it
+            raises is raised.
     """
 
-    def __init__(self, command, folder, url, output="out.jsonl"):
-        self._command, self.folder, self.url = command, folder, url
-        self.input = folder / "in.jsonl"
-        self.output = folder / output
-        self.journal = self.output.with_name(f"{self.output.name}.journal")
-        self._notes = 0
+    def __init__(self, answer=lambda prompt: f"re: {prompt}") -> None:
+        self.asked: list[str] = []
+        self.options: list[dict[str, object]] = []
+        self._answer, self._lock = answer, threading.Lock()
+        self.chat = SimpleNamespace(complete=self._complete)
+        self.embeddings = SimpleNamespace(create=self._complete)
+        self.responses = SimpleNamespace(create=self._complete)
 
-    def arguments(self, *options, source=None):
-        """Return the arguments of the command."""
-        given = str(self.input if source is None else source)
-        return ("batch", given, "-o", str(self.output), "--url", self.url, *map(str, options))
-
-    def run(self, *options, stdin=b"", source=None):
-        """Run the command to its end; nobody may see a traceback."""
-        done = self._command(*self.arguments(*options, source=source), stdin=stdin)
-        assert "Traceback" not in done.stderr, done.stderr
-        return done
-
-    def start(self, *options):
-        """Start the command and return its run."""
-        self._notes += 1
-        notes = self.folder / f"{self.output.name}.notes{self._notes}"
-        with notes.open("wb") as stderr:
-            return Run(self._command.start(*self.arguments(*options), stderr=stderr), notes, self.journal)
-
-    def records(self):
-        """Return the results in the journal."""
-        head, *rows = self.journal.read_bytes().splitlines()
-        assert json.loads(head)["format"] == "foundry_rest batch journal"
-        return [json.loads(row) for row in rows]
+    def _complete(self, given, **options):
+        prompt = given[-1]["content"] if isinstance(given, list) else given
+        with self._lock:
+            self.asked.append(prompt)
+            self.options.append(options)
+        answer = self._answer(prompt)
+        return reply(answer) if isinstance(answer, str) else answer
 
 
-class Run:
-    """One run of the command, under way.
+class FaultyFiles(Files):
+    """Files of which one operation fails, or the process ends in it.
 
     Args:
-        process: The process.
-        notes: File of what it says to people.
-        journal: Its journal.
+        at: Number of the operation that fails, from 1; 0 for none.
+        half: Whether a write that fails writes half before.
+        error: What is raised.
+
+    Attributes:
+        done: The operations, in order.
+        lost: Whether it is time: whatever follows fails, too, as after a kill.
     """
 
-    def __init__(self, process: subprocess.Popen[str], notes: Path, journal: Path):
-        self.process, self._notes, self._journal = process, notes, journal
-        self._read, self._lines = 0, 0
+    def __init__(self, at: int = 0, *, half: bool = False, error=None) -> None:
+        self.done: list[str] = []
+        self._at, self._half = at, half
+        self._error = error or OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._lock = threading.Lock()
 
-    @property
-    def notes(self):
-        """Return what it has said to people so far."""
-        return self._notes.read_text("utf-8")
+    def write(self, descriptor, content):
+        """Write, or fail with half of it written."""
+        if self._is_now("write"):
+            if self._half:
+                super().write(descriptor, content[: len(content) // 2])
+            raise self._error
+        return super().write(descriptor, content)
 
-    def answered(self):
-        """Return how many results are in the journal, in lines that have an end."""
-        with suppress(FileNotFoundError), self._journal.open("rb") as file:
-            file.seek(self._read)
-            whole, end, _ = file.read().rpartition(b"\n")
-            self._read += len(whole + end)
-            self._lines += (whole + end).count(b"\n")
-        return max(0, self._lines - 1)
+    def sync(self, descriptor):
+        """Sync, or fail."""
+        if self._is_now("sync"):
+            raise self._error
+        super().sync(descriptor)
 
-    def wait_for(self, condition):
-        """Wait until a condition holds; fail when the run ends first, or in the end."""
-        limit = clock.monotonic() + PATIENCE
-        while not condition():
-            assert self.process.poll() is None, f"it ended: {self.process.returncode}, {self.notes}"
-            assert clock.monotonic() < limit, f"it did not come: {self.notes}"
-            clock.sleep(0.002)
+    def replace(self, source, target):
+        """Replace, or fail."""
+        if self._is_now("replace"):
+            raise self._error
+        super().replace(source, target)
 
-    def wait_said(self, text):
-        """Wait until it has said so."""
-        self.wait_for(lambda: text in self.notes)
+    def sync_directory(self, directory):
+        """Sync a directory, or fail."""
+        if self._is_now("sync_directory"):
+            raise self._error
+        super().sync_directory(directory)
 
-    def send(self, number):
-        """Send a signal."""
-        self.process.send_signal(number)
-
-    def kill(self):
-        """End it as a crash does, and return whether it was still there."""
-        self.process.kill()
-        self.process.communicate(timeout=PATIENCE)
-        return self.process.returncode == -signal.SIGKILL
-
-    def end(self):
-        """Wait for its end and return its exit code; nobody may see a traceback."""
-        self.process.communicate(timeout=PATIENCE)
-        assert "Traceback" not in self.notes, self.notes
-        return self.process.returncode
+    def _is_now(self, name: str) -> bool:
+        with self._lock:
+            self.done.append(name)
+            return len(self.done) == self._at
 
 
-def is_root():
-    """Return whether this process may do everything."""
-    return os.name == "posix" and os.geteuid() == 0
+class Bench:
+    """Runs of one batch in a folder, each with a new index, as a process would have it.
+
+    Args:
+        folder: Where journal and output are.
+        options: Settings of the output.
+    """
+
+    def __init__(self, folder, **options) -> None:
+        self.output = Output(folder / "out.jsonl", **options)
+        self.events: list[object] = []
+        self.notes: list[str] = []
+        self.stop = Stop()
+
+    def run(self, client, *requests, files=None, meanings=MEANINGS, hooks=None, **settings):
+        """Run once; return the summary and the counts."""
+        self.stop = Stop()
+        files = files or Files()
+        output = Output(self.output.path, self.output.errors, self.output.ordered, files)
+        told = hooks or Hooks(note=self.notes.append, ended=lambda summary: self.events.append(summary))
+        given = Settings(**{"concurrency": 1, **settings})
+        with filled(*requests) as index, Journal(output.journal, files) as journal:
+            run = BatchRun(
+                client, index, journal, output, settings=given, hooks=told, stop=self.stop, meanings=meanings
+            )
+            self.outage = lambda: run.outage
+            return run.run()
+
+    def lines(self, path=None) -> list[dict[str, object]]:
+        """Return the lines of an output."""
+        return [json.loads(line) for line in (path or self.output.path).read_bytes().splitlines()]
+
+    def results(self, path=None) -> dict[str, object]:
+        """Return the text or the code of each line by its custom_id; fail where one is there twice."""
+        found: dict[str, object] = {}
+        for line in self.lines(path):
+            assert line["custom_id"] not in found
+            found[line["custom_id"]] = result_of(line)
+        return found
+
+
+def result_of(line) -> object:
+    """Return the text of a line's answer, the status of its failure, or the code of its error."""
+    if line["response"] is None:
+        return line["error"]["code"]
+    assert line["error"] is None
+    body = line["response"]["body"]
+    return body["choices"][0]["message"]["content"] if "choices" in body else line["response"]["status_code"]
