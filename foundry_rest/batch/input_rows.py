@@ -1,7 +1,7 @@
 """The rows of an input file in any of its forms: JSON lines, one prompt a line, or CSV.
 
 Lines are read up to a bound, and the file up to the length that it had at the start: a file that grows while
-it is read would have no end.
+it is read would have no end. One that changed is a finding, because its last line may be half of one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import chain, dropwhile
 from pathlib import Path, PurePath
 from typing import BinaryIO, NamedTuple
 
@@ -83,47 +84,54 @@ def read_rows(source: BinaryIO, form: str) -> Iterator[Row | Finding]:
     return _csv_rows(lines) if form == "csv" else _rows(lines, is_json=form == "jsonl")
 
 
-def _copied(source: BinaryIO) -> BinaryIO:
+@contextmanager
+def _copied(source: BinaryIO) -> Iterator[BinaryIO]:
     # Unlinked from the start, so that nothing of it stays behind whatever ends the process.
-    copy = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
-    shutil.copyfileobj(source, copy)
-    copy.seek(0)
-    return copy
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(source, copy)
+        copy.seek(0)
+        yield copy
 
 
-def _recoded(source: BinaryIO) -> BinaryIO:
-    copy = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
+@contextmanager
+def _recoded(source: BinaryIO) -> Iterator[BinaryIO]:
     decoder = codecs.getincrementaldecoder("utf-16")()
-    try:
-        while piece := source.read(1 << 20):
-            copy.write(decoder.decode(piece).encode())
-        decoder.decode(b"", final=True)
-    except UnicodeError:
-        raise ConfigError("the input begins as UTF-16 and is none") from None
-    copy.seek(0)
-    return copy
+    with tempfile.TemporaryFile() as copy:
+        try:
+            while piece := source.read(1 << 20):
+                copy.write(decoder.decode(piece).encode())
+            decoder.decode(b"", final=True)
+        except UnicodeError:
+            raise ConfigError("the input begins as UTF-16 and is none") from None
+        copy.seek(0)
+        yield copy
 
 
-def _lines(source: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
-    """Yield the number and the bytes of each line; ``None`` for one that is too long."""
-    left = source.seek(0, 2)
+def _lines(source: BinaryIO) -> Iterator[tuple[int, bytes | Finding]]:
+    """Yield the number and the bytes of each line, or why it cannot be read."""
+    size = left = source.seek(0, 2)
     source.seek(0)
     number = 0
     while left > 0 and (line := source.readline(min(left, LONGEST_LINE + 1))):
-        number += 1
         left -= len(line)
         is_long = len(line) > LONGEST_LINE
-        while is_long and left > 0 and not line.endswith(b"\n"):
+        while is_long and left > 0 and line and not line.endswith(b"\n"):
             line = source.readline(min(left, LONGEST_LINE))
             left -= len(line)
+        if not left and not line.endswith(b"\n") and source.seek(0, 2) != size:
+            break
+        number += 1
         content = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-        yield number, None if is_long else content
+        yield number, _too_long(number) if is_long else content
+    if source.seek(0, 2) != size:
+        text = "the input changed while it was read, and ends here for this run: try again when it is whole"
+        yield number + 1, Finding(number + 1, "input_changed", text)
 
 
-def _rows(lines: Iterable[tuple[int, bytes | None]], *, is_json: bool) -> Iterator[Row | Finding]:
+def _rows(lines: Iterable[tuple[int, bytes | Finding]], *, is_json: bool) -> Iterator[Row | Finding]:
     for number, line in lines:
-        if line is None:
-            yield _too_long(number)
+        if isinstance(line, Finding):
+            yield line
         elif line.strip():
             yield _json_row(number, line) if is_json else _text_row(number, line)
 
@@ -142,17 +150,42 @@ def _text_row(number: int, line: bytes) -> Row | Finding:
         return _not_utf8(number, error)
 
 
-def _csv_rows(lines: Iterable[tuple[int, bytes | None]]) -> Iterator[Row | Finding]:
-    """Yield a mapping of the columns for each record, which may have several lines."""
-    csv.field_size_limit(LONGEST_LINE)
-    source = _CsvLines(lines)
-    header = next(source, "")
-    delimiter = max(",;\t", key=header.count)
-    columns = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
-    if not columns:
-        return
+def _csv_rows(lines: Iterable[tuple[int, bytes | Finding]]) -> Iterator[Row | Finding]:
+    """Yield a mapping of the columns for each record."""
+    columns: list[str] | None = None
+    for first, record in _csv_records(lines):
+        if columns is None:
+            columns = _columns(first, record)
+        elif isinstance(record, Finding):
+            yield record
+        elif any(record) and len(record) != len(columns):
+            text = f"the row has {len(record)} columns, and the first line names {len(columns)}"
+            yield Finding(first, "invalid_csv_row", text)
+        elif any(record):
+            yield Row(first, dict(zip(columns, record, strict=True)))
+
+
+def _columns(line: int, header: list[str] | Finding) -> list[str]:
+    if isinstance(header, Finding):
+        raise ConfigError(f"line {line}: the names of the columns cannot be read: {header.message}")
+    columns = [name.strip() for name in header]
     if len(set(columns)) < len(columns) or not all(columns):
-        raise ConfigError("line 1: each column of a CSV file needs a name of its own")
+        raise ConfigError(f"line {line}: each column of a CSV file needs a name of its own")
+    return columns
+
+
+def _csv_records(
+    lines: Iterable[tuple[int, bytes | Finding]],
+) -> Iterator[tuple[int, list[str] | Finding]]:
+    """Yield the number of the first line of each record, and its fields, from the first that is not blank."""
+    csv.field_size_limit(LONGEST_LINE)
+    lines = dropwhile(lambda numbered: isinstance(numbered[1], bytes) and not numbered[1].strip(), lines)
+    header = next(lines, None)
+    if header is None:
+        return
+    start = b"" if isinstance(header[1], Finding) else header[1]
+    delimiter = max(",;\t", key=lambda mark: start.count(mark.encode()))
+    source = _CsvLines(chain([header], lines), header[0] - 1)
     records = csv.reader(source, delimiter=delimiter, strict=True)
     while True:
         first = source.number + 1
@@ -160,37 +193,44 @@ def _csv_rows(lines: Iterable[tuple[int, bytes | None]]) -> Iterator[Row | Findi
             record = next(records)
         except StopIteration:
             return
+        except _Unreadable as error:
+            yield error.finding.line, error.finding
         except csv.Error as error:
-            yield Finding(first, "invalid_csv_row", f"the row cannot be read: {error}")
-            continue
-        except UnicodeDecodeError as error:
-            yield _not_utf8(source.number, error)
-            records = csv.reader(source, delimiter=delimiter, strict=True)
-            continue
-        if not any(record):
-            continue
-        if len(record) != len(columns):
-            text = f"the row has {len(record)} columns, and the first line names {len(columns)}"
-            yield Finding(first, "invalid_csv_row", text)
+            yield first, Finding(first, "invalid_csv_row", f"the row cannot be read: {error}")
         else:
-            yield Row(first, dict(zip(columns, record, strict=True)))
+            yield first, record
+
+
+class _Unreadable(Exception):
+    """A line of a CSV file that is no text.
+
+    Attributes:
+        finding: Why.
+    """
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.message)
+        self.finding = finding
 
 
 class _CsvLines:
     """The lines of a CSV file as text, with the number of the last one that was read."""
 
-    def __init__(self, lines: Iterable[tuple[int, bytes | None]]) -> None:
+    def __init__(self, lines: Iterable[tuple[int, bytes | Finding]], number: int) -> None:
         self._lines = iter(lines)
-        self.number = 0
+        self.number = number
 
     def __iter__(self) -> _CsvLines:
         return self
 
     def __next__(self) -> str:
         self.number, line = next(self._lines)
-        if line is None:
-            raise csv.Error(_too_long(self.number).message)
-        return line.decode()
+        if isinstance(line, Finding):
+            raise _Unreadable(line)
+        try:
+            return line.decode()
+        except UnicodeDecodeError as error:
+            raise _Unreadable(_not_utf8(self.number, error)) from None
 
 
 def _too_long(number: int) -> Finding:
