@@ -19,7 +19,7 @@ from foundry_rest.values import Value
 _CREDENTIAL = re.compile(
     r"(x[-_])?api[-_]?(key|token|base)|base[-_]?url|authorization|cookie|(extra[-_]?)?headers|credentials?"
     r"|password|secret|bearer|(access|auth|bearer|id|refresh|secret|session)[-_]?(token|key)"
-    r"|[a-z]+[-_](secret|access|api)[-_]?(access[-_]?)?(key|token)([-_]id)?|organization",
+    r"|[a-z]+[-_](secret|access|api|session)[-_]?(access[-_]?)?(key|token)([-_]id)?|organization",
     re.IGNORECASE,
 )
 
@@ -65,9 +65,10 @@ def check_row(line: int, given: object, defaults: Defaults) -> BatchRequest | li
             given if is_line else _short_form(given, defaults), f"line-{line}", defaults.model
         )
         request.check()
+        found = [] if is_line else list(_check_body(line, request.body))
     except ConfigError as error:
         return [Finding(line, "invalid_request", str(error))]
-    return request
+    return found or request
 
 
 def _check_line(line: int, given: Mapping[str, object], defaults: Defaults) -> Iterator[Finding]:
@@ -83,7 +84,9 @@ def _check_line(line: int, given: Mapping[str, object], defaults: Defaults) -> I
         if _CREDENTIAL.fullmatch(member):
             yield _credential(line, member)
         elif member not in LINE:
-            yield Finding(line, "unknown_parameter", f"a line has no member {member!r}; it has {_MEMBERS}")
+            # What is no name may be a key that slipped in.
+            shown = repr(member) if member.isidentifier() else "of such a name"
+            yield Finding(line, "unknown_parameter", f"a line has no member {shown}; it has {_MEMBERS}")
     if route_of(given.get("url")) is None:
         text = "url must be /v1/chat/completions, /v1/responses or /v1/embeddings"
         yield Finding(line, "url_mismatch", text)
@@ -130,4 +133,7 @@ def _named(row: Mapping[str, object], column: str) -> dict[str, object]:
         if column == "custom_id":
             return {}
         raise ConfigError(f"there is no column {column!r}; there are: {', '.join(row)}")
-    return {"custom_id": str(row[column])}
+    name = row[column]
+    if not isinstance(name, (str, int)) or isinstance(name, bool):
+        raise ConfigError(f"{column!r} names the request: it must be text or a whole number")
+    return {"custom_id": str(name)}

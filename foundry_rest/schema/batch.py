@@ -165,7 +165,7 @@ def read_request(given: object, custom_id: str, model: str) -> BatchRequest:
 
     Args:
         given: A text; ``{"prompt": ..., **parameters of chat}``; ``{"custom_id", "url", "body"}``; or a
-            finished request.
+            request that is made already.
         custom_id: Name of a request that gives none.
         model: Model of a request that names none.
 
@@ -173,7 +173,7 @@ def read_request(given: object, custom_id: str, model: str) -> BatchRequest:
         ConfigError: It has none of these forms.
     """
     if isinstance(given, BatchRequest):
-        return given
+        given = {"custom_id": given.custom_id, "url": given.url, "body": given.body}
     if isinstance(given, str):
         given = {"prompt": given}
     if not isinstance(given, Mapping):
@@ -184,6 +184,8 @@ def read_request(given: object, custom_id: str, model: str) -> BatchRequest:
     url, body = _read_line(given) if "body" in given else _read_short(given)
     if body.get("model") is None:
         body["model"] = model
+    if not isinstance(body["model"], str):
+        raise ConfigError(f"model must be text, not {type(body['model']).__name__}")
     return BatchRequest(name, url, body)
 
 
