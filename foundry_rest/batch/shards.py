@@ -8,12 +8,12 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import msgspec
 
 from foundry_rest.batch.files import Files
-from foundry_rest.batch.output import Counts
+from foundry_rest.batch.output import Counts, Output
 from foundry_rest.errors import ConfigError
 from foundry_rest.raw_json import UNDECODABLE
 
@@ -54,11 +54,17 @@ def merge(parts: Sequence[Path], target: Path, files: Files | None = None) -> Co
     """Write the lines of several outputs into one file, and return what they are.
 
     Raises:
-        ConfigError: A line is none of an output, or two parts have a result for the same request.
-        OSError: A part cannot be read, or the file cannot be written.
+        ConfigError: A part cannot be read, a line is none of an output, two parts have a result for the same
+            request, or the file is an output itself.
+        OSError: The file cannot be written.
     """
     if target.exists() and any(part.exists() and part.samefile(target) for part in parts):
         raise ConfigError(f"{target} is one of the parts", advice="Give another file to merge into.")
+    if Output(target).journal.exists():
+        raise ConfigError(
+            f"{target} is the output of a batch itself",
+            advice="Give the file to merge into before the parts.",
+        )
     counts = Counts()
     with closing(sqlite3.connect("")) as seen:
         seen.executescript("PRAGMA journal_mode = OFF; CREATE TABLE seen (name TEXT PRIMARY KEY, part TEXT)")
@@ -68,7 +74,7 @@ def merge(parts: Sequence[Path], target: Path, files: Files | None = None) -> Co
 
 def _lines(parts: Iterable[Path], seen: sqlite3.Connection, counts: Counts) -> Iterator[bytes]:
     for part in parts:
-        with part.open("rb") as file:
+        with _opened(part) as file:
             for number, line in enumerate(file, 1):
                 custom_id = _counted(line, counts, f"{part}:{number}")
                 added = seen.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (custom_id, str(part)))
@@ -80,6 +86,13 @@ def _lines(parts: Iterable[Path], seen: sqlite3.Connection, counts: Counts) -> I
                         advice="Give each part once; the parts of one batch are those of one K/N.",
                     )
                 yield line if line.endswith(b"\n") else line + b"\n"
+
+
+def _opened(part: Path) -> BinaryIO:
+    try:
+        return part.open("rb")
+    except OSError as error:
+        raise ConfigError(f"the part {part} cannot be read: {error.strerror}") from None
 
 
 class _Response(msgspec.Struct):
