@@ -18,6 +18,8 @@ _UNITS = (
     (172_800.0, 3_600.0, "h"),
     (math.inf, 86_400.0, "d"),
 )
+#: First digits of the steps of a time axis: halves and quarters of a minute or an hour are round, too.
+_TIME_DIGITS = (1, 1.5, 2, 3, 5)
 #: How many powers of ten an axis may cover -> the first digits of its ticks.
 _DIGITS = ((1.5, (1, 2, 5)), (3.0, (1, 3)), (math.inf, (1,)))
 #: Powers of ten that a logarithmic axis covers at least, and below which its ticks are in equal steps.
@@ -49,7 +51,7 @@ def time_axis(seconds: float) -> Axis:
     """Return an axis from 0 to exactly so many seconds."""
     high = seconds or 1.0
     size, name = next(row[1:] for row in _UNITS if high <= row[0])
-    ticks = _multiples(_round_up(high / size / _STEPS) * size, 0, high)
+    ticks = _multiples(_round_up(high / size / _STEPS, _TIME_DIGITS) * size, 0, high)
     return _axis(lambda value: value / high, ticks, lambda value: f"{value / size:.6g} {name}")
 
 
@@ -58,20 +60,22 @@ def log_axis(low: float, high: float) -> Axis:
     start, end = math.log10(low), math.log10(high)
     margin = max(0.0, _NARROWEST - (end - start)) / 2
     start, span = start - margin, end - start + 2 * margin
-    ticks = _log_ticks(start, start + span)
-    return _axis(lambda value: (math.log10(max(low, value)) - start) / span, ticks, _milliseconds_or_seconds)
+    lowest, ticks = 10**start, _log_ticks(start, start + span)
+    return _axis(
+        lambda value: (math.log10(max(lowest, value)) - start) / span, ticks, _milliseconds_or_seconds
+    )
 
 
 def _axis(place: Callable[[float], float], ticks: Sequence[float], label: Callable[[float], str]) -> Axis:
     return Axis(place, [(place(tick), label(tick)) for tick in ticks])
 
 
-def _round_up(value: float) -> float:
-    """Return the next number that is 1, 2 or 5 times a power of ten; 0 for 0."""
+def _round_up(value: float, digits: Sequence[float] = (1, 2, 5)) -> float:
+    """Return the next number that is one of the digits times a power of ten; 0 for 0."""
     if not value:
         return 0.0
     power = 10.0 ** math.floor(math.log10(value))
-    return next(digit * power for digit in (1, 2, 5, 10) if digit * power >= value * (1 - 1e-9))
+    return next(digit * power for digit in (*digits, 10) if digit * power >= value * (1 - 1e-9))
 
 
 def _multiples(step: float, low: float, high: float) -> list[float]:

@@ -1,15 +1,17 @@
-"""The journal of a batch: every result, appended as soon as it is there, in lines of JSON.
+"""The journal of a batch: every result, appended as soon as it is there, as JSON.
 
-The first line names the format. A record is complete when its line has an end: what a crash left of the last
-one is cut off, and a line in the middle that cannot be read is left out, so its request is sent again. The
-journal is locked while it is open, and stays beside the output: a later run skips what is in it.
+The first line names the format, each further one is a record. A record begins with its line end and is
+appended in one step, so threads need no lock: under load each would wait for the interpreter while it held
+one. What a crash or a full disk left of a record is a line that cannot be read, whatever follows it, and that
+request is sent again. The journal is locked while it is open, and stays beside the output: a later run skips
+what is in it.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -61,7 +63,7 @@ class _Head(msgspec.Struct):
     version: int
 
 
-_HEAD = msgspec.json.encode(_Head(FORMAT, VERSION)) + b"\n"
+_HEAD = msgspec.json.encode(_Head(FORMAT, VERSION))
 
 
 class Journal:
@@ -78,13 +80,12 @@ class Journal:
 
     def __init__(self, path: Path, files: Files | None = None) -> None:
         self._path, self._files = path, files or Files()
-        self._lock = threading.Lock()
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-        self._descriptor = os.open(path, flags, 0o600)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        self._descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
         try:
             check_own(os.fstat(self._descriptor), path)
             self._claim()
-            self._end = self._repair()
+            self._prepare()
         except BaseException:
             os.close(self._descriptor)
             raise
@@ -97,38 +98,36 @@ class Journal:
     ) -> None:
         os.close(self._descriptor)
 
-    def records(self) -> Iterator[Written | int]:
-        """Yield every record with its place, and the number of each line that cannot be read."""
+    @property
+    def size(self) -> int:
+        """Return the number of bytes so far."""
+        return os.fstat(self._descriptor).st_size
+
+    def records(self, start: int = 0) -> Iterator[Written | int]:
+        """Yield every record with its place, and the place of each line that cannot be read.
+
+        Args:
+            start: Number of bytes to leave out, as ``size`` once was.
+        """
         with os.fdopen(os.dup(self._descriptor), "rb") as file:
-            file.seek(0)
-            offset = len(file.readline())
-            for number, line in enumerate(file, 2):
-                try:
-                    yield Written(offset, len(line), msgspec.json.decode(line, type=Record))
-                except UNDECODABLE:
-                    yield number
+            file.seek(start)
+            offset = start
+            for line in file:
+                if offset and line.strip():
+                    yield _read(offset, line)
                 offset += len(line)
 
     def read(self, offset: int, length: int) -> Record:
-        """Return the record at a place."""
-        with self._lock:  # the position of the file is everybody's
-            os.lseek(self._descriptor, offset, os.SEEK_SET)
-            content = os.read(self._descriptor, length)
-        return msgspec.json.decode(content, type=Record)
+        """Return the record at a place; for one thread at a time."""
+        os.lseek(self._descriptor, offset, os.SEEK_SET)
+        return msgspec.json.decode(os.read(self._descriptor, length), type=Record)
 
-    def append(self, record: Record) -> tuple[int, int]:
-        """Append a record and return its place; what could be written of it only in part is cut off again."""
-        content = msgspec.json.encode(record) + b"\n"
-        with self._lock:
-            offset = self._end
-            try:
-                os.lseek(self._descriptor, offset, os.SEEK_SET)
-                self._files.write_all(self._descriptor, content)
-            except BaseException:
-                os.ftruncate(self._descriptor, offset)
-                raise
-            self._end += len(content)
-        return offset, len(content)
+    def append(self, record: Record) -> None:
+        """Append a record; from any thread."""
+        content = b"\n" + msgspec.json.encode(record)
+        if self._files.write(self._descriptor, content) < len(content):
+            # The system has taken a part: it has no room for the rest.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def sync(self) -> None:
         """Wait until every record is on the disk."""
@@ -143,32 +142,24 @@ class Journal:
                 advice="Wait for its end, or give another output.",
             ) from None
 
-    def _repair(self) -> int:
-        """Check the head, or write it; cut off half a line; return the end of the file."""
-        start, size = self._start(), os.fstat(self._descriptor).st_size
-        if _HEAD.startswith(start):  # new, or a crash left half of the head
-            os.lseek(self._descriptor, 0, os.SEEK_SET)
-            self._files.write_all(self._descriptor, _HEAD)
+    def _prepare(self) -> None:
+        """Check the head; write it if there is none, or a crash left half of it."""
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        start = os.read(self._descriptor, 2 * len(_HEAD))
+        if not _HEAD.startswith(start):
+            self._check_head(start)
+        elif len(start) < len(_HEAD):
+            self._files.write_all(self._descriptor, _HEAD[len(start) :])
             self._files.sync(self._descriptor)
             self._files.sync_directory(self._path.absolute().parent)
-            return len(_HEAD)
-        self._check_head(start)
-        end = _last_line_end(self._descriptor, size)
-        if end < size:
-            os.ftruncate(self._descriptor, end)
-        return end
-
-    def _start(self) -> bytes:
-        os.lseek(self._descriptor, 0, os.SEEK_SET)
-        return os.read(self._descriptor, 2 * len(_HEAD))
 
     def _check_head(self, start: bytes) -> None:
-        line, end, _ = start.partition(b"\n")
+        line = start.partition(b"\n")[0]
         try:
             head = msgspec.json.decode(line, type=_Head)
         except UNDECODABLE:
             head = _Head("", 0)
-        if head.format != FORMAT or not end:
+        if head.format != FORMAT:
             raise ConfigError(f"{self._path} is no journal of a batch", advice="Give another output.")
         if head.version != VERSION:
             raise ConfigError(
@@ -177,17 +168,11 @@ class Journal:
             )
 
 
-def _last_line_end(descriptor: int, size: int) -> int:
-    """Return the place behind the last line end; 0 if there is none."""
-    end = size
-    while end:
-        start = max(0, end - 65_536)
-        os.lseek(descriptor, start, os.SEEK_SET)
-        found = os.read(descriptor, end - start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
-        end = start
-    return 0
+def _read(offset: int, line: bytes) -> Written | int:
+    try:
+        return Written(offset, len(line), msgspec.json.decode(line, type=Record))
+    except UNDECODABLE:
+        return offset
 
 
 def _lock(descriptor: int) -> None:

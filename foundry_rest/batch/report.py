@@ -38,20 +38,20 @@ h2 { margin: 0; font-size: 1.05rem; }
 .state { margin: .25rem 0 1.25rem; color: var(--quiet); }
 .share { display: flex; gap: 2px; height: .75rem; border-radius: .375rem; overflow: hidden; }
 .share span { min-width: 3px; background: var(--kind); }
-.figures {
-  display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: 1rem 1.5rem;
-  margin: 1.25rem 0 1.75rem;
-}
-.figures div { border-left: 3px solid var(--kind, var(--edge)); padding-left: .75rem; }
+.figures { display: flex; flex-wrap: wrap; gap: 1rem 1.75rem; margin: 1.25rem 0; }
+.figures div { min-width: 7.5rem; padding-left: .75rem; border-left: 3px solid var(--kind, var(--edge)); }
+.percentiles { display: flex; flex-wrap: wrap; gap: .5rem 1.75rem; }
 dl, dt, dd { margin: 0; }
-dt, .note, th { color: var(--quiet); font-size: .875rem; font-weight: 400; }
-dd { font-size: 1.5rem; font-weight: 600; line-height: 1.3; }
+dt, .note { color: var(--quiet); font-size: .875rem; }
+dd { white-space: nowrap; }
+.figures dd { font-size: 1.5rem; font-weight: 600; line-height: 1.3; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1rem; }
 section {
   min-width: 0; padding: 1rem 1.25rem 1.1rem; background: var(--card); border: 1px solid var(--edge);
   border-radius: .625rem;
 }
-section.wide { grid-column: 1 / -1; }
+section.wide, section:last-child:nth-child(even) { grid-column: 1 / -1; }
+section.wide .frame { padding-top: 1rem; }
 .note { margin: .15rem 0 0; }
 .key::before {
   content: ""; display: inline-block; width: .9em; height: .2em; margin-right: .4em; vertical-align: middle;
@@ -68,17 +68,15 @@ section.wide { grid-column: 1 / -1; }
 .plot line { stroke: var(--grid); }
 .plot polyline { fill: none; stroke: var(--kind); stroke-width: 2; stroke-linejoin: round; }
 .plot polyline { vector-effect: non-scaling-stroke; }
-.plot .area { fill: var(--succeeded); opacity: .12; }
+.plot svg { overflow: visible; }
+.plot polygon { fill: var(--kind); opacity: .12; }
 .plot .bar { fill: var(--succeeded); stroke: var(--card); }
 .plot line.mark { stroke: var(--text); stroke-dasharray: 3 3; }
 .plot text.mark { fill: var(--text); }
-table { width: 100%; border-collapse: collapse; }
-caption { text-align: left; }
-th, td { padding: .3rem 0; text-align: right; white-space: nowrap; }
 .errors { display: grid; gap: .6rem; margin-top: .75rem; }
 .errors div { display: grid; grid-template-columns: 1fr auto; column-gap: 1rem; }
 .errors dt { color: var(--text); }
-.errors dd { font-size: .875rem; }
+.errors dd { font-size: .875rem; font-weight: 600; }
 .errors dd.length { grid-column: 1 / -1; min-width: 3px; height: .5rem; border-radius: .25rem; }
 .errors dd.length { background: var(--failed); }
 @media print { section { break-inside: avoid; } }
@@ -152,19 +150,24 @@ def _headline(summary: BatchSummary) -> str:
         for kind, name, count in _parts(summary)
         if count or kind in {"succeeded", "failed"}
     ]
+    speed = [
+        ("", "Time", duration(summary.elapsed)),
+        ("", "Requests/s", rate(summary.requests_per_second)),
+    ]
     tokens = [
-        ("", "Tokens out per second", rate(summary.tokens_per_second)),
+        ("", "Tokens out/s", rate(summary.tokens_per_second)),
         ("", "Tokens in", f"{summary.prompt_tokens:,}"),
         ("", "Tokens out", f"{summary.completion_tokens:,}"),
     ]
-    rows = [
-        *counts,
-        ("", "Time", duration(summary.elapsed)),
-        ("", "Requests per second", rate(summary.requests_per_second)),
-        *(tokens if summary.prompt_tokens or summary.completion_tokens else ()),
-    ]
-    shown = (f'<div class="{kind}"><dt>{name}</dt><dd>{value}</dd></div>' for kind, name, value in rows)
-    return f'<dl class="figures">{"".join(shown)}</dl>'
+    has_tokens = summary.prompt_tokens or summary.completion_tokens
+    rows = [counts, [*speed, *(tokens if has_tokens else ())]]
+    return "".join(_list("figures", row) for row in rows)
+
+
+def _list(kind: str, rows: Iterable[tuple[str, str, str]]) -> str:
+    """Return a list of (class, name, value)."""
+    shown = (f'<div class="{part}"><dt>{name}</dt><dd>{value}</dd></div>' for part, name, value in rows)
+    return f'<dl class="{kind}">{"".join(shown)}</dl>'
 
 
 def _cards(summary: BatchSummary) -> str:
@@ -183,24 +186,19 @@ def _card(name: str, inside: str, kind: str = "") -> str:
 
 
 def _progress(summary: BatchSummary) -> str:
-    if not summary.succeeded + summary.failed:
+    shown = {"succeeded": summary.succeeded, "failed": summary.failed}
+    if not any(shown.values()):
         return _card("Progress", '<p class="note">No request has ended yet.</p>', "wide")
-    keys = '<span class="key succeeded">succeeded</span><span class="key failed">failed</span>'
+    keys = "".join(f'<span class="key {name}">{name}</span>' for name, count in shown.items() if count)
     return _card("Progress", f'<p class="note">{keys}</p>{progress_plot(summary.progress)}', "wide")
 
 
 def _histogram(name: str, what: str, bars: list[tuple[float, int]], found: Percentiles | None) -> str:
     if not bars or found is None:
         return ""
-    plot = histogram_plot(name, bars, found)
-    return _card(name, f'<p class="note">{what}, on a logarithmic axis</p>{plot}{_table(found)}')
-
-
-def _table(found: Percentiles) -> str:
-    figures: Iterable[tuple[str, object]] = found.to_dict().items()
-    names = "".join(f'<th scope="col">{name}</th>' for name, _ in figures)
-    values = "".join(f"<td>{duration(getattr(found, name))}</td>" for name, _ in figures)
-    return f"<table><tr>{names}</tr><tr>{values}</tr></table>"
+    values = [("", each, duration(getattr(found, each))) for each in found.__struct_fields__]
+    plot = histogram_plot(name, bars, found) + _list("percentiles", values)
+    return _card(name, f'<p class="note">{what}, on a logarithmic axis</p>{plot}')
 
 
 def _errors(errors: dict[str, int]) -> str:

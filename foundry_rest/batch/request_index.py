@@ -27,7 +27,7 @@ _TABLE = """
     CREATE TABLE request (
         line INTEGER PRIMARY KEY, custom_id TEXT NOT NULL UNIQUE, url TEXT NOT NULL, model INTEGER NOT NULL,
         digest BLOB NOT NULL, body BLOB NOT NULL,
-        offset INTEGER, length INTEGER, ok INTEGER, changed INTEGER
+        offset INTEGER, length INTEGER, ok INTEGER, again INTEGER NOT NULL DEFAULT 0, changed INTEGER
     );
 """
 
@@ -107,8 +107,8 @@ class RequestIndex:
         return self._count("TRUE")
 
     def answered(self) -> int:
-        """Return how many requests have a result."""
-        return self._count("offset IS NOT NULL")
+        """Return how many requests have a result that holds."""
+        return self._count("offset IS NOT NULL AND NOT again")
 
     def changed(self) -> int:
         """Return how many requests have a result for another body or model alone."""
@@ -137,17 +137,23 @@ class RequestIndex:
         return None if row is None else self._request(row)
 
     def pending(self) -> Iterator[IndexedRequest]:
-        """Yield the requests without a result: model by model, each in the order of the lines."""
+        """Yield the requests that are to be sent: model by model, each in the order of the lines."""
         after = (-1, -1)
         while rows := self._database.execute(_PENDING, (*after, _CHUNK)).fetchall():
             yield from map(self._request, rows)
             after = (rows[-1][3], rows[-1][0])
 
-    def note(self, line: int, place: Place | None) -> None:
-        """Record where the result of a request is, or that there is none."""
-        offset, length, ok = place or (None, None, None)
+    def note(self, line: int, place: Place, *, again: bool = False) -> None:
+        """Record where the result of a request is.
+
+        Args:
+            line: Line of the request.
+            place: Place of its latest result.
+            again: Whether it is to be sent again nevertheless.
+        """
         self._database.execute(
-            "UPDATE request SET offset = ?, length = ?, ok = ? WHERE line = ?", (offset, length, ok, line)
+            "UPDATE request SET offset = ?, length = ?, ok = ?, again = ? WHERE line = ?",
+            (*place, again, line),
         )
 
     def note_changed(self, line: int) -> None:
@@ -176,7 +182,7 @@ class RequestIndex:
 
 _PENDING = """
     SELECT line, custom_id, url, model, digest, body FROM request
-    WHERE offset IS NULL AND (model, line) > (?, ?) ORDER BY model, line LIMIT ?
+    WHERE (offset IS NULL OR again) AND (model, line) > (?, ?) ORDER BY model, line LIMIT ?
 """
 
 

@@ -1,10 +1,10 @@
-"""What a run takes over from earlier ones: the results in the journal that still hold."""
+"""What the journal has for the requests of a run: results of earlier runs that still hold, and its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from foundry_rest.batch.journal import Journal, Record, Written
+from foundry_rest.batch.journal import Journal, Record
 from foundry_rest.batch.request_index import Place, RequestIndex
 
 #: Which failures of earlier runs are sent again: none, those that may succeed later, or all.
@@ -29,18 +29,9 @@ def note_earlier(
         retried: Which failures are sent again, one of ``RETRIES``.
         note: Called with sentences for people.
     """
-    unknown = 0
-    for written in journal.records():
-        if isinstance(written, int):
-            note(f"Line {written} of the journal cannot be read; its request is sent again.")
-            continue
-        request = index.find(written.record.custom_id)
-        if request is None:
-            unknown += 1
-        elif written.record.key != request.key(meanings[request.model]):
-            index.note_changed(request.line)
-        else:
-            index.note(request.line, None if _is_retried(written.record, retried) else _place(written))
+    unreadable, unknown = note_results(journal, index, meanings, retried=retried)
+    if unreadable:
+        note(f"Lines of the journal that cannot be read, as a crash leaves them: {unreadable:,}.")
     if unknown:
         note(f"Results in the journal whose requests are not in the input any more: {unknown:,}.")
     if changed := index.changed():
@@ -48,11 +39,40 @@ def note_earlier(
     return index.answered()
 
 
+def note_results(
+    journal: Journal,
+    index: RequestIndex,
+    meanings: Mapping[str, str],
+    *,
+    start: int = 0,
+    retried: str = "none",
+) -> tuple[int, int]:
+    """Note the places of results; return how many lines cannot be read, and how many nobody asks for.
+
+    Args:
+        journal: The results.
+        index: The requests.
+        meanings: What each model's name stands for.
+        start: Size of the journal before the first of them.
+        retried: Which failures are sent again, one of ``RETRIES``.
+    """
+    unreadable = unknown = 0
+    for written in journal.records(start):
+        if isinstance(written, int):
+            unreadable += 1
+            continue
+        offset, length, record = written
+        request = index.find(record.custom_id)
+        if request is None:
+            unknown += 1
+        elif record.key != request.key(meanings[request.model]):
+            index.note_changed(request.line)
+        else:
+            index.note(request.line, Place(offset, length, record.ok), again=_is_retried(record, retried))
+    return unreadable, unknown
+
+
 def _is_retried(record: Record, retried: str) -> bool:
     if record.ok or retried == "none":
         return False
     return retried == "all" or record.transient
-
-
-def _place(written: Written) -> Place:
-    return Place(written.offset, written.length, written.record.ok)

@@ -17,8 +17,8 @@ from foundry_rest.batch.figures import BatchFigures, BatchSummary
 from foundry_rest.batch.journal import Journal, Record
 from foundry_rest.batch.output import Counts, Output
 from foundry_rest.batch.output_lines import CANCELLED, EXPIRED, answered, code_of, failed, is_transient
-from foundry_rest.batch.request_index import IndexedRequest, Place, RequestIndex
-from foundry_rest.batch.resume import note_earlier
+from foundry_rest.batch.request_index import IndexedRequest, RequestIndex
+from foundry_rest.batch.resume import note_earlier, note_results
 from foundry_rest.batch.stop import OUT_OF_TIME, TOO_MANY_ERRORS, Outage, Stop
 from foundry_rest.endpoints.batch import CONCURRENCY, Answering, answer
 from foundry_rest.endpoints.window import Window
@@ -32,6 +32,8 @@ DOWNTIME = 300.0
 GRACE = 10.0
 #: How often results are synced to the disk: each group, at most once a second, or by the system alone.
 SYNCS = ("every", "second", "none")
+#: Seconds for which results are gathered before they are synced and counted together.
+_GATHER = 0.01
 #: Further tries when an answer breaks off: nobody has seen any of it.
 _MORE_TRIES = 2
 
@@ -79,8 +81,6 @@ class Hooks(msgspec.Struct, frozen=True):
 class _Done(NamedTuple):
     """One result that is in the journal."""
 
-    line: int
-    place: Place
     seconds: float
     answer: Answer | None
     error: str
@@ -132,13 +132,15 @@ class BatchRun:
         Raises:
             OSError: The journal or the output cannot be written; what is in the journal stays there.
         """
-        retried = self._settings.retry_failed
-        earlier = note_earlier(self._journal, self._index, self._meanings, retried, self._hooks.note)
+        journal, index, meanings = self._journal, self._index, self._meanings
+        earlier = note_earlier(journal, index, meanings, self._settings.retry_failed, self._hooks.note)
+        start = journal.size
         self._figures = BatchFigures(len(self._index), earlier)
         self._hooks.started(self._figures)
         self._send_all()
+        note_results(journal, index, meanings, start=start)
         code = EXPIRED if self._stop.reason == OUT_OF_TIME else CANCELLED
-        counts = self._output.write(self._index, self._journal, code)
+        counts = self._output.write(index, journal, code)
         self._figures.stopped = self._stop.reason
         summary = self._figures.summary()
         self._hooks.ended(summary)
@@ -147,7 +149,7 @@ class BatchRun:
     # ---------------------------------------------------------------- sending
 
     def _send_all(self) -> None:
-        groups = Window(self._send, self._requests(), self._settings.concurrency).groups()
+        groups = Window(self._send, self._requests(), self._settings.concurrency, gather=_GATHER).groups()
         last = clock.monotonic() + (self._settings.stop_after or float("inf"))
         try:
             for group in groups:
@@ -200,15 +202,13 @@ class BatchRun:
             line, error, value = answered(key, name, outcome, encoding), "", outcome
         is_again = isinstance(outcome, FoundryError) and is_transient(outcome)
         record = Record(name, key, msgspec.Raw(line), ok=not error, transient=is_again)
-        offset, length = self._journal.append(record)
-        return _Done(indexed.line, Place(offset, length, not error), seconds, value, error)
+        self._journal.append(record)
+        return _Done(seconds, value, error)
 
     # ---------------------------------------------------------------- results
 
     def _keep(self, group: list[_Done]) -> None:
-        """Note where results are, sync them, and count them."""
-        for done in group:
-            self._index.note(done.line, done.place)
+        """Sync results, and count them."""
         self._unsynced += group
         if not self._unsynced:
             return

@@ -20,19 +20,22 @@ def progress_plot(points: Sequence[tuple[float, int, int]]) -> str:
     """Return the plot of (seconds, succeeded, failed) over time; there is at least one point."""
     x = time_axis(points[-1][0])
     y = count_axis(max(1, points[-1][1], points[-1][2]))
-    succeeded = _line(x, y, ((seconds, count) for seconds, count, _ in points))
-    failed = _line(x, y, ((seconds, count) for seconds, _, count in points))
-    lines = (
-        f'<polygon class="area" points="{succeeded} {_BOX},{_BOX} 0,{_BOX}"/>'
-        f'<polyline class="succeeded" points="{succeeded}"/><polyline class="failed" points="{failed}"/>'
+    lines = "".join(
+        _line(kind, x, y, [(point[0], point[at]) for point in points])
+        for at, kind in ((1, "succeeded"), (2, "failed"))
+        if points[-1][at]  # a line on the axis would look as if something had failed
     )
     box = f'<svg viewBox="0 0 {_BOX} {_BOX}" preserveAspectRatio="none" width="100%" height="100%">'
     return _plot("Requests that succeeded and failed over time", x, y, f"{box}{lines}</svg>")
 
 
-def _line(x: Axis, y: Axis, points: Iterable[tuple[float, int]]) -> str:
-    return " ".join(
+def _line(kind: str, x: Axis, y: Axis, points: Iterable[tuple[float, float]]) -> str:
+    """Return a line and the area below it."""
+    line = " ".join(
         f"{x.place(seconds) * _BOX:.0f},{(1 - y.place(count)) * _BOX:.0f}" for seconds, count in points
+    )
+    return (
+        f'<g class="{kind}"><polygon points="{line} {_BOX},{_BOX} 0,{_BOX}"/><polyline points="{line}"/></g>'
     )
 
 

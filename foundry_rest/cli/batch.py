@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,13 +12,12 @@ from typing import Any
 from foundry_rest.batch.figures import BatchFigures, BatchSummary
 from foundry_rest.batch.files import Files
 from foundry_rest.batch.findings import Defaults, Finding
-from foundry_rest.batch.input_rows import detect_format, open_input
 from foundry_rest.batch.intake import Intake, Selection
-from foundry_rest.batch.journal import Journal
+from foundry_rest.batch.job import Outcome, read_input, run_job
 from foundry_rest.batch.output import Counts, Output
 from foundry_rest.batch.report import render
 from foundry_rest.batch.request_index import RequestIndex
-from foundry_rest.batch.run import BatchRun, Hooks, Settings
+from foundry_rest.batch.run import Hooks, Settings
 from foundry_rest.batch.shards import Shard, merge
 from foundry_rest.batch.stop import INTERRUPTED, SERVICE_DOWN, TERMINATED, Stop
 from foundry_rest.batch.template import Template
@@ -103,13 +101,7 @@ def _read(arguments: Namespace, index: RequestIndex) -> Intake:
     )
     shard = None if arguments.shard is None else Shard.of(arguments.shard)
     intake = Intake(index, defaults, lambda finding: _print_finding(arguments.input, finding))
-    with open_input(arguments.input, getattr(sys.stdin, "buffer", None)) as source:
-        form = arguments.format
-        intake.read(
-            source,
-            detect_format(arguments.input, source) if form == "auto" else form,
-            Selection(arguments.limit, shard),
-        )
+    read_input(arguments.input, intake, arguments.format, Selection(arguments.limit, shard))
     return intake
 
 
@@ -157,27 +149,12 @@ def _run(arguments: Namespace, index: RequestIndex, output: Output) -> int:
         grace=arguments.grace,
     )
     stop = Stop()
-    with Journal(output.journal) as journal, client, ExitStack() as shown:
-        hooks = _hooks(arguments, stop, shown)
-        meanings = _meanings(client, index)
-        run = BatchRun(
-            client, index, journal, output, settings=settings, hooks=hooks, stop=stop, meanings=meanings
-        )
-        with _stop_on_signals(stop, arguments.grace):
-            summary, counts = run.run()
-    if stop.reason == SERVICE_DOWN and run.outage is not None:
-        print_note(f"foundry-rest: {run.outage.for_command('batch')}")
-    _print_summary(arguments, summary, counts)
-    return _exit_code(counts, stop.reason)
-
-
-def _meanings(client: FoundryAPIClient, index: RequestIndex) -> dict[str, str]:
-    """Return what each model's name stands for; find the service first."""
-    if len(index.models) > 1:
-        parts = ", ".join(f"{name} ({count:,})" for name, count in index.models.items())
-        print_note(f"Several models, one after the other, because a load takes long: {parts}.")
-    ids = {name: client.models.resolve(name).id for name in index.models}
-    return {name: f"\n{id_}\n{client.generation}" for name, id_ in ids.items()}
+    with client, ExitStack() as shown, _stop_on_signals(stop, arguments.grace):
+        outcome = run_job(client, index, output, settings, _hooks(arguments, stop, shown), stop)
+    if outcome.reason == SERVICE_DOWN and outcome.error is not None:
+        print_note(f"foundry-rest: {outcome.error.for_command('batch')}")
+    _print_summary(arguments, outcome)
+    return _exit_code(outcome.counts, outcome.reason)
 
 
 def _hooks(arguments: Namespace, stop: Stop, shown: ExitStack) -> Hooks:
@@ -228,7 +205,8 @@ def _stop_on_signals(stop: Stop, grace: float) -> Iterator[None]:
 # ---------------------------------------------------------------- afterwards
 
 
-def _print_summary(arguments: Namespace, summary: BatchSummary, counts: Counts) -> None:
+def _print_summary(arguments: Namespace, outcome: Outcome) -> None:
+    summary, counts = outcome.summary, outcome.counts
     written = {"succeeded": counts.succeeded, "failed": counts.failed, "unsent": counts.unsent}
     if arguments.json:
         facts = {name: value for name, value in summary.to_dict().items() if name not in _FOR_PLOTS}

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from foundry_rest.checks import flag, whole_number
-from foundry_rest.errors import ConfigError, UnsupportedByService
+from foundry_rest.errors import ConfigError, NotFound, UnsupportedByService
 from foundry_rest.models.inventory import Inventory
 from foundry_rest.models.loading import Loading, LoadRequest
 from foundry_rest.models.names import DEVICES, best_match
@@ -105,6 +105,22 @@ class Models:
             ModelNotFound: The service lists no such model; ``suggestions`` holds similar names.
         """
         return self._loading.resolve(_load_request(name, device), self._context.options(**options))
+
+    def id_of(self, name: str, **options: Unpack[CallOptions]) -> str:
+        """Return the exact id that an alias or id stands for.
+
+        A name that a server does not list, or of which it has no list, is returned as it is where the server
+        itself decides what it means.
+
+        Raises:
+            ModelNotFound: The service takes exact ids only, and lists no such model.
+        """
+        try:
+            return self.resolve(name, **options).id
+        except (NotFound, UnsupportedByService):
+            if self._context.dialect_for(self._context.options(**options)).asks_by_id:
+                raise
+            return name
 
     def load(
         self,

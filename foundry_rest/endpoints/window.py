@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 #: Items that wait for a free thread, for each thread: nobody idles while the results are being used.
 _AHEAD = 2
-#: Results that wait for an earlier one, for each thread, where they are given in the order of the items.
+#: The same where results are gathered, or wait for an earlier one.
 _HELD = 16
 #: Longest silence in seconds before an empty group is given, so that the caller can look at the time.
 TICK = 0.2
@@ -35,13 +35,22 @@ class Window(Generic[T, R]):
         items: Read once.
         size: Calls at a time.
         ordered: Whether results come in the order of the items, else as they are done.
+        gather: Seconds for which more results are waited for when one is there: fewer and larger groups cost
+            less. As many more items are read ahead.
     """
 
     def __init__(
-        self, function: Callable[[T], R], items: Iterable[T], size: int, *, ordered: bool = False
+        self,
+        function: Callable[[T], R],
+        items: Iterable[T],
+        size: int,
+        *,
+        ordered: bool = False,
+        gather: float = 0.0,
     ) -> None:
         self._function, self._items, self._size = function, iter(items), size
-        self._most = size * (_HELD if ordered else _AHEAD)
+        self._most = size * (_HELD if ordered or gather else _AHEAD)
+        self._gather = gather
         self._ordered = ordered
         self._tasks: SimpleQueue[tuple[int, T] | None] = SimpleQueue()
         self._done: SimpleQueue[tuple[int, R | _Raised]] = SimpleQueue()
@@ -115,6 +124,8 @@ class Window(Generic[T, R]):
         with suppress(Empty):
             # In slices, because Windows wakes no wait for Ctrl-C.
             pairs.append(self._done.get(timeout=clock.SLICE or TICK))
+            if self._gather:
+                clock.sleep(self._gather)
             while True:
                 pairs.append(self._done.get_nowait())
         return pairs

@@ -19,6 +19,14 @@ ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = re.findall(r"^\$ (.*foundry-rest (?!demo).*)$", README, re.MULTILINE)
+#: The files that the commands name.
+INPUTS = {
+    "report.txt": "All is well.\n",
+    "prompts.txt": "Say OK\nWhat is the capital of France?\n",
+    "reviews.csv": "number,text\n1,good\n2,bad\n",
+    "requests.jsonl": '{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", '
+    '"body": {"model": "phi-4-mini", "messages": [{"role": "user", "content": "Say OK"}]}}\n',
+}
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 pytestmark = pytest.mark.runtime
@@ -33,7 +41,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRuntime]:
         yield started
 
 
-def run(command: list[str] | str, url: str) -> subprocess.CompletedProcess[str]:
+def run(command: list[str] | str, url: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run as a reader would, with a service and a default model in the environment."""
     environment = {
         **os.environ,
@@ -44,6 +52,7 @@ def run(command: list[str] | str, url: str) -> subprocess.CompletedProcess[str]:
         command,
         shell=isinstance(command, str),
         env=environment,
+        cwd=folder,
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -62,13 +71,16 @@ def test_programs_of_the_readme_run(program, runtime):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_of_the_readme_run(command, runtime):
-    """Each shell command of the README runs as it stands and answers on stdout."""
+def test_commands_of_the_readme_run(command, runtime, tmp_path):
+    """Each shell command of the README runs as it stands and answers on stdout, or into its -o."""
+    for name, content in INPUTS.items():
+        (tmp_path / name).write_text(content, encoding="utf-8")
     program = f"{shlex.quote(sys.executable)} -m foundry_rest"
-    done = run(command.replace("foundry-rest", program), runtime.url)
+    done = run(command.replace("foundry-rest", program), runtime.url, tmp_path)
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
+    output = re.search(r" -o (\S+)", command)
+    assert done.stdout.strip() if output is None else (tmp_path / output[1]).read_text(encoding="utf-8")
 
 
 def test_the_readme_has_what_is_run_here():

@@ -116,6 +116,20 @@ def test_resolve(here, models_of, name):
     assert models_of(here).resolve(name).id == "tool-chat-generic-cpu:2"
 
 
+def test_the_id_of_a_name(here, models_of):
+    """An alias and an id stand for the same exact id; a name that the service does not know is refused."""
+    models = models_of(here)
+
+    assert models.id_of("tool-chat") == models.id_of("tool-chat-generic-cpu:2") == "tool-chat-generic-cpu:2"
+    with pytest.raises(ModelNotFound):
+        models.id_of("zzz")
+
+
+def test_the_id_of_a_name_that_the_server_itself_reads(there, models_of):
+    """A server that accepts other names than it lists decides about the name."""
+    assert models_of(there, dialect="openai").id_of("zzz") == "zzz"
+
+
 def test_resolve_an_exact_id(here, models_of):
     """An exact id is that one, on disk or not."""
     assert models_of(here).resolve("tool-chat-cuda-gpu:1").id == "tool-chat-cuda-gpu:1"

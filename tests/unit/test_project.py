@@ -298,6 +298,7 @@ PROGRAMS = {
     "openssl": "test_runtime_download.py",
     "bash": "test_cli_runtime.py",
     "strace": "test_privacy.py",
+    "chromium": "test_batch_report.py",
 }
 
 

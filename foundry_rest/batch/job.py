@@ -1,0 +1,157 @@
+"""A whole batch: an input that is checked, a run, and the output."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from foundry_rest.batch.figures import BatchSummary
+from foundry_rest.batch.findings import Defaults, Finding
+from foundry_rest.batch.input_rows import detect_format, open_input
+from foundry_rest.batch.intake import Intake, Selection
+from foundry_rest.batch.journal import Journal
+from foundry_rest.batch.output import Counts, Output
+from foundry_rest.batch.request_index import RequestIndex
+from foundry_rest.batch.run import BatchRun, Hooks, Settings
+from foundry_rest.batch.stop import Stop
+from foundry_rest.errors import ConfigError, FoundryError
+from foundry_rest.values import Value
+
+if TYPE_CHECKING:
+    from foundry_rest.client import FoundryAPIClient
+
+#: Findings that an error shows.
+_SHOWN = 5
+
+
+class Outcome(Value, msgspec.Struct, frozen=True):
+    """The end of one run.
+
+    Attributes:
+        summary: Figures of the run.
+        counts: What is in the output now.
+        reason: Why it stopped early, or ``""``.
+        error: Why no service answered at the end, or ``None``.
+    """
+
+    summary: BatchSummary
+    counts: Counts
+    reason: str = ""
+    error: FoundryError | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether every request has an answer."""
+        return not self.counts.failed and not self.counts.unsent
+
+
+def answer_file(
+    client: FoundryAPIClient,
+    source: str | Path,
+    output: str | Path,
+    *,
+    errors: str | Path | None = None,
+    ordered: bool = False,
+    settings: Settings | None = None,
+    hooks: Hooks | None = None,
+    stop: Stop | None = None,
+) -> Outcome:
+    """Answer every request of a file that has no result yet, and write the results as OpenAI does.
+
+    It may be called again with the same files, after whatever ended the run before: what is in the journal
+    beside the output is not sent again.
+
+    Args:
+        client: Sends the requests.
+        source: JSON lines, OpenAI's or ``{"prompt": ...}``, one prompt a line, or CSV with a column
+            ``prompt``.
+        output: File of the results.
+        errors: File of what is no answer; default the output itself.
+        ordered: Whether the results are in the order of the input.
+        settings: How it is run.
+        hooks: Functions that are told about it.
+        stop: Ends it early.
+
+    Raises:
+        ConfigError: A line cannot be sent, or a file cannot be used; nothing was sent.
+        TransportError: No service was there at the start; call it again when it is back.
+        OSError: The journal or the output cannot be written.
+    """
+    target = Output(Path(output), None if errors is None else Path(errors), ordered)
+    target.check([Path(source)])
+    first: list[Finding] = []
+    with RequestIndex() as index:
+        intake = Intake(
+            index, Defaults(client.model), lambda finding: first.extend([finding][: _SHOWN - len(first)])
+        )
+        read_input(str(source), intake)
+        if intake.findings:
+            lines = "; ".join(f"line {each.line}: {each.message}" for each in first)
+            raise ConfigError(f"{source} has {intake.findings:,} findings, and nothing was sent: {lines}")
+        return run_job(client, index, target, settings or Settings(), hooks or Hooks(), stop or Stop())
+
+
+def read_input(name: str, intake: Intake, form: str = "auto", selection: Selection | None = None) -> None:
+    """Read an input, ``"-"`` for stdin, into an index.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    with open_input(name, getattr(sys.stdin, "buffer", None)) as source:
+        found = detect_format(name, source) if form == "auto" else form
+        intake.read(source, found, selection or Selection())
+
+
+def run_job(
+    client: FoundryAPIClient,
+    index: RequestIndex,
+    output: Output,
+    settings: Settings,
+    hooks: Hooks,
+    stop: Stop,
+) -> Outcome:
+    """Run a batch whose requests are in an index, and return how it ended.
+
+    Raises:
+        OSError: The journal or the output cannot be written.
+    """
+    with _naming(output.journal), Journal(output.journal, output.files) as journal:
+        run = BatchRun(
+            client,
+            index,
+            journal,
+            output,
+            settings=settings,
+            hooks=hooks,
+            stop=stop,
+            meanings=_meanings(client, index, hooks),
+        )
+        summary, counts = run.run()
+    return Outcome(summary, counts, stop.reason, run.outage)
+
+
+def _meanings(client: FoundryAPIClient, index: RequestIndex, hooks: Hooks) -> dict[str, str]:
+    """Return what each model's name stands for; find the service first."""
+    models = index.models
+    if len(models) > 1:
+        parts = ", ".join(f"{name} ({count:,})" for name, count in models.items())
+        hooks.note(f"Several models, one after the other, because a load takes long: {parts}.")
+    ids = {name: client.models.id_of(name) for name in models}
+    return {name: f"\n{id_}\n{client.generation}" for name, id_ in ids.items()}
+
+
+@contextmanager
+def _naming(journal: Path) -> Iterator[None]:
+    """Say in an error of a file where the results so far are."""
+    try:
+        yield
+    except FoundryError:  # some are an OSError, too, as those of requests are
+        raise
+    except OSError as error:
+        what = f"{error.strerror or error}; the results so far are in {journal}: run it again"
+        raise OSError(error.errno, what) from error
