@@ -9,6 +9,7 @@ import tracemalloc
 import pytest
 from support.waits import until
 
+from foundry_rest import clock
 from foundry_rest.endpoints import window
 from foundry_rest.endpoints.window import Window
 
@@ -134,9 +135,10 @@ def test_results_wait_for_a_slow_reader():
     assert len(taken) == before <= 4
 
 
-def test_an_endless_source_needs_constant_memory():
+@pytest.mark.parametrize("ordered", [False, True])
+def test_an_endless_source_needs_constant_memory(ordered):
     """After 5,000 items of an endless generator nothing is held that was not after 1,000."""
-    results = flat(Window(double, itertools.count(), 4).groups())
+    results = flat(Window(double, itertools.count(), 4, ordered=ordered).groups())
     for _ in range(1000):
         next(results)
     tracemalloc.start()
@@ -181,6 +183,31 @@ def test_silence_is_an_empty_group(quick):
     assert next(groups) == []
     gate.set()
     assert list(flat(groups)) == [True]
+
+
+def test_gathered_results_are_one_group(monkeypatch):
+    """With ``gather`` what comes within that time is given together, and more is read ahead."""
+    taken, slept, gate, gathered = [], [], threading.Event(), threading.Event()
+
+    def items():
+        for number in range(20):
+            taken.append(number)
+            if number == 19:
+                gate.set()
+            yield number
+
+    def call(number):
+        gate.wait(5)
+        if number == 19:
+            gathered.set()
+        return number
+
+    monkeypatch.setattr(clock, "sleep", lambda seconds: slept.append(seconds) or gathered.wait(5))
+    found = list(Window(call, items(), 2, gather=0.5).groups())
+
+    assert set(slept) == {0.5}
+    assert len(found[0]) >= 17
+    assert sorted(itertools.chain(*found)) == list(range(20))
 
 
 # ---------------------------------------------------------------- ends
