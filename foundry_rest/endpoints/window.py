@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -9,6 +10,7 @@ from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 from foundry_rest import clock
+from foundry_rest.errors import Cancelled
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -57,6 +59,7 @@ class Window(Generic[T, R]):
         self._ordered = ordered
         self._tasks: SimpleQueue[tuple[int, T] | None] = SimpleQueue()
         self._done: SimpleQueue[tuple[int, R | _Raised]] = SimpleQueue()
+        self._process = os.getpid()
         self._threads: list[threading.Thread] = []
         self._taken = self._given = 0
         self._is_exhausted = False
@@ -111,6 +114,8 @@ class Window(Generic[T, R]):
             self._done.put((number, result))
 
     def _take_group(self) -> list[R]:
+        if os.getpid() != self._process:
+            raise Cancelled("the results belong to the parent process, whose threads make the calls")
         pairs = self._wait()
         if self._ordered:
             self._early.update(pairs)
