@@ -122,13 +122,13 @@ class Run:
         return self._notes.read_text("utf-8")
 
     def answered(self):
-        """Return how many results are in the journal, in lines that have an end."""
+        """Return how many results are in the journal; each begins with a line end."""
         with suppress(FileNotFoundError), self._journal.open("rb") as file:
             file.seek(self._read)
-            whole, end, _ = file.read().rpartition(b"\n")
-            self._read += len(whole + end)
-            self._lines += (whole + end).count(b"\n")
-        return max(0, self._lines - 1)
+            new = file.read()
+            self._read += len(new)
+            self._lines += new.count(b"\n")
+        return self._lines
 
     def wait_for(self, condition):
         """Wait until a condition holds; fail when the run ends first, or in the end."""
