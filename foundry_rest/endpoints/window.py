@@ -34,7 +34,7 @@ class Window(Generic[T, R]):
         function: Called with each item.
         items: Read once.
         size: Calls at a time.
-        end_calls: Ends the calls under way; called before they are waited for at the end.
+        end_calls: Ends the calls under way, which the end of the window waits for.
         ordered: Whether results come in the order of the items, else as they are done.
         gather: Seconds for which more results are waited for when one is there: fewer and larger groups cost
             less. As many more items are read ahead.
@@ -46,7 +46,7 @@ class Window(Generic[T, R]):
         items: Iterable[T],
         size: int,
         *,
-        end_calls: Callable[[], object],
+        end_calls: Callable[[], object] = lambda: None,
         ordered: bool = False,
         gather: float = 0.0,
     ) -> None:

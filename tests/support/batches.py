@@ -74,7 +74,7 @@ class FakeAnswering:
 
 
 class FaultyFiles(Files):
-    """Files of which one operation fails, or the process ends in it.
+    """Files of which one operation fails.
 
     Args:
         at: Number of the operation that fails, from 1; 0 for none.
@@ -83,7 +83,6 @@ class FaultyFiles(Files):
 
     Attributes:
         done: The operations, in order.
-        lost: Whether it is time: whatever follows fails, too, as after a kill.
     """
 
     def __init__(self, at: int = 0, *, half: bool = False, error=None) -> None:
@@ -143,7 +142,7 @@ class Bench:
         self.stop = Stop()
         files = files or Files()
         output = Output(self.output.path, self.output.errors, self.output.ordered, files)
-        told = hooks or Hooks(note=self.notes.append, ended=lambda summary: self.events.append(summary))
+        told = hooks or Hooks(note=self.notes.append, ended=self.events.append)
         given = Settings(**{"concurrency": 1, **settings})
         with filled(*requests) as index, Journal(output.journal, files) as journal:
             run = BatchRun(
