@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 
 import pytest
 from support.batch_processes import Batch, lines, outcomes, write
@@ -27,14 +26,6 @@ def batch(command, faults, tmp_path):
     made = Batch(command, tmp_path, faults.url)
     write(made.input, lines(ITEMS, model=MODEL))
     return made
-
-
-@pytest.fixture
-def gate():
-    """Return a gate for answers that are held back; it is open at the end."""
-    made = threading.Event()
-    yield made
-    made.set()
 
 
 def answer_some(faults, then):
