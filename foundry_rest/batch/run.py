@@ -7,6 +7,8 @@ them afterwards.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -119,7 +121,7 @@ class BatchRun:
         self._unsynced: list[_Done] = []
         self._synced_at = clock.monotonic()
         self._figures = BatchFigures(0)
-        self._failed = 0
+        self._failures = itertools.count(1)  # counted without a lock, by every thread
 
     @property
     def outage(self) -> FoundryError | None:
@@ -203,6 +205,8 @@ class BatchRun:
         is_again = isinstance(outcome, FoundryError) and is_transient(outcome)
         record = Record(name, key, msgspec.Raw(line), ok=not error, transient=is_again)
         self._journal.append(record)
+        if error and next(self._failures) >= (self._settings.max_errors or math.inf):
+            self._stop.ask(TOO_MANY_ERRORS)
         return _Done(seconds, value, error)
 
     # ---------------------------------------------------------------- results
@@ -226,7 +230,6 @@ class BatchRun:
 
     def _count(self) -> None:
         for done in self._unsynced:
-            self._failed += bool(done.error)
             usage = getattr(done.answer, "usage", None)
             self._figures.add(
                 seconds=done.seconds,
@@ -236,5 +239,3 @@ class BatchRun:
                 error=done.error,
             )
         self._unsynced.clear()
-        if self._settings.max_errors is not None and self._failed >= self._settings.max_errors:
-            self._stop.ask(TOO_MANY_ERRORS)

@@ -64,6 +64,7 @@ class Window(Generic[T, R]):
         self._taken = self._given = 0
         self._is_exhausted = False
         self._early: dict[int, R | _Raised] = {}
+        self._failure: _Raised | None = None
 
     def groups(self) -> Iterator[list[R]]:
         """Yield the results that are there, several at a time; an empty list when none came for a moment.
@@ -107,11 +108,15 @@ class Window(Generic[T, R]):
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
             number, item = task
-            try:
-                result: R | _Raised = self._function(item)
-            except BaseException as error:  # noqa: BLE001 (it is raised in the caller's thread)
-                result = _Raised(error)
-            self._done.put((number, result))
+            self._done.put((number, self._failure or self._outcome(item)))
+
+    def _outcome(self, item: T) -> R | _Raised:
+        try:
+            return self._function(item)
+        except BaseException as error:  # noqa: BLE001 (it is raised in the caller's thread)
+            # That of all further items, too: nobody would take their results.
+            self._failure = _Raised(error)
+            return self._failure
 
     def _take_group(self) -> list[R]:
         if os.getpid() != self._process:
