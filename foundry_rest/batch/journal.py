@@ -143,15 +143,18 @@ class Journal:
             ) from None
 
     def _prepare(self) -> None:
-        """Check the head; write it if there is none, or a crash left half of it."""
+        """Check the head; write it if there is none, or a crash left half of it.
+
+        What is there is synced: a killed run may not have done it, and this one counts it as done.
+        """
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         start = os.read(self._descriptor, 2 * len(_HEAD))
         if not _HEAD.startswith(start):
             self._check_head(start)
         elif len(start) < len(_HEAD):
             self._files.write_all(self._descriptor, _HEAD[len(start) :])
-            self._files.sync(self._descriptor)
-            self._files.sync_directory(self._path.absolute().parent)
+        self._files.sync(self._descriptor)
+        self._files.sync_directory(self._path.absolute().parent)
 
     def _check_head(self, start: bytes) -> None:
         line = start.partition(b"\n")[0]
