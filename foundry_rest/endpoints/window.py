@@ -19,6 +19,8 @@ R = TypeVar("R")
 _AHEAD = 2
 #: The same where results are gathered, or wait for an earlier one.
 _HELD = 16
+#: Fewest items that are read ahead where results are gathered: enough for the quick calls of one thread.
+_GATHERED = 256
 #: Longest silence in seconds before an empty group is given, so that the caller can look at the time.
 TICK = 0.2
 
@@ -54,7 +56,7 @@ class Window(Generic[T, R]):
     ) -> None:
         self._function, self._items, self._size = function, iter(items), size
         self._end_calls = end_calls
-        self._most = size * (_HELD if ordered or gather else _AHEAD)
+        self._most = max(size * (_HELD if ordered or gather else _AHEAD), _GATHERED if gather else 0)
         self._gather = gather
         self._ordered = ordered
         self._tasks: SimpleQueue[tuple[int, T] | None] = SimpleQueue()
