@@ -124,7 +124,7 @@ def test_full_when_the_output_is_replaced(batch, faults, disk):
     """An output that cannot be replaced by a newer one stays as it is."""
     assert batch.run("--limit", ITEMS - 1).returncode == 0
     content = batch.output.read_bytes()
-    assert_room(disk, batch.journal.stat().st_size + len(content) + 8192)
+    disk.change(f"size={batch.journal.stat().st_size + len(content) + 8192}")
 
     assert_says_full(batch.run(), batch)
     assert batch.output.read_bytes() == content
@@ -132,11 +132,6 @@ def test_full_when_the_output_is_replaced(batch, faults, disk):
     assert batch.run().returncode == 0
     assert outcomes(batch.output) == whole()
     assert len(faults.asked(CHAT)) == ITEMS
-
-
-def assert_room(disk, size):
-    """Leave so many bytes in all."""
-    disk.change(f"size={size}")
 
 
 def test_read_only(batch, faults, disk):
@@ -152,10 +147,9 @@ def test_read_only(batch, faults, disk):
     assert batch.run().returncode == 0
 
 
-def test_read_only_in_the_middle(batch, faults, disk):
-    """A disk that turns read-only, as a broken one does, ends the batch when the output is written."""
-    batch_of_some = batch.run("--limit", 10)
-    assert batch_of_some.returncode == 0
+def test_read_only_between_two_runs(batch, faults, disk):
+    """A disk that has turned read-only, as a broken one does, keeps what is on it."""
+    assert batch.run("--limit", 10).returncode == 0
     content = batch.output.read_bytes()
     disk.change("ro")
 
