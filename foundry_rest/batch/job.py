@@ -83,7 +83,7 @@ def answer_file(
         OSError: The journal or the output cannot be written.
     """
     target = Output(Path(output), None if errors is None else Path(errors), ordered)
-    target.check([Path(source)])
+    target.check(Path(source))
     first: list[Finding] = []
     with RequestIndex() as index:
         intake = Intake(

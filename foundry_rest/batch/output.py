@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -51,14 +51,15 @@ class Output(msgspec.Struct, frozen=True):
         """Return the place of the journal."""
         return self.path.with_name(f"{self.path.name}.journal")
 
-    def check(self, others: Iterable[Path]) -> None:
+    def check(self, source: Path | None, report: Path | None = None) -> None:
         """Raise ConfigError if a file cannot be written, or is one that is needed.
 
         Args:
-            others: The other files of the run: the input and the report.
+            source: File of the requests; ``None`` for stdin.
+            report: File of the report, or ``None``.
         """
-        used = [*others]
-        for path in (self.path, *([] if self.errors is None else [self.errors]), self.journal):
+        used = [] if source is None else [source]
+        for path in filter(None, (self.path, self.errors, self.journal, report)):
             if not path.absolute().parent.is_dir():
                 raise ConfigError(f"there is no directory {path.absolute().parent}")
             if path.is_dir():
@@ -66,11 +67,14 @@ class Output(msgspec.Struct, frozen=True):
             if any(_is_same(path, other) for other in used):
                 raise ConfigError(f"{path} is used twice: each file of a batch needs a place of its own")
             used.append(path)
-        if self.path.exists() and not self.journal.exists():
-            raise ConfigError(
-                f"{self.path} exists, and no journal is beside it that knows of it",
-                advice="Remove it, or give another output.",
-            )
+        if self.journal.exists():
+            return
+        for path in filter(None, (self.path, self.errors)):
+            if path.exists():
+                raise ConfigError(
+                    f"{path} exists, and no journal is beside the output that knows of it",
+                    advice="Remove it, or give another file.",
+                )
 
     def write(self, index: RequestIndex, journal: Journal, code: str) -> Counts:
         """Write the files, each as a whole, the answers last; return what is in them.

@@ -78,7 +78,7 @@ def failed(key: str, custom_id: str, error: errors.FoundryError) -> bytes:
     if isinstance(error, errors.ServiceError):
         status = error.status if error.status >= HTTPStatus.MULTIPLE_CHOICES else 500
         return _encoded(_Line(_id(key), custom_id, _Response(status, "", _error_body(error))))
-    return _encoded(_Line(_id(key), custom_id, error=_Error(code_of(error), str(error))))
+    return _encoded(_Line(_id(key), custom_id, error=_Error(code_of(error), error.for_command("batch"))))
 
 
 def unsent(custom_id: str, code: str) -> bytes:

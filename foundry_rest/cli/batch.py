@@ -86,8 +86,8 @@ def _output(arguments: Namespace) -> Output | None:
         return None
     errors = None if arguments.errors is None else Path(arguments.errors)
     output = Output(Path(arguments.output), errors, arguments.ordered)
-    given = [arguments.report, None if arguments.input == "-" else arguments.input]
-    output.check(Path(name) for name in given if name is not None)
+    source = None if arguments.input == "-" else Path(arguments.input)
+    output.check(source, None if arguments.report is None else Path(arguments.report))
     return output
 
 

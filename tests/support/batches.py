@@ -8,6 +8,7 @@ import os
 import threading
 from types import SimpleNamespace
 
+from foundry_rest.batch.figures import BatchSummary
 from foundry_rest.batch.files import Files
 from foundry_rest.batch.journal import Journal
 from foundry_rest.batch.output import Output
@@ -78,16 +79,21 @@ class FaultyFiles(Files):
 
     Args:
         at: Number of the operation that fails, from 1; 0 for none.
+        of: Which operations are counted, ``"write"`` for instance; ``""`` for all.
         half: Whether a write that fails writes half before.
+        stays: Whether every later operation fails, too, as on a disk that stays full.
         error: What is raised.
 
     Attributes:
         done: The operations, in order.
     """
 
-    def __init__(self, at: int = 0, *, half: bool = False, error=None) -> None:
+    def __init__(
+        self, at: int = 0, *, of: str = "", half: bool = False, stays: bool = False, error=None
+    ) -> None:
         self.done: list[str] = []
-        self._at, self._half = at, half
+        self._at, self._of, self._half, self._stays = at, of, half, stays
+        self._counted = 0
         self._error = error or OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._lock = threading.Lock()
 
@@ -120,7 +126,9 @@ class FaultyFiles(Files):
     def _is_now(self, name: str) -> bool:
         with self._lock:
             self.done.append(name)
-            return len(self.done) == self._at
+            self._counted += self._of in ("", name)
+            is_it = self._counted == self._at and self._of in ("", name)
+            return is_it or (self._stays and self._counted >= self._at > 0)
 
 
 class Bench:
@@ -133,22 +141,23 @@ class Bench:
 
     def __init__(self, folder, **options) -> None:
         self.output = Output(folder / "out.jsonl", **options)
-        self.events: list[object] = []
+        self.ended: list[BatchSummary] = []
         self.notes: list[str] = []
         self.stop = Stop()
+        self.last: BatchRun | None = None
 
     def run(self, client, *requests, files=None, meanings=MEANINGS, hooks=None, **settings):
         """Run once; return the summary and the counts."""
         self.stop = Stop()
         files = files or Files()
         output = Output(self.output.path, self.output.errors, self.output.ordered, files)
-        told = hooks or Hooks(note=self.notes.append, ended=self.events.append)
+        told = hooks or Hooks(note=self.notes.append, ended=self.ended.append)
         given = Settings(**{"concurrency": 1, **settings})
         with filled(*requests) as index, Journal(output.journal, files) as journal:
             run = BatchRun(
                 client, index, journal, output, settings=given, hooks=told, stop=self.stop, meanings=meanings
             )
-            self.outage = lambda: run.outage
+            self.last = run
             return run.run()
 
     def lines(self, path=None) -> list[dict[str, object]]:
