@@ -140,11 +140,11 @@ class BatchRun:
         self._figures = BatchFigures(len(self._index), earlier)
         self._hooks.started(self._figures)
         self._send_all()
+        self._figures.stopped = self._stop.reason
+        summary = self._figures.summary()
         note_results(journal, index, meanings, start=start)
         code = EXPIRED if self._stop.reason == OUT_OF_TIME else CANCELLED
         counts = self._output.write(index, journal, code)
-        self._figures.stopped = self._stop.reason
-        summary = self._figures.summary()
         self._hooks.ended(summary)
         return summary, counts
 
