@@ -80,6 +80,7 @@ def answer_file(
     Raises:
         ConfigError: A line cannot be sent, or a file cannot be used; nothing was sent.
         TransportError: No service was there at the start; call it again when it is back.
+        Cancelled: It was stopped before a service was found; nothing was sent.
         OSError: The journal or the output cannot be written.
     """
     target = Output(Path(output), None if errors is None else Path(errors), ordered)
@@ -118,6 +119,7 @@ def run_job(
     """Run a batch whose requests are in an index, and return how it ended.
 
     Raises:
+        Cancelled: It was stopped before the service was found; nothing was sent.
         OSError: The journal or the output cannot be written.
     """
     with _naming(output.journal), Journal(output.journal, output.files) as journal:
@@ -129,19 +131,19 @@ def run_job(
             settings=settings,
             hooks=hooks,
             stop=stop,
-            meanings=_meanings(client, index, hooks),
+            meanings=_meanings(client, index, hooks, stop),
         )
         summary, counts = run.run()
     return Outcome(summary, counts, stop.reason, run.outage)
 
 
-def _meanings(client: FoundryAPIClient, index: RequestIndex, hooks: Hooks) -> dict[str, str]:
+def _meanings(client: FoundryAPIClient, index: RequestIndex, hooks: Hooks, stop: Stop) -> dict[str, str]:
     """Return what each model's name stands for; find the service first."""
     models = index.models
     if len(models) > 1:
         parts = ", ".join(f"{name} ({count:,})" for name, count in models.items())
         hooks.note(f"Several models, one after the other, because a load takes long: {parts}.")
-    ids = {name: client.models.id_of(name) for name in models}
+    ids = {name: client.models.id_of(name, cancel=stop.asked) for name in models}
     return {name: f"\n{id_}\n{client.generation}" for name, id_ in ids.items()}
 
 

@@ -248,3 +248,21 @@ def test_nothing_of_it_is_left(batch, faults, tmp_path):
     }
     assert batch.journal.stat().st_mode & 0o777 == 0o600
     assert batch.output.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_while_the_service_is_looked_for(batch, faults, number):
+    """A signal while a silent service is asked for its models ends the command: nothing was sent."""
+    faults.otherwise(stall())
+    run = batch.start()
+    run.wait_for(lambda: faults.requests)
+    started = clock.monotonic()
+    run.send(number)
+
+    assert run.end() == 7
+    assert clock.monotonic() - started < LATE
+    assert "nothing was sent" in run.notes
+    assert not faults.asked(CHAT)
+    assert not batch.output.exists()
+    faults.otherwise(faults.healthy)
+    assert_goes_on(batch, faults, ITEMS)
