@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 FORMAT, VERSION = "foundry_rest batch journal", 1
-#: The first byte that Windows locks: far behind any record, because a locked one cannot be read there.
-_LOCKED = 1 << 62
+#: The byte that Windows locks, the last that its C library can name: others can read the rest all the same.
+_LOCKED = (1 << 31) - 1
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):

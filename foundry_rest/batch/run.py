@@ -7,6 +7,8 @@ them afterwards.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -33,7 +35,7 @@ GRACE = 10.0
 #: How often results are synced to the disk: each group, at most once a second, or by the system alone.
 SYNCS = ("every", "second", "none")
 #: Seconds for which results are gathered before they are synced and counted together.
-_GATHER = 0.01
+_GATHER = 0.05
 #: Further tries when an answer breaks off: nobody has seen any of it.
 _MORE_TRIES = 2
 
@@ -119,7 +121,7 @@ class BatchRun:
         self._unsynced: list[_Done] = []
         self._synced_at = clock.monotonic()
         self._figures = BatchFigures(0)
-        self._failed = 0
+        self._failures = itertools.count(1)  # counted without a lock, by every thread
 
     @property
     def outage(self) -> FoundryError | None:
@@ -138,11 +140,11 @@ class BatchRun:
         self._figures = BatchFigures(len(self._index), earlier)
         self._hooks.started(self._figures)
         self._send_all()
+        self._figures.stopped = self._stop.reason
+        summary = self._figures.summary()
         note_results(journal, index, meanings, start=start)
         code = EXPIRED if self._stop.reason == OUT_OF_TIME else CANCELLED
         counts = self._output.write(index, journal, code)
-        self._figures.stopped = self._stop.reason
-        summary = self._figures.summary()
         self._hooks.ended(summary)
         return summary, counts
 
@@ -203,6 +205,8 @@ class BatchRun:
         is_again = isinstance(outcome, FoundryError) and is_transient(outcome)
         record = Record(name, key, msgspec.Raw(line), ok=not error, transient=is_again)
         self._journal.append(record)
+        if error and next(self._failures) >= (self._settings.max_errors or math.inf):
+            self._stop.ask(TOO_MANY_ERRORS)
         return _Done(seconds, value, error)
 
     # ---------------------------------------------------------------- results
@@ -226,7 +230,6 @@ class BatchRun:
 
     def _count(self) -> None:
         for done in self._unsynced:
-            self._failed += bool(done.error)
             usage = getattr(done.answer, "usage", None)
             self._figures.add(
                 seconds=done.seconds,
@@ -236,5 +239,3 @@ class BatchRun:
                 error=done.error,
             )
         self._unsynced.clear()
-        if self._settings.max_errors is not None and self._failed >= self._settings.max_errors:
-            self._stop.ask(TOO_MANY_ERRORS)

@@ -29,9 +29,12 @@ from foundry_rest.client import FoundryAPIClient
 from foundry_rest.config import MAX_CONCURRENCY, from_env
 from foundry_rest.endpoints.batch import CONCURRENCY
 from foundry_rest.errors import ConfigError
+from foundry_rest.resilience.breaker.policy import BreakerPolicy
 
 #: Options for rows that are prompts -> parameters of chat.
 _FOR_PROMPTS = ("system", "max_tokens", "temperature")
+#: The circuit of a batch, which has nothing else to do: one probe every five seconds, however long it takes.
+_CIRCUIT = BreakerPolicy(reset_after=5.0, growth=1.0, reset_max=5.0)
 #: Members of a summary that only a plot needs.
 _FOR_PLOTS = ("latency_histogram", "first_token_histogram", "progress")
 #: Numbers of the command line and how they are checked.
@@ -137,6 +140,7 @@ def _run(arguments: Namespace, index: RequestIndex, output: Output) -> int:
         timeout=arguments.timeout,
         deadline=arguments.deadline,
         auto_start=arguments.start or None,
+        breaker=_CIRCUIT,
         max_concurrency=max(concurrency, MAX_CONCURRENCY),
     )
     settings = Settings(

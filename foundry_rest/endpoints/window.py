@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -9,6 +10,7 @@ from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 from foundry_rest import clock
+from foundry_rest.errors import Cancelled
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -17,6 +19,8 @@ R = TypeVar("R")
 _AHEAD = 2
 #: The same where results are gathered, or wait for an earlier one.
 _HELD = 16
+#: Fewest items that are read ahead where results are gathered: enough for the quick calls of one thread.
+_GATHERED = 256
 #: Longest silence in seconds before an empty group is given, so that the caller can look at the time.
 TICK = 0.2
 
@@ -52,15 +56,17 @@ class Window(Generic[T, R]):
     ) -> None:
         self._function, self._items, self._size = function, iter(items), size
         self._end_calls = end_calls
-        self._most = size * (_HELD if ordered or gather else _AHEAD)
+        self._most = max(size * (_HELD if ordered or gather else _AHEAD), _GATHERED if gather else 0)
         self._gather = gather
         self._ordered = ordered
         self._tasks: SimpleQueue[tuple[int, T] | None] = SimpleQueue()
         self._done: SimpleQueue[tuple[int, R | _Raised]] = SimpleQueue()
+        self._process = os.getpid()
         self._threads: list[threading.Thread] = []
         self._taken = self._given = 0
         self._is_exhausted = False
         self._early: dict[int, R | _Raised] = {}
+        self._failure: _Raised | None = None
 
     def groups(self) -> Iterator[list[R]]:
         """Yield the results that are there, several at a time; an empty list when none came for a moment.
@@ -104,13 +110,19 @@ class Window(Generic[T, R]):
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
             number, item = task
-            try:
-                result: R | _Raised = self._function(item)
-            except BaseException as error:  # noqa: BLE001 (it is raised in the caller's thread)
-                result = _Raised(error)
-            self._done.put((number, result))
+            self._done.put((number, self._failure or self._outcome(item)))
+
+    def _outcome(self, item: T) -> R | _Raised:
+        try:
+            return self._function(item)
+        except BaseException as error:  # noqa: BLE001 (it is raised in the caller's thread)
+            # That of all further items, too: nobody would take their results.
+            self._failure = _Raised(error)
+            return self._failure
 
     def _take_group(self) -> list[R]:
+        if os.getpid() != self._process:
+            raise Cancelled("the results belong to the parent process, whose threads make the calls")
         pairs = self._wait()
         if self._ordered:
             self._early.update(pairs)

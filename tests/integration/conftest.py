@@ -273,6 +273,14 @@ def faults() -> Iterator[FaultServer]:
         yield server
 
 
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    """Return a gate for answers that a service holds back; it is open at the end."""
+    made = threading.Event()
+    yield made
+    made.set()
+
+
 @pytest.fixture(scope="session")
 def within() -> Callable[[float, Callable[[], object]], bool]:
     """Return a function that waits for a condition, and tells whether it came to hold in time."""

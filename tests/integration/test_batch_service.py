@@ -77,7 +77,7 @@ def test_service_stays_away(batch, faults):
 
 
 def test_no_service_at_the_start(command, faults, tmp_path):
-    """Without a service at the start nothing is written but an empty journal: exit 75, and it may be run again."""
+    """Without a service at the start there is no output: exit 75, and it may be run again."""
     with dead_address() as url:
         batch = Batch(command, tmp_path, url)
         write(batch.input, lines(3, model=MODEL))

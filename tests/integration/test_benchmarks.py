@@ -57,6 +57,15 @@ def test_it_reports_and_compares(tmp_path: Path) -> None:
     assert "| call: CPU | ours |" in again
 
 
+def test_a_batch_needs_constant_memory() -> None:
+    """Six times the lines need at most 30 MB more, also with the first one stuck and the output in order."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "batch.py"), "memory", "ordered", "--short"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(" MiB at 12,000") == 2
+
+
 @pytest.mark.parametrize("case", ["first", "stream", "delay", "threads", "streams", "memory", "growth"])
 def test_every_case_runs(case: str, tmp_path: Path) -> None:
     """No subject fails in any case of the stub, and this package takes part in each of its rows."""

@@ -6,6 +6,7 @@ import itertools
 import threading
 
 import pytest
+from support.forks import forks, in_child
 from support.responses import response, streamed
 from support.servers import CHAT, answer
 from support.waits import until
@@ -443,3 +444,18 @@ def test_a_given_mapping_stays_as_it_was(server, client):
 
     assert line == {"custom_id": "a", "url": CHAT, "body": {"messages": MESSAGES, "stream": False}}
     assert given == {"prompt": "x", "extra": {"top_k": 1}}
+
+
+@forks
+def test_a_forked_child_does_not_read_the_parents_batch(server, client):
+    """The results are the parent's, whose threads make the calls: the child is told so and does not wait."""
+    server.on("POST", CHAT, repeat)
+    results = client.batch(map(str, range(20)), ordered=True)
+    first = next(results)
+
+    def work():
+        with pytest.raises(Cancelled, match="parent process"):
+            list(results)
+
+    assert in_child(work) == 0
+    assert [first.custom_id, *[each.custom_id for each in results]] == [f"request-{n}" for n in range(20)]

@@ -267,6 +267,22 @@ def test_errors_are_raised_to_the_caller(error, where, ordered):
     assert list(results) == []
 
 
+@pytest.mark.parametrize("ordered", [False, True])
+def test_nothing_is_called_after_an_error(ordered):
+    """No further item is begun once the function has raised: nobody would take its result."""
+    called = []
+
+    def fail(number):
+        called.append(number)
+        raise ZeroDivisionError
+
+    groups = Window(fail, range(100), 1, ordered=ordered, gather=0.01).groups()
+    with pytest.raises(ZeroDivisionError):
+        next(groups)
+
+    assert called == [0]
+
+
 def refuse_threads(monkeypatch, after: int) -> None:
     """Let only so many threads start."""
     starts = itertools.count()
