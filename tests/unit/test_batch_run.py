@@ -367,7 +367,8 @@ def test_waiting_is_told(bench):
         if waiting[-1]:
             seen.set()
 
-    bench.run(FakeAnswering(answer), "a", hooks=Hooks(started=figures.append, progress=progress))
+    hooks = Hooks(started=figures.append, progress=progress)
+    bench.run(FakeAnswering(answer), "a", hooks=hooks, downtime=3)
 
     assert set(waiting) <= {"", "the circuit is open"}
     assert seen.is_set()
