@@ -19,8 +19,8 @@ from foundry_rest.schema.batch import BatchRequest
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-#: Requests that are read from the database at a time.
-_CHUNK = 256
+#: Requests that are read from the database at a time; each may be large.
+_CHUNK = 64
 _TABLE = """
     PRAGMA journal_mode = OFF;
     PRAGMA synchronous = OFF;

@@ -35,7 +35,7 @@ GRACE = 10.0
 #: How often results are synced to the disk: each group, at most once a second, or by the system alone.
 SYNCS = ("every", "second", "none")
 #: Seconds for which results are gathered before they are synced and counted together.
-_GATHER = 0.05
+_GATHER = 0.02
 #: Further tries when an answer breaks off: nobody has seen any of it.
 _MORE_TRIES = 2
 

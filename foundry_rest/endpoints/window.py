@@ -17,10 +17,10 @@ R = TypeVar("R")
 
 #: Items that wait for a free thread, for each thread: nobody idles while the results are being used.
 _AHEAD = 2
-#: The same where results are gathered, or wait for an earlier one.
+#: The same where results wait for an earlier one.
 _HELD = 16
-#: Fewest items that are read ahead where results are gathered: enough for the quick calls of one thread.
-_GATHERED = 256
+#: Further items that are read ahead while results are gathered; no more, because each may be large.
+_GATHERED = 64
 #: Longest silence in seconds before an empty group is given, so that the caller can look at the time.
 TICK = 0.2
 
@@ -41,7 +41,7 @@ class Window(Generic[T, R]):
         end_calls: Ends the calls under way, which the end of the window waits for.
         ordered: Whether results come in the order of the items, else as they are done.
         gather: Seconds for which more results are waited for when one is there: fewer and larger groups cost
-            less. As many more items are read ahead.
+            less. Some more items are read ahead.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Window(Generic[T, R]):
     ) -> None:
         self._function, self._items, self._size = function, iter(items), size
         self._end_calls = end_calls
-        self._most = max(size * (_HELD if ordered or gather else _AHEAD), _GATHERED if gather else 0)
+        self._most = size * (_HELD if ordered else _AHEAD) + (_GATHERED if gather else 0)
         self._gather = gather
         self._ordered = ordered
         self._tasks: SimpleQueue[tuple[int, T] | None] = SimpleQueue()
