@@ -110,16 +110,17 @@ class Models:
         """Return the exact id that an alias or id stands for.
 
         A name that a server does not list, or of which it has no list, is returned as it is where the server
-        itself decides what it means.
+        itself decides what it means. Where it takes exact ids only, the model is loaded, because a list of
+        ids does not tell the aliases.
 
         Raises:
-            ModelNotFound: The service takes exact ids only, and lists no such model.
+            ModelNotFound: The service takes exact ids only, and has no such model.
         """
         try:
             return self.resolve(name, **options).id
         except (NotFound, UnsupportedByService):
             if self._context.dialect_for(self._context.options(**options)).asks_by_id:
-                raise
+                return self.load(name, **options).id
             return name
 
     def load(

@@ -105,6 +105,16 @@ def test_several_models(tmp_path):
     ]
 
 
+def test_an_alias_that_no_list_tells(server, source, tmp_path):
+    """A service that lists ids alone knows its aliases by loading: the journal's keys rest on the id."""
+    for model in ("demo", DEMO_MODEL):
+        with FoundryAPIClient(server.url, model=model, retries=0) as client:
+            outcome = answer_file(client, source, tmp_path / "out")
+
+    assert outcome.is_whole
+    assert outcome.summary.done_before == 3
+
+
 def test_no_service(source, tmp_path):
     """Without a service the error comes out, and a later call begins where this one ended."""
     with (

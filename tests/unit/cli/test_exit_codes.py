@@ -15,7 +15,7 @@ from support.servers import CHAT
 
 from foundry_rest import clock, errors
 from foundry_rest.cli import commands
-from foundry_rest.cli.exit_codes import EXIT_CODES, ExitCode, describe, exit_code_of
+from foundry_rest.cli.exit_codes import BATCH_EXIT_CODES, EXIT_CODES, ExitCode, describe, exit_code_of
 from foundry_rest.cli.main import main
 from foundry_rest.testing import (
     chat_stream,
@@ -23,6 +23,7 @@ from foundry_rest.testing import (
     dead_address,
     html_page,
     inference_failed,
+    json_error,
     paced,
     stall,
     too_many,
@@ -124,11 +125,49 @@ def test_codes(run, server, monkeypatch, row):
     assert "Traceback" not in stderr
 
 
+#: Prompts of a batch, its options, the code; for 75 the service is at an address where nothing listens.
+BATCHES = [
+    (["fine", "bad"], [], 6),
+    (["fine", "fine"], ["--stop-after", "0.001", "--grace", "0"], 7),
+    (["fine"], [], 75),
+]
+
+
+@pytest.mark.parametrize("row", BATCHES)
+def test_codes_of_batch(run, server, tmp_path, row):
+    """A batch has codes of its own: some requests failed, it was stopped early, the service is down."""
+    prompts, options, code = row
+
+    def reply(request):
+        if code == 7:
+            return stall()
+        return json_error(400, "no") if request.json()["messages"][0]["content"] == "bad" else chat_stream()
+
+    server.on("POST", CHAT, reply)
+    (tmp_path / "in.txt").write_text("\n".join(prompts))
+    paths = [str(tmp_path / "in.txt"), "-o", str(tmp_path / "out.jsonl")]
+    with dead_address() as dead:
+        got, stdout, stderr = run("batch", *paths, *options, *(["--url", dead] if code == 75 else []))
+
+    assert (got, stdout) == (code, "")
+    assert "Traceback" not in stderr
+    assert ("foundry-rest: " in stderr.splitlines()[-1]) is (code == 75)
+
+
 def test_every_row_is_produced():
     """Each row is the end of a command that a test runs: success, a failure above, Ctrl-C, a closed pipe."""
-    produced = {0, 130, 141, *(code for *_, code, _ in FAILURES)}
+    produced = {0, 130, 141, *(code for *_, code, _ in FAILURES), *(code for *_, code in BATCHES)}
 
     assert produced == {row.code for row in EXIT_CODES}
+
+
+@pytest.mark.parametrize("error", PUBLIC_ERRORS, ids=lambda cls: cls.__name__)
+def test_errors_of_batch(error):
+    """An error that a batch starts with is 75 where the service is away: a cron job runs it again."""
+    away = {"CircuitOpen", "TransportError", "ServiceNotFound", "ServiceUnreachable", "ServiceTimeout"}
+    expected = 75 if error.__name__ in {*away, "DeadlineExceeded"} else CODE_OF.get(error.__name__, 1)
+
+    assert exit_code_of(error("no"), BATCH_EXIT_CODES) == expected
 
 
 def test_success(run, server):
