@@ -343,7 +343,7 @@ def test_output_without_a_journal(batch, server):
     done = batch.run()
 
     assert done.returncode == 2
-    assert "no journal is beside it" in done.stderr
+    assert "no journal is beside" in done.stderr
     assert batch.output.read_text("utf-8") == "the only copy\n"
     assert not server.asked(CHAT)
 
