@@ -18,7 +18,7 @@ from foundry_rest import FoundryAPIClient
 
 pytestmark = [pytest.mark.runtime, posix]
 KILLS = int(os.environ.get("FOUNDRY_TEST_KILLS", "10"))
-ITEMS, WINDOW = 2000, 4
+ITEMS, WINDOW = 2000 if KILLS >= 50 else 1000, 4
 ALIAS = "demo-chat"
 
 
