@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -11,6 +10,7 @@ from typing import Generic, TypeVar
 
 from foundry_rest import clock
 from foundry_rest.errors import Cancelled
+from foundry_rest.transport.fork import renew_after_fork
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -61,7 +61,8 @@ class Window(Generic[T, R]):
         self._ordered = ordered
         self._tasks: SimpleQueue[tuple[int, T] | None] = SimpleQueue()
         self._done: SimpleQueue[tuple[int, R | _Raised]] = SimpleQueue()
-        self._process = os.getpid()
+        self._is_the_parents = False
+        renew_after_fork(self)
         self._threads: list[threading.Thread] = []
         self._taken = self._given = 0
         self._is_exhausted = False
@@ -79,6 +80,10 @@ class Window(Generic[T, R]):
                 yield self._take_group()
         finally:
             self._end()
+
+    def renew(self) -> None:
+        """Leave the results to the parent process, which has the threads."""
+        self._is_the_parents = True
 
     def _fill(self) -> bool:
         """Take items while there is room, and none while a result waits: the next item may be slow."""
@@ -121,7 +126,7 @@ class Window(Generic[T, R]):
             return self._failure
 
     def _take_group(self) -> list[R]:
-        if os.getpid() != self._process:
+        if self._is_the_parents:
             raise Cancelled("the results belong to the parent process, whose threads make the calls")
         pairs = self._wait()
         if self._ordered:
