@@ -252,7 +252,7 @@ def test_nothing_of_it_is_left(batch, faults, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_while_the_service_is_looked_for(batch, faults, number):
-    """A signal while a silent service is asked for its models ends the command; what was there stays there."""
+    """A signal while a silent service is asked for its models ends the command; the output stays as it is."""
     assert batch.run("--limit", 2).returncode == 0
     before, calls = batch.output.read_bytes(), len(faults.asked(CHAT))
     asked = len(faults.requests)
