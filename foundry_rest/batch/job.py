@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from foundry_rest.batch.figures import BatchSummary
+from foundry_rest.batch.figures import BatchFigures, BatchSummary
 from foundry_rest.batch.findings import Defaults, Finding
 from foundry_rest.batch.input_rows import detect_format, open_input
 from foundry_rest.batch.intake import Intake, Selection
@@ -19,7 +19,7 @@ from foundry_rest.batch.output import Counts, Output
 from foundry_rest.batch.request_index import RequestIndex
 from foundry_rest.batch.run import BatchRun, Hooks, Settings
 from foundry_rest.batch.stop import Stop
-from foundry_rest.errors import ConfigError, FoundryError
+from foundry_rest.errors import Cancelled, ConfigError, FoundryError
 from foundry_rest.values import Value
 
 if TYPE_CHECKING:
@@ -34,15 +34,18 @@ class Outcome(Value, msgspec.Struct, frozen=True):
 
     Attributes:
         summary: Figures of the run.
-        counts: What is in the output now.
+        counts: What is in the output now; all is unsent if nothing was written.
         reason: Why it stopped early, or ``""``.
         error: Why no service answered at the end, or ``None``.
+        is_written: Whether the output was written. A run that is stopped before it has found the service does
+            not know which earlier results hold, and leaves the output as it is.
     """
 
     summary: BatchSummary
     counts: Counts
     reason: str = ""
     error: FoundryError | None = None
+    is_written: bool = True
 
     @property
     def is_whole(self) -> bool:
@@ -80,7 +83,6 @@ def answer_file(
     Raises:
         ConfigError: A line cannot be sent, or a file cannot be used; nothing was sent.
         TransportError: No service was there at the start; call it again when it is back.
-        Cancelled: It was stopped before a service was found; nothing was sent.
         OSError: The journal or the output cannot be written.
     """
     target = Output(Path(output), None if errors is None else Path(errors), ordered)
@@ -119,10 +121,15 @@ def run_job(
     """Run a batch whose requests are in an index, and return how it ended.
 
     Raises:
-        Cancelled: It was stopped before the service was found; nothing was sent.
         OSError: The journal or the output cannot be written.
     """
     with _naming(output.journal), Journal(output.journal, output.files) as journal:
+        try:
+            meanings = _meanings(client, index, hooks, stop)
+        except Cancelled:
+            if not stop.asked.cancelled:  # the client was closed
+                raise
+            return _unsent(len(index), stop.reason)
         run = BatchRun(
             client,
             index,
@@ -131,10 +138,16 @@ def run_job(
             settings=settings,
             hooks=hooks,
             stop=stop,
-            meanings=_meanings(client, index, hooks, stop),
+            meanings=meanings,
         )
         summary, counts = run.run()
     return Outcome(summary, counts, stop.reason, run.outage)
+
+
+def _unsent(count: int, reason: str) -> Outcome:
+    figures = BatchFigures(count)
+    figures.stopped = reason
+    return Outcome(figures.summary(), Counts(unsent=count), reason, is_written=False)
 
 
 def _meanings(client: FoundryAPIClient, index: RequestIndex, hooks: Hooks, stop: Stop) -> dict[str, str]:

@@ -28,15 +28,13 @@ from foundry_rest.cli.streams import print_note, print_text
 from foundry_rest.client import FoundryAPIClient
 from foundry_rest.config import MAX_CONCURRENCY, from_env
 from foundry_rest.endpoints.batch import CONCURRENCY
-from foundry_rest.errors import Cancelled, ConfigError
+from foundry_rest.errors import ConfigError
 from foundry_rest.resilience.breaker.policy import BreakerPolicy
 
 #: Options for rows that are prompts -> parameters of chat.
 _FOR_PROMPTS = ("system", "max_tokens", "temperature")
 #: The circuit of a batch, which has nothing else to do: one probe every five seconds, however long it takes.
 _CIRCUIT = BreakerPolicy(reset_after=5.0, growth=1.0, reset_max=5.0)
-#: The exit code of a batch that can be gone on with.
-_STOPPED = 7
 #: Members of a summary that only a plot needs.
 _FOR_PLOTS = ("latency_histogram", "first_token_histogram", "progress")
 #: Numbers of the command line and how they are checked.
@@ -156,11 +154,7 @@ def _run(arguments: Namespace, index: RequestIndex, output: Output) -> int:
     )
     stop = Stop()
     with client, ExitStack() as shown, _stop_on_signals(stop, arguments.grace):
-        try:
-            outcome = run_job(client, index, output, settings, _hooks(arguments, stop, shown), stop)
-        except Cancelled:
-            print_note(f"Stopped ({stop.reason}) before the service was found; nothing was sent.")
-            return _STOPPED
+        outcome = run_job(client, index, output, settings, _hooks(arguments, stop, shown), stop)
     if outcome.reason == SERVICE_DOWN and outcome.error is not None:
         print_note(f"foundry-rest: {outcome.error.for_command('batch')}")
     _print_summary(arguments, outcome)
@@ -222,6 +216,9 @@ def _print_summary(arguments: Namespace, outcome: Outcome) -> None:
         facts = {name: value for name, value in summary.to_dict().items() if name not in _FOR_PLOTS}
         print_json({**facts, "output": {"path": arguments.output, **written}})
         return
+    if not outcome.is_written:
+        print_note(f"Stopped ({outcome.reason}) before the service was found; nothing was sent or written.")
+        return
     print_note(str(summary))
     print_note(f"{arguments.output}: {_described(counts)}")
     if counts.failed and not counts.unsent:
@@ -238,5 +235,5 @@ def _exit_code(counts: Counts, reason: str) -> int:
     if reason == SERVICE_DOWN:
         return 75
     if counts.unsent:
-        return _STOPPED
+        return 7
     return 6 if counts.failed else 0

@@ -252,17 +252,20 @@ def test_nothing_of_it_is_left(batch, faults, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_while_the_service_is_looked_for(batch, faults, number):
-    """A signal while a silent service is asked for its models ends the command: nothing was sent."""
+    """A signal while a silent service is asked for its models ends the command; the output stays as it is."""
+    assert batch.run("--limit", 2).returncode == 0
+    before, calls = batch.output.read_bytes(), len(faults.asked(CHAT))
+    asked = len(faults.requests)
     faults.otherwise(stall())
     run = batch.start()
-    run.wait_for(lambda: faults.requests)
+    run.wait_for(lambda: len(faults.requests) > asked)
     started = clock.monotonic()
     run.send(number)
 
     assert run.end() == 7
     assert clock.monotonic() - started < LATE
-    assert "nothing was sent" in run.notes
-    assert not faults.asked(CHAT)
-    assert not batch.output.exists()
+    assert "nothing was sent or written" in run.notes
+    assert batch.output.read_bytes() == before
+    assert len(faults.asked(CHAT)) == calls
     faults.otherwise(faults.healthy)
-    assert_goes_on(batch, faults, ITEMS)
+    assert_goes_on(batch, faults, ITEMS - 2)
