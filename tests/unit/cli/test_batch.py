@@ -574,11 +574,15 @@ def test_rerun_of_a_changed_line(batch, folder, server):
     assert results("out") == {"a": "a", "b": "new"}
 
 
-@pytest.mark.parametrize("sync", ["every", "second", "none"])
-def test_sync(batch, folder, sync):
-    """Each way of syncing gives the same output."""
+@pytest.mark.parametrize(("sync", "is_synced"), [("every", True), ("second", True), ("none", False)])
+def test_sync(batch, folder, monkeypatch, sync, is_synced):
+    """Each way of syncing gives the same output; ``none`` leaves the results to the system."""
+    synced, real = [], Files.sync
+    monkeypatch.setattr(Files, "sync", lambda files, descriptor: synced.append(1) or real(files, descriptor))
+
     assert batch(given(folder, *map(chat_line, "abc")), "-o", "out", "--sync", sync)[0] == 0
     assert results("out") == {name: name for name in "abc"}
+    assert (len(synced) > 2) is is_synced  # a new journal and the output are synced always
 
 
 def test_deadline_and_timeout(batch, folder, server):
@@ -595,9 +599,11 @@ def test_stop_after(batch, folder, server):
     """``--stop-after`` bounds the job; ``--grace`` is what calls under way then have."""
     server.on("POST", CHAT, stall())
     source = given(folder, chat_line("a"), chat_line("b"))
+    before = clock.monotonic()
     code, _, stderr = batch(source, "-o", "out", "--stop-after", "0.02", "--grace", "0.02")
 
     assert code == 7
+    assert clock.monotonic() - before < 8  # without the option it has 10 s
     assert "Stopping (out of time)" in stderr
     assert results("out") == {"a": "batch_expired", "b": "batch_expired"}
 
