@@ -163,20 +163,22 @@ def throughput(*, short: bool) -> bool:
 
     The time is that of the run: the check of the input before it and the output after it send nothing.
     """
-    count, ratios = 640 if short else 6_400, []
+    count, bare, batch = 640 if short else 3_200, [], []
     with stub(latency=LATENCY) as url, client(url) as made, tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "in.jsonl")
         write_lines(source, count)
         in_threads(made, SLOTS)
-        for number in range(3):
+        for number in range(5):
             output = Path(folder, f"out{number}.jsonl")
             began = time.perf_counter()
             in_threads(made, count)
-            bare = time.perf_counter() - began
+            bare.append(time.perf_counter() - began)
             outcome = answer_file(made, source, output, settings=Settings(concurrency=SLOTS))
-            ratios.append(bare / outcome.summary.elapsed)
-    print(f"throughput of a batch / of complete() from {SLOTS} threads: {statistics.median(ratios):.3f}")
-    return statistics.median(ratios) >= THROUGHPUT
+            batch.append(outcome.summary.elapsed)
+    # The best of five rounds, because whatever else the machine does only ever slows one down.
+    ratio = min(bare) / min(batch)
+    print(f"throughput of a batch / of complete() from {SLOTS} threads: {ratio:.3f}")
+    return ratio >= THROUGHPUT
 
 
 def used(work: Callable[[], object]) -> float:

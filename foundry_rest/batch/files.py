@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -48,8 +47,10 @@ class Files:
 
     def write_whole(self, target: Path, pieces: Iterable[bytes]) -> None:
         """Write a file that is there as a whole or not at all, for this user alone."""
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        made = Path(name)
+        made = target.with_name(f".{target.name}.part")
+        with suppress(FileNotFoundError):  # a run that was killed has left it
+            made.unlink()
+        descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
         try:
             try:
                 for piece in _gathered(pieces):

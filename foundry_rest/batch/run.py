@@ -194,15 +194,17 @@ class BatchRun:
             else:
                 outcome = value
             self._outage.end()
-            return self._journalled(indexed, outcome, clock.monotonic() - started)
+            encoding = request.body.get("encoding_format")
+            return self._journalled(indexed, outcome, encoding, clock.monotonic() - started)
         return None
 
-    def _journalled(self, indexed: IndexedRequest, outcome: Answer | FoundryError, seconds: float) -> _Done:
+    def _journalled(
+        self, indexed: IndexedRequest, outcome: Answer | FoundryError, encoding: object, seconds: float
+    ) -> _Done:
         key, name = indexed.key(self._meanings[indexed.model]), indexed.custom_id
         if isinstance(outcome, FoundryError):
             line, error, value = failed(key, name, outcome), code_of(outcome), None
         else:
-            encoding = indexed.request.body.get("encoding_format")
             line, error, value = answered(key, name, outcome, encoding), "", outcome
         is_again = isinstance(outcome, FoundryError) and is_transient(outcome)
         record = Record(name, key, msgspec.Raw(line), ok=not error, transient=is_again)

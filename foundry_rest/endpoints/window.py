@@ -86,7 +86,10 @@ class Window(Generic[T, R]):
         self._is_the_parents = True
 
     def _fill(self) -> bool:
-        """Take items while there is room, and none while a result waits: the next item may be slow."""
+        """Take items while there is room, and none while a result waits: the next item may be slow.
+
+        Where results are gathered nobody waits for one: all the room is filled.
+        """
         while not self._is_exhausted and self._taken - self._given < self._most:
             try:
                 item = next(self._items)
@@ -96,7 +99,7 @@ class Window(Generic[T, R]):
             self._start_thread()
             self._tasks.put((self._taken, item))
             self._taken += 1
-            if not self._done.empty():
+            if not self._gather and not self._done.empty():
                 break
         return not self._is_exhausted
 

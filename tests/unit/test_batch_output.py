@@ -208,6 +208,20 @@ def test_an_interrupt_leaves_nothing(tmp_path, error):
     assert [path.name for path in tmp_path.iterdir()] == ["j"]
 
 
+@links
+def test_what_a_killed_run_left_is_replaced(tmp_path):
+    """The file that a run was writing when it was killed goes with the next one; a link in its place, too."""
+    precious, part = tmp_path / "precious", tmp_path / ".out.part"
+    precious.write_bytes(b"precious")
+    for leave in (lambda: part.write_bytes(b"half"), lambda: part.symlink_to(precious)):
+        leave()
+        Files().write_whole(tmp_path / "out", [b"whole"])
+
+        assert (tmp_path / "out").read_bytes() == b"whole"
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "precious"]
+    assert precious.read_bytes() == b"precious"
+
+
 @posix
 def test_permissions(tmp_path):
     """Answers are for this user alone, whatever the umask."""

@@ -210,6 +210,28 @@ def test_gathered_results_are_one_group(monkeypatch):
     assert sorted(itertools.chain(*found)) == list(range(20))
 
 
+def test_gathering_fills_all_the_room(monkeypatch):
+    """Between two groups everything that there is room for is read, though results wait already."""
+    pause = clock.sleep
+
+    def gather(seconds):
+        while window._done.qsize() < window._taken - window._given - 1:  # all but the one that was taken out
+            pause(0.001)
+
+    def items():
+        for number in range(300):
+            yield number
+            while window._done.empty() and window._taken > window._given:
+                pause(0.001)
+
+    monkeypatch.setattr(clock, "sleep", gather)
+    window = Window(lambda number: number, items(), 1, gather=0.5)
+    sizes = [len(group) for group in window.groups()]
+
+    assert sum(sizes) == 300
+    assert len(sizes) <= 300 // 60 + 1
+
+
 # ---------------------------------------------------------------- ends
 
 
