@@ -77,7 +77,9 @@ def failed(key: str, custom_id: str, error: errors.FoundryError) -> bytes:
     """Return the line of a failure."""
     if isinstance(error, errors.ServiceError):
         status = error.status if error.status >= HTTPStatus.MULTIPLE_CHOICES else 500
-        return _encoded(_Line(_id(key), custom_id, _Response(status, "", _error_body(error))))
+        headers = getattr(error.response, "headers", {})
+        response = _Response(status, str(headers.get("x-request-id", "")), _error_body(error))
+        return _encoded(_Line(_id(key), custom_id, response))
     return _encoded(_Line(_id(key), custom_id, error=_Error(code_of(error), error.for_command("batch"))))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -19,6 +20,10 @@ ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = re.findall(r"^\$ (.*foundry-rest (?!demo).*)$", README, re.MULTILINE)
+CRON = re.findall(r"^0 \d \* \* \*  (.*)$", README, re.MULTILINE)
+BATCH_COMMANDS = re.findall(
+    r"^\$ foundry-rest (batch .*)$", (ROOT / "docs" / "batch.md").read_text(encoding="utf-8"), re.MULTILINE
+)
 #: The files that the commands name.
 INPUTS = {
     "report.txt": "All is well.\n",
@@ -83,11 +88,43 @@ def test_commands_of_the_readme_run(command, runtime, tmp_path):
     assert done.stdout.strip() if output is None else (tmp_path / output[1]).read_text(encoding="utf-8")
 
 
+def test_commands_of_the_page_on_batches_run(runtime, tmp_path):
+    """The commands of docs/batch.md run one after the other in one folder, and each writes what it names."""
+    for name, content in INPUTS.items():
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    assert len(BATCH_COMMANDS) >= 3
+    for command in BATCH_COMMANDS:
+        done = run([sys.executable, "-m", "foundry_rest", *shlex.split(command)], runtime.url, tmp_path)
+
+        assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "results.jsonl").read_text("utf-8"))["response"]["status_code"] == 200
+
+
+@pytest.mark.parametrize("command", CRON)
+def test_lines_for_cron_run(command, runtime, tmp_path):
+    """What README gives to cron runs with cron's small environment, says nothing, and leaves a log."""
+    (tmp_path / "night.py").write_text("print('done')\n", encoding="utf-8")
+    (tmp_path / "prompts.txt").write_text(INPUTS["prompts.txt"], encoding="utf-8")
+    python, ours = shlex.quote(sys.executable), f"{shlex.quote(sys.executable)} -m foundry_rest"
+    command = command.replace("/opt/jobs/.venv/bin/python", python).replace(".venv/bin/foundry-rest", ours)
+    done = subprocess.run(
+        ["/bin/sh", "-c", command.replace("/opt/jobs", str(tmp_path))],
+        env={"FOUNDRY_ENDPOINT": runtime.url, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "PATH": "/bin"},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert (tmp_path / "night.log").read_text("utf-8").strip()
+
+
 def test_the_readme_has_what_is_run_here():
     """The README holds programs and commands; a changed fence must not make this file pass empty."""
     assert len(PROGRAMS) >= 4
     assert len(COMMANDS) >= 4
     assert len(EXAMPLES) >= 2
+    assert len(CRON) >= 2
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[path.stem for path in EXAMPLES])

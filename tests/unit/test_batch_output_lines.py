@@ -365,6 +365,14 @@ def test_request_ids():
     assert [line["response"]["request_id"] for line in found] == ["req-7", ""]
 
 
+@pytest.mark.parametrize(("headers", "id_"), [({"X-Request-Id": "req-9"}, "req-9"), ({}, "")])
+def test_request_ids_of_failures(headers, id_):
+    """That of a failure is kept, too: the service's log knows it."""
+    error = asked(json_error(400, "no", headers=headers), lambda client: client.complete("x"))
+
+    assert json.loads(failed(KEY, "a", error))["response"]["request_id"] == id_
+
+
 def test_a_service_that_is_not_there():
     """A refused connection names the address and what to do."""
     with dead_address() as url, FoundryAPIClient(url, model=DEMO_MODEL, retries=0, dialect="2.x") as client:
