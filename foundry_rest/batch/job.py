@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from foundry_rest import clock
 from foundry_rest.batch.figures import BatchFigures, BatchSummary
 from foundry_rest.batch.findings import Defaults, Finding
 from foundry_rest.batch.input_rows import detect_format, open_input
@@ -18,8 +20,9 @@ from foundry_rest.batch.journal import Journal
 from foundry_rest.batch.output import Counts, Output
 from foundry_rest.batch.request_index import RequestIndex
 from foundry_rest.batch.run import BatchRun, Hooks, Settings
-from foundry_rest.batch.stop import Stop
-from foundry_rest.errors import Cancelled, ConfigError, FoundryError
+from foundry_rest.batch.stop import OUT_OF_TIME, Stop
+from foundry_rest.errors import Cancelled, ConfigError, DeadlineExceeded, FoundryError
+from foundry_rest.transport.call import CallOptions
 from foundry_rest.values import Value
 
 if TYPE_CHECKING:
@@ -123,11 +126,14 @@ def run_job(
     Raises:
         OSError: The journal or the output cannot be written.
     """
+    until = clock.monotonic() + (settings.stop_after or math.inf)
     with _naming(output.journal), Journal(output.journal, output.files) as journal:
         try:
-            meanings = _meanings(client, index, hooks, stop)
-        except Cancelled:
-            if not stop.asked.cancelled:  # the client was closed
+            meanings = _meanings(client, index, hooks, _options(settings, stop))
+        except (Cancelled, DeadlineExceeded):
+            if clock.monotonic() >= until:
+                stop.ask(OUT_OF_TIME)
+            if not stop.asked.cancelled:  # the client was closed, or the bound was that of a call
                 raise
             return _unsent(len(index), stop.reason)
         run = BatchRun(
@@ -136,6 +142,7 @@ def run_job(
             journal,
             output,
             settings=settings,
+            until=until,
             hooks=hooks,
             stop=stop,
             meanings=meanings,
@@ -150,13 +157,23 @@ def _unsent(count: int, reason: str) -> Outcome:
     return Outcome(figures.summary(), Counts(unsent=count), reason, is_written=False)
 
 
-def _meanings(client: FoundryAPIClient, index: RequestIndex, hooks: Hooks, stop: Stop) -> dict[str, str]:
+def _options(settings: Settings, stop: Stop) -> CallOptions:
+    """Return the options of the calls that find the service, which the end of the whole job ends, too."""
+    deadlines = (settings.options.get("deadline"), settings.stop_after)
+    given = [deadline for deadline in deadlines if deadline is not None]
+    options: CallOptions = {**settings.options, "cancel": stop.asked}
+    return {**options, "deadline": min(given)} if given else options
+
+
+def _meanings(
+    client: FoundryAPIClient, index: RequestIndex, hooks: Hooks, options: CallOptions
+) -> dict[str, str]:
     """Return what each model's name stands for; find the service first."""
     models = index.models
     if len(models) > 1:
         parts = ", ".join(f"{name} ({count:,})" for name, count in models.items())
         hooks.note(f"Several models, one after the other, because a load takes long: {parts}.")
-    ids = {name: client.models.id_of(name, cancel=stop.asked) for name in models}
+    ids = {name: client.models.id_of(name, **options) for name in models}
     return {name: f"\n{id_}\n{client.generation}" for name, id_ in ids.items()}
 
 

@@ -20,11 +20,12 @@ from foundry_rest.batch.journal import Journal, Record
 from foundry_rest.batch.output import Counts, Output
 from foundry_rest.batch.output_lines import CANCELLED, EXPIRED, answered, code_of, failed, is_transient
 from foundry_rest.batch.request_index import IndexedRequest, RequestIndex
-from foundry_rest.batch.resume import note_earlier, note_results
+from foundry_rest.batch.resume import RETRIES, note_earlier, note_results
 from foundry_rest.batch.stop import OUT_OF_TIME, TOO_MANY_ERRORS, Outage, Stop
+from foundry_rest.checks import only_known, positive_seconds, seconds_from_zero, whole_number
 from foundry_rest.endpoints.batch import CONCURRENCY, Answering, answer
 from foundry_rest.endpoints.window import Window
-from foundry_rest.errors import Cancelled, FoundryError, StreamInterrupted
+from foundry_rest.errors import Cancelled, ConfigError, FoundryError, StreamInterrupted
 from foundry_rest.schema.batch import Answer
 from foundry_rest.transport.call import CallOptions
 
@@ -52,7 +53,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         stop_after: Seconds after which it stops; ``None`` for no bound.
         downtime: Longest time in seconds without any service.
         grace: Seconds that calls under way have when it stops for lack of time.
-        options: Options of each call.
+        options: Options of each call, without ``cancel``.
+
+    Raises:
+        ConfigError: A value cannot be used.
     """
 
     concurrency: int = CONCURRENCY
@@ -63,6 +67,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     downtime: float = DOWNTIME
     grace: float = GRACE
     options: CallOptions = {}
+
+    def __post_init__(self) -> None:
+        whole_number("concurrency", self.concurrency, 1)
+        for name, known in (("sync", SYNCS), ("retry_failed", RETRIES)):
+            only_known((getattr(self, name),), known, f"value of {name}")
+        if self.max_errors is not None:
+            whole_number("max_errors", self.max_errors, 1)
+        if self.stop_after is not None:
+            positive_seconds("stop_after", self.stop_after)
+        for name in ("downtime", "grace"):
+            seconds_from_zero(name, getattr(self, name))
+        only_known(self.options, CallOptions.__annotations__, "option")
+        if "cancel" in self.options:
+            raise ConfigError("a batch is ended by its stop, not by cancel=")
 
 
 class Hooks(msgspec.Struct, frozen=True):
@@ -101,6 +119,7 @@ class BatchRun:
         hooks: Who is told.
         stop: Ends it early.
         meanings: What each model's name stands for: exact id and generation.
+        until: Monotonic instant at which the whole job is over; default ``stop_after`` from now.
     """
 
     def __init__(
@@ -114,9 +133,11 @@ class BatchRun:
         hooks: Hooks,
         stop: Stop,
         meanings: dict[str, str],
+        until: float | None = None,
     ) -> None:
         self._client, self._index, self._journal, self._output = client, index, journal, output
         self._settings, self._hooks, self._stop, self._meanings = settings, hooks, stop, meanings
+        self._until = clock.monotonic() + (settings.stop_after or math.inf) if until is None else until
         self._outage = Outage(settings.downtime, stop)
         self._options: CallOptions = {**settings.options, "cancel": stop.now}
         self._unsynced: list[_Done] = []
@@ -154,11 +175,10 @@ class BatchRun:
     def _send_all(self) -> None:
         size, end_calls = self._settings.concurrency, self._stop.now.cancel
         groups = Window(self._send, self._requests(), size, end_calls=end_calls, gather=_GATHER).groups()
-        last = clock.monotonic() + (self._settings.stop_after or float("inf"))
         try:
             for group in groups:
                 self._keep([done for done in group if done is not None])
-                if clock.monotonic() >= last:
+                if clock.monotonic() >= self._until:
                     self._stop.ask(OUT_OF_TIME, self._settings.grace)
                 self._stop.check()
                 self._figures.waiting = "" if self._outage.error is None else self._outage.error.message

@@ -138,13 +138,13 @@ def _run(arguments: Namespace, index: RequestIndex, output: Output) -> int:
     client = FoundryAPIClient(
         arguments.url,
         timeout=arguments.timeout,
-        deadline=arguments.deadline,
         auto_start=arguments.start or None,
         breaker=_CIRCUIT,
         max_concurrency=max(concurrency, MAX_CONCURRENCY),
     )
     settings = Settings(
         concurrency=concurrency,
+        options={} if arguments.deadline is None else {"deadline": arguments.deadline},
         sync=arguments.sync,
         retry_failed=arguments.retry_failed,
         max_errors=arguments.max_errors,

@@ -15,9 +15,9 @@ from foundry_rest.batch.files import Files
 from foundry_rest.batch.job import answer_file
 from foundry_rest.batch.journal import Journal
 from foundry_rest.batch.run import Hooks, Settings
-from foundry_rest.batch.stop import INTERRUPTED, Stop
-from foundry_rest.errors import ConfigError, ServiceUnreachable
-from foundry_rest.testing import DEMO_MODEL, FaultServer, dead_address, json_error
+from foundry_rest.batch.stop import INTERRUPTED, OUT_OF_TIME, Stop
+from foundry_rest.errors import ConfigError, DeadlineExceeded, ServiceUnreachable
+from foundry_rest.testing import DEMO_MODEL, FaultServer, dead_address, json_error, stall
 
 
 @pytest.fixture
@@ -176,3 +176,25 @@ def test_two_at_once(server, client, source, tmp_path):
         pytest.raises(ConfigError, match=r"another run has .*out\.journal open"),
     ):
         answer_file(client, source, tmp_path / "out")
+
+
+def test_the_time_of_the_whole_job_bounds_the_search(source, tmp_path):
+    """A service that is silent at the start does not outlast the job: the reason is told, nothing is sent."""
+    with FaultServer() as server:
+        server.on("GET", "/*", stall())
+        with FoundryAPIClient(server.url, model=DEMO_MODEL, timeout=30) as client:
+            outcome = answer_file(client, source, tmp_path / "out", settings=Settings(stop_after=0.2))
+
+    assert (outcome.reason, outcome.is_written, outcome.counts.unsent) == (OUT_OF_TIME, False, 3)
+
+
+def test_the_deadline_of_a_call_is_none_of_the_job(source, tmp_path):
+    """A call that finds the service may be over before the job is: that is its own error."""
+    with FaultServer() as server:
+        server.on("GET", "/*", stall())
+        settings = Settings(stop_after=60, options={"deadline": 0.2})
+        with (
+            FoundryAPIClient(server.url, model=DEMO_MODEL, timeout=30) as client,
+            pytest.raises(DeadlineExceeded),
+        ):
+            answer_file(client, source, tmp_path / "out", settings=settings)

@@ -8,14 +8,16 @@ import threading
 import pytest
 from support.batches import MEANINGS, Bench, FakeAnswering, FaultyFiles, reply, request
 
+from foundry_rest import CancelToken
 from foundry_rest.batch import run as run_module
-from foundry_rest.batch.run import Hooks
+from foundry_rest.batch.run import Hooks, Settings
 from foundry_rest.batch.stop import INTERRUPTED, OUT_OF_TIME, SERVICE_DOWN, TERMINATED, TOO_MANY_ERRORS
 from foundry_rest.endpoints import window
 from foundry_rest.errors import (
     BadRequest,
     Cancelled,
     CircuitOpen,
+    ConfigError,
     DeadlineExceeded,
     ServerError,
     ServiceUnreachable,
@@ -538,3 +540,24 @@ def test_the_journal_says_what_may_succeed_later(bench):
         ("b", False, True),
         ("c", True, False),
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"concurrency": 0}, "concurrency"),
+        ({"concurrency": "auto"}, "concurrency"),
+        ({"sync": "always"}, "value of sync"),
+        ({"retry_failed": True}, "value of retry_failed"),
+        ({"max_errors": 0}, "max_errors"),
+        ({"stop_after": 0}, "stop_after"),
+        ({"downtime": -1}, "downtime"),
+        ({"grace": "10"}, "grace"),
+        ({"options": {"deadlines": 5}}, "option"),
+        ({"options": {"cancel": CancelToken()}}, "cancel"),
+    ],
+)
+def test_settings_that_cannot_be_used(given, said):
+    """They are refused where they are made: a batch without threads would wait for ever."""
+    with pytest.raises(ConfigError, match=said):
+        Settings(**given)
