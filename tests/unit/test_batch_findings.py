@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -374,3 +376,15 @@ def test_names_of_lines_do_not_hide_given_ones():
     read = Pass(lines({"prompt": "x"}, {"prompt": "y", "custom_id": "line-1"}))
 
     assert read.codes == [(2, "duplicate_custom_id")]
+
+
+def test_every_code_is_documented():
+    """docs/batch.md names each code of a finding that the package can give, and no other."""
+    root = Path(__file__).parents[2]
+    sources = "".join(path.read_text("utf-8") for path in sorted((root / "foundry_rest/batch").glob("*.py")))
+    given = set(re.findall(r'Finding\(\s*[^,()]+(?:\([^()]*\))?[^,()]*,\s*"([a-z_]+)"', sources))
+    page = (root / "docs" / "batch.md").read_text("utf-8").partition("with OpenAI's codes")[2]
+    named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", page.partition("Each finding has its line")[0]))
+
+    assert len(given) >= 10
+    assert given == named
