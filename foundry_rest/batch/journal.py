@@ -136,7 +136,7 @@ class Journal:
     def _claim(self) -> None:
         try:
             _lock(self._descriptor)
-        except (BlockingIOError, PermissionError):
+        except BlockingIOError:
             raise ConfigError(
                 f"another run has {self._path} open",
                 advice="Wait for its end, or give another output.",
@@ -179,12 +179,20 @@ def _read(offset: int, line: bytes) -> Written | int:
 
 
 def _lock(descriptor: int) -> None:
-    """Lock a file until it is closed, in this process or by its death; raise OSError if another has it."""
+    """Lock a file until it is closed, in this process or by its death.
+
+    Raises:
+        BlockingIOError: Another open file has it.
+        OSError: The file system has no locks.
+    """
     if sys.platform == "win32":
         import msvcrt
 
         os.lseek(descriptor, _LOCKED, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError as error:  # the C library has one number for every reason, or none
+            raise BlockingIOError(str(error)) from error
         return
     import fcntl
 
