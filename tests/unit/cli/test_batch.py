@@ -600,7 +600,7 @@ def test_stop_after(batch, folder, server):
     server.on("POST", CHAT, stall())
     source = given(folder, chat_line("a"), chat_line("b"))
     before = clock.monotonic()
-    code, _, stderr = batch(source, "-o", "out", "--stop-after", "0.02", "--grace", "0.02")
+    code, _, stderr = batch(source, "-o", "out", "--stop-after", "1.5", "--grace", "0.02")
 
     assert code == 7
     assert clock.monotonic() - before < 8  # without the option it has 10 s
