@@ -50,7 +50,7 @@ class Histogram:
 
     def add(self, seconds: float) -> None:
         """Count one duration; what is no duration counts as none."""
-        seconds = min(seconds, _bound(_HIGHEST)) if seconds > 0 else 0.0
+        seconds = min(seconds, _LONGEST) if seconds > 0 else 0.0
         self._counts[_bucket(seconds)] += 1
         self._min = min(self._min, seconds)
         self._max = max(self._max, seconds)
@@ -91,3 +91,7 @@ def _bucket(seconds: float) -> int:
 def _bound(bucket: int) -> float:
     """Return the upper bound of a bucket in seconds, without the last digits that only rounding made."""
     return float(f"{10 ** (bucket / _PER_DECADE):.6g}")
+
+
+#: The longest duration that is told from others: 11 days.
+_LONGEST = _bound(_HIGHEST)

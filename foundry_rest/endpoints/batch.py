@@ -131,7 +131,6 @@ class _Run:
         try:
             request = read_request(given, name, self._context.config.model)
             name = request.custom_id
-            request.check()
             value = answer(self._client, request, **self._options)
         except FoundryError as error:
             return BatchResult(custom_id=name, index=index, error=error, elapsed=clock.monotonic() - started)

@@ -7,7 +7,8 @@ takes. Azure spells the routes without ``/v1``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeVar
+from functools import partial
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -26,7 +27,6 @@ CHAT, RESPONSES, EMBEDDINGS = "/v1/chat/completions", "/v1/responses", "/v1/embe
 MAX_ID = 512
 #: The answers of a batch.
 Answer = ChatReply | EmbeddingReply | Response
-A = TypeVar("A")
 
 
 class _Route(NamedTuple):
@@ -35,46 +35,27 @@ class _Route(NamedTuple):
     Attributes:
         input: Member of the body that the model reads.
         names: Members that are parameters; any other goes through ``extra``.
+        build: Builds the request of an input, ``model=`` and ``params=``, and so checks it.
         takes_extra: Whether the route has other members.
-        check: Builds the request, to find out whether it can be sent.
     """
 
     input: str
     names: frozenset[str]
-    takes_extra: bool
-    check: Callable[[object, str, Mapping[str, object]], object]
+    build: Callable[..., object]
+    takes_extra: bool = True
 
 
-def _check_embedding(given: object, model: str, params: Mapping[str, object]) -> object:
-    if params.get("encoding_format", "float") not in ("float", "base64"):
-        raise ConfigError("encoding_format must be 'float' or 'base64'")
-    return build_embedding_request(given, model=model)  # type: ignore[arg-type]
+def _build_embedding(given: Any, *, model: str, params: Mapping[str, object]) -> object:  # noqa: ANN401 (checked)
+    del params  # how the vectors are written, see ``params``
+    return build_embedding_request(given, model=model)
 
 
 _ROUTES = {
-    CHAT: _Route(
-        "messages",
-        CHAT_NAMES - {"extra"},
-        takes_extra=True,
-        check=lambda given, model, params: build_chat_request(
-            given,  # type: ignore[arg-type]
-            model=model,
-            max_tokens=1,
-            params=params,
-        ),
-    ),
+    CHAT: _Route("messages", CHAT_NAMES - {"extra"}, partial(build_chat_request, max_tokens=1)),
     RESPONSES: _Route(
-        "input",
-        RESPONSE_NAMES - {"extra"},
-        takes_extra=True,
-        check=lambda given, model, params: build_response_request(
-            given,  # type: ignore[arg-type]
-            model=model,
-            max_output_tokens=1,
-            params=params,
-        ),
+        "input", RESPONSE_NAMES - {"extra"}, partial(build_response_request, max_output_tokens=1)
     ),
-    EMBEDDINGS: _Route("input", frozenset(("encoding_format",)), takes_extra=False, check=_check_embedding),
+    EMBEDDINGS: _Route("input", frozenset(("encoding_format",)), _build_embedding, takes_extra=False),
 }
 #: The members of a line, and what a short mapping has beside the parameters of chat.
 LINE = ("custom_id", "method", "url", "body")
@@ -114,11 +95,13 @@ class BatchRequest(Value, msgspec.Struct, frozen=True):
         others = {name: given.pop(name) for name in list(given) if name not in route.names}
         if others and not route.takes_extra:
             only_known(others, route.names, "parameter of embeddings")
+        if given.get("encoding_format", "float") not in ("float", "base64"):
+            raise ConfigError("encoding_format must be 'float' or 'base64'")
         return {**given, "extra": others} if others else given
 
     def check(self) -> None:
         """Raise ConfigError if the request cannot be sent."""
-        _ROUTES[self.url].check(self.input, self.model, self.params)
+        _ROUTES[self.url].build(self.input, model=self.model, params=self.params)
 
 
 class BatchResult(Value, msgspec.Struct, frozen=True, kw_only=True):
