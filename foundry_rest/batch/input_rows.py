@@ -47,7 +47,7 @@ def open_input(name: str, stdin: BinaryIO | None) -> Iterator[BinaryIO]:
         if name != "-":
             source: BinaryIO = opened.enter_context(_open(name))
         elif stdin is None:
-            raise ConfigError("stdin is closed: there is no input")
+            raise ConfigError("stdin is closed: there is no input", advice="Name a file, or give a pipe.")
         else:
             source = stdin
         if name == "-" or not source.seekable():
@@ -62,7 +62,10 @@ def _open(name: str) -> BinaryIO:
     try:
         return Path(name).open("rb")
     except OSError as error:
-        raise ConfigError(f"the input {name} cannot be read: {error.strerror}") from None
+        raise ConfigError(
+            f"the input {name} cannot be read: {error.strerror}",
+            advice="Name another, or - for stdin.",
+        ) from None
 
 
 def detect_format(name: str, source: BinaryIO) -> str:
@@ -102,7 +105,7 @@ def _recoded(source: BinaryIO) -> Iterator[BinaryIO]:
                 copy.write(decoder.decode(piece).encode())
             decoder.decode(b"", final=True)
         except UnicodeError:
-            raise ConfigError("the input begins as UTF-16 and is none") from None
+            raise ConfigError("the input begins as UTF-16 and is none", advice="Save it as UTF-8.") from None
         copy.seek(0)
         yield copy
 

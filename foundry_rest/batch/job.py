@@ -98,7 +98,10 @@ def answer_file(
         read_input(str(source), intake)
         if intake.findings:
             lines = "; ".join(f"line {each.line}: {each.message}" for each in first)
-            raise ConfigError(f"{source} has {intake.findings:,} findings, and nothing was sent: {lines}")
+            raise ConfigError(
+                f"{source} has {intake.findings:,} findings, and nothing was sent: {lines}",
+                advice="Mend the lines; foundry-rest batch --dry-run names all of them.",
+            )
         return run_job(client, index, target, settings or Settings(), hooks or Hooks(), stop or Stop())
 
 

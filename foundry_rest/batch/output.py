@@ -61,9 +61,9 @@ class Output(msgspec.Struct, frozen=True):
         used = [] if source is None else [source]
         for path in filter(None, (self.path, self.errors, self.journal, report)):
             if not path.absolute().parent.is_dir():
-                raise ConfigError(f"there is no directory {path.absolute().parent}")
+                raise ConfigError(f"there is no directory {path.absolute().parent}", advice="Make it first.")
             if path.is_dir():
-                raise ConfigError(f"{path} is a directory")
+                raise ConfigError(f"{path} is a directory", advice="Name a file in it.")
             if any(_is_same(path, other) for other in used):
                 raise ConfigError(f"{path} is used twice: each file of a batch needs a place of its own")
             used.append(path)

@@ -32,29 +32,18 @@ _TABLE = """
 """
 
 
-class IndexedRequest(NamedTuple):
-    """One request as the index holds it.
+class Identity(NamedTuple):
+    """What makes a request the same one as in an earlier run.
 
     Attributes:
         line: Number of its line in the input.
-        custom_id: Its name.
-        url: Its route.
         model: Name of its model.
         digest: Digest of its route and its body without the model's name.
-        body: The body as JSON.
     """
 
     line: int
-    custom_id: str
-    url: str
     model: str
     digest: bytes
-    body: bytes
-
-    @property
-    def request(self) -> BatchRequest:
-        """Return the request itself."""
-        return BatchRequest(self.custom_id, self.url, msgspec.json.decode(self.body))
 
     def key(self, meaning: str) -> str:
         """Return the key of its result.
@@ -63,6 +52,27 @@ class IndexedRequest(NamedTuple):
             meaning: What the model's name stands for: its exact id, and the service's generation.
         """
         return hashlib.sha256(self.digest + meaning.encode()).hexdigest()[:32]
+
+
+class IndexedRequest(NamedTuple):
+    """One request as the index holds it.
+
+    Attributes:
+        identity: Its line, its model and its digest.
+        custom_id: Its name.
+        url: Its route.
+        body: The body as JSON.
+    """
+
+    identity: Identity
+    custom_id: str
+    url: str
+    body: bytes
+
+    @property
+    def request(self) -> BatchRequest:
+        """Return the request itself."""
+        return BatchRequest(self.custom_id, self.url, msgspec.json.decode(self.body))
 
 
 class Place(NamedTuple):
@@ -87,6 +97,7 @@ class RequestIndex:
         self._database = sqlite3.connect("", isolation_level=None)
         self._database.executescript(_TABLE)
         self._models: dict[str, int] = {}
+        self._names: list[str] = []
 
     def __enter__(self) -> Self:
         return self
@@ -119,6 +130,8 @@ class RequestIndex:
         body = {name: value for name, value in request.body.items() if name != "model"}
         digest = hashlib.sha256(f"{request.url}\n".encode() + _canonical(body)).digest()
         model = self._models.setdefault(request.model, len(self._models))
+        if model == len(self._names):
+            self._names.append(request.model)
         values = (line, request.custom_id, request.url, model, digest, msgspec.json.encode(request.body))
         added = self._database.execute(
             "INSERT OR IGNORE INTO request (line, custom_id, url, model, digest, body)"
@@ -130,18 +143,19 @@ class RequestIndex:
         find = "SELECT line FROM request WHERE custom_id = ?"
         return int(self._database.execute(find, (request.custom_id,)).fetchone()[0])
 
-    def find(self, custom_id: str) -> IndexedRequest | None:
-        """Return the request of this name, or ``None``."""
-        find = "SELECT line, custom_id, url, model, digest, body FROM request WHERE custom_id = ?"
+    def find(self, custom_id: str) -> Identity | None:
+        """Return what tells the request of this name from others, or ``None``."""
+        find = "SELECT line, model, digest FROM request WHERE custom_id = ?"
         row = self._database.execute(find, (custom_id,)).fetchone()
-        return None if row is None else self._request(row)
+        return None if row is None else self._identity(*row)
 
     def pending(self) -> Iterator[IndexedRequest]:
         """Yield the requests that are to be sent: model by model, each in the order of the lines."""
         after = (-1, -1)
         while rows := self._database.execute(_PENDING, (*after, _CHUNK)).fetchall():
-            yield from map(self._request, rows)
-            after = (rows[-1][3], rows[-1][0])
+            for line, model, digest, custom_id, url, body in rows:
+                yield IndexedRequest(self._identity(line, model, digest), custom_id, url, body)
+            after = (rows[-1][1], rows[-1][0])
 
     def note(self, line: int, place: Place, *, again: bool = False) -> None:
         """Record where the result of a request is.
@@ -175,13 +189,12 @@ class RequestIndex:
         found = self._database.execute(f"SELECT count(*) FROM request WHERE {condition}")  # noqa: S608 (ours)
         return int(found.fetchone()[0])
 
-    def _request(self, row: tuple[int, str, str, int, bytes, bytes]) -> IndexedRequest:
-        line, custom_id, url, model, digest, body = row
-        return IndexedRequest(line, custom_id, url, list(self._models)[model], digest, body)
+    def _identity(self, line: int, model: int, digest: bytes) -> Identity:
+        return Identity(line, self._names[model], digest)
 
 
 _PENDING = """
-    SELECT line, custom_id, url, model, digest, body FROM request
+    SELECT line, model, digest, custom_id, url, body FROM request
     WHERE (offset IS NULL OR again) AND (model, line) > (?, ?) ORDER BY model, line LIMIT ?
 """
 

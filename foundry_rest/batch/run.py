@@ -221,7 +221,8 @@ class BatchRun:
     def _journalled(
         self, indexed: IndexedRequest, outcome: Answer | FoundryError, encoding: object, seconds: float
     ) -> _Done:
-        key, name = indexed.key(self._meanings[indexed.model]), indexed.custom_id
+        identity, name = indexed.identity, indexed.custom_id
+        key = identity.key(self._meanings[identity.model])
         if isinstance(outcome, FoundryError):
             line, error, value = failed(key, name, outcome), code_of(outcome), None
         else:

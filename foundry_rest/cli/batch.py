@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from foundry_rest.batch.template import Template
 from foundry_rest.checks import positive_seconds, seconds_from_zero, whole_number
 from foundry_rest.cli.batch_progress import batch_progress
 from foundry_rest.cli.output import print_json
+from foundry_rest.cli.signals import handled
 from foundry_rest.cli.streams import print_note, print_text
 from foundry_rest.client import FoundryAPIClient
 from foundry_rest.config import MAX_CONCURRENCY, from_env
@@ -183,8 +184,7 @@ def _hooks(arguments: Namespace, stop: Stop, shown: ExitStack) -> Hooks:
     return Hooks(started, progress, ended, print_note)
 
 
-@contextmanager
-def _stop_on_signals(stop: Stop, grace: float) -> Iterator[None]:
+def _stop_on_signals(stop: Stop, grace: float) -> AbstractContextManager[None]:
     """Let one Ctrl-C finish the calls under way, a second end them, and SIGTERM do so after a grace."""
 
     def interrupt(number: int, _: object) -> None:
@@ -195,15 +195,10 @@ def _stop_on_signals(stop: Stop, grace: float) -> Iterator[None]:
     def terminate(_: int, __: object) -> None:
         stop.ask(TERMINATED, grace)
 
-    handlers: dict[int, Callable[[int, Any], None]] = {signal.SIGINT: interrupt, signal.SIGTERM: terminate}
+    handlers: dict[int, Callable[[int, Any], object]] = {signal.SIGINT: interrupt, signal.SIGTERM: terminate}
     if hasattr(signal, "SIGBREAK"):
         handlers[signal.SIGBREAK] = terminate
-    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        yield
-    finally:
-        for number, before in previous.items():
-            signal.signal(number, before)
+    return handled(handlers)
 
 
 # ---------------------------------------------------------------- afterwards

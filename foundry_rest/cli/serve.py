@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
 from typing import NoReturn
 
 from foundry_rest import clock
+from foundry_rest.cli.signals import handled
 from foundry_rest.cli.streams import discard, print_note
 from foundry_rest.config import base_url, is_loopback
 from foundry_rest.errors import ConfigError, ServiceUnreachable
@@ -72,17 +73,10 @@ def _announce(runtime: LocalRuntime, url: str, host: str) -> None:
         discard(sys.stdout)
 
 
-@contextmanager
-def _stop_on_signals() -> Iterator[None]:
+def _stop_on_signals() -> AbstractContextManager[None]:
     """Raise KeyboardInterrupt at SIGTERM and at SIGINT, which a shell's background job would ignore.
 
     The handler raises, because one that set a ``threading.Event`` would wait for ever for the lock that
     the interrupted ``wait`` holds.
     """
-    stops = (signal.SIGINT, signal.SIGTERM)
-    previous = {number: signal.signal(number, signal.default_int_handler) for number in stops}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    return handled(dict.fromkeys((signal.SIGINT, signal.SIGTERM), signal.default_int_handler))

@@ -23,9 +23,7 @@ LATE = 5.0
 @pytest.fixture
 def batch(command, faults, tmp_path):
     """Return a batch of some requests at a service that fails as told."""
-    made = Batch(command, tmp_path, faults.url)
-    write(made.input, lines(ITEMS, model=MODEL))
-    return made
+    return Batch(command, tmp_path, faults.url).with_lines(ITEMS, model=MODEL)
 
 
 def all_answered(count=ITEMS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 import pytest
-from support.batch_processes import Batch, lines, outcomes, write
+from support.batch_processes import Batch, outcomes
 from support.platforms import posix
 from support.servers import CHAT
 from support.waits import until
@@ -23,9 +23,7 @@ LATE = 5.0
 @pytest.fixture
 def batch(command, faults, tmp_path):
     """Return a batch of some requests at a service that fails as told."""
-    made = Batch(command, tmp_path, faults.url)
-    write(made.input, lines(ITEMS, model=MODEL))
-    return made
+    return Batch(command, tmp_path, faults.url).with_lines(ITEMS, model=MODEL)
 
 
 def answer_some(faults, then):

@@ -78,6 +78,11 @@ class Batch:
         self.journal = self.output.with_name(f"{self.output.name}.journal")
         self._notes = 0
 
+    def with_lines(self, count, *, model):
+        """Write so many lines as its input; return the batch."""
+        write(self.input, lines(count, model=model))
+        return self
+
     def arguments(self, *options, source=None):
         """Return the arguments of the command."""
         given = str(self.input if source is None else source)

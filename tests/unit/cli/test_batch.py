@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,8 +20,13 @@ from support.waits import until
 
 from foundry_rest import clock
 from foundry_rest.batch.files import Files
+from foundry_rest.batch.input_rows import FORMATS
 from foundry_rest.batch.journal import Journal
+from foundry_rest.batch.resume import RETRIES
+from foundry_rest.batch.run import DOWNTIME, GRACE, SYNCS, Settings
 from foundry_rest.batch.stop import Stop
+from foundry_rest.cli.failures import UsageError
+from foundry_rest.cli.parser import build_parser
 from foundry_rest.endpoints import window
 from foundry_rest.schema.batch import EMBEDDINGS, RESPONSES
 from foundry_rest.testing import (
@@ -628,6 +634,27 @@ def test_concurrency(batch, folder, server):
 
     assert code == 0
     assert gate.is_set()
+
+
+@pytest.mark.parametrize(
+    ("option", "values"), [("--format", FORMATS), ("--sync", SYNCS), ("--retry-failed", RETRIES[1:])]
+)
+def test_choices(option, values):
+    """The parser, which imports nothing else, has the very values that the package has."""
+    with pytest.raises(UsageError, match="invalid choice") as refused:
+        build_parser().parse_args(["batch", "in", option, "none of them"])
+    named = re.findall(r"[a-z]+", refused.value.message.partition("choose from")[2])
+
+    assert named == list(values)
+
+
+def test_defaults():
+    """So are the numbers that it says."""
+    arguments = build_parser().parse_args(["batch", "in"])
+
+    assert (arguments.max_downtime, arguments.grace) == (DOWNTIME, GRACE)
+    assert (arguments.sync, arguments.retry_failed) == (Settings().sync, Settings().retry_failed)
+    assert Settings().concurrency == 4  # as --help says
 
 
 def test_json_summary(batch, folder):
