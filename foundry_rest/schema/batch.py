@@ -6,7 +6,8 @@ takes. Azure spells the routes without ``/v1``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -58,8 +59,15 @@ _ROUTES = {
     EMBEDDINGS: _Route("input", frozenset(("encoding_format",)), _build_embedding, takes_extra=False),
 }
 #: The members of a line, and what a short mapping has beside the parameters of chat.
-LINE = ("custom_id", "method", "url", "body")
+_LINE = ("custom_id", "method", "url", "body")
 _SHORT = ("custom_id", "prompt", "messages", "model", "system")
+#: Members that carry a key, or lead a request elsewhere; their values are never shown.
+_CREDENTIAL = re.compile(
+    r"(x[-_])?api[-_]?(key|token|base)|base[-_]?url|authorization|cookie|(extra[-_]?)?headers|credentials?"
+    r"|password|secret|bearer|(access|auth|bearer|id|refresh|secret|session)[-_]?(token|key)"
+    r"|[a-z]+[-_](secret|access|api|session)[-_]?(access[-_]?)?(key|token)([-_]id)?|organization",
+    re.IGNORECASE,
+)
 
 
 class BatchRequest(Value, msgspec.Struct, frozen=True):
@@ -143,8 +151,79 @@ def route_of(url: object) -> str | None:
     return path if path in _ROUTES else None
 
 
+class Mistake(NamedTuple):
+    """One thing that is wrong with a request of a batch.
+
+    Attributes:
+        code: OpenAI's, where it has one.
+        message: What is wrong.
+    """
+
+    code: str
+    message: str
+
+
+def is_line(given: object) -> bool:
+    """Return whether this is one of OpenAI's lines, and no prompt or short mapping."""
+    return isinstance(given, Mapping) and not given.keys().isdisjoint(("body", "url", "method"))
+
+
+def mistakes(given: Mapping[str, object]) -> Iterator[Mistake]:
+    """Yield everything that is wrong with a line or a short mapping, apart from its parameters."""
+    if is_line(given):
+        yield from _line_mistakes(given)
+    elif isinstance(extra := given.get("extra"), Mapping):
+        yield from _body_mistakes(extra)
+
+
+def _line_mistakes(given: Mapping[str, object]) -> Iterator[Mistake]:
+    if not _is_name(given.get("custom_id")):
+        yield Mistake("missing_required_parameter", _NAME)
+    for member in given:
+        if _is_credential(member):
+            yield _credential(member)
+        elif member not in _LINE:
+            # What is no name may be a key that slipped in.
+            shown = repr(member) if str(member).isidentifier() else "of such a name"
+            text = f"there is no member of a line {shown}; there are: {', '.join(_LINE)}"
+            yield Mistake("unknown_parameter", text)
+    if route_of(given.get("url")) is None:
+        yield Mistake("url_mismatch", f"url must be one of {', '.join(_ROUTES)}")
+    if given.get("method", "POST") != "POST":
+        yield Mistake("invalid_method", "method must be 'POST'")
+    body = given.get("body")
+    if isinstance(body, Mapping):
+        yield from _body_mistakes(body)
+    else:
+        yield Mistake("missing_required_parameter", f"body must be a mapping, not {type(body).__name__}")
+
+
+def _body_mistakes(body: Mapping[str, object]) -> Iterator[Mistake]:
+    if body.get("stream"):
+        yield Mistake("invalid_stream", "stream: true makes no sense in a batch: each answer is a whole one")
+    yield from (_credential(member) for member in body if _is_credential(member))
+
+
+def _is_credential(member: object) -> bool:
+    return isinstance(member, str) and _CREDENTIAL.fullmatch(member) is not None
+
+
+def _credential(member: str) -> Mistake:
+    text = f"{member!r} does not belong into a request: give the key by FOUNDRY_API_KEY"
+    return Mistake("credentials_in_body", text)
+
+
+def _is_name(given: object) -> bool:
+    return isinstance(given, str) and 0 < len(given) <= MAX_ID
+
+
+_NAME = f"custom_id must be text of 1 to {MAX_ID} characters"
+
+
 def read_request(given: object, custom_id: str, model: str) -> BatchRequest:
-    """Return the request that a prompt, a short mapping or one of OpenAI's batch lines means, unchecked.
+    """Return the request that a prompt, a short mapping or one of OpenAI's batch lines means.
+
+    Its parameters are not checked, see ``BatchRequest.check``.
 
     Args:
         given: A text; ``{"prompt": ..., **parameters of chat}``; ``{"custom_id", "url", "body"}``; or a
@@ -153,7 +232,7 @@ def read_request(given: object, custom_id: str, model: str) -> BatchRequest:
         model: Model of a request that names none.
 
     Raises:
-        ConfigError: It has none of these forms.
+        ConfigError: It has none of these forms, or ``mistakes``.
     """
     if isinstance(given, BatchRequest):
         given = {"custom_id": given.custom_id, "url": given.url, "body": given.body}
@@ -161,10 +240,10 @@ def read_request(given: object, custom_id: str, model: str) -> BatchRequest:
         given = {"prompt": given}
     if not isinstance(given, Mapping):
         raise ConfigError(f"a request must be a prompt or a mapping, not {type(given).__name__}")
+    url, body = _read_line(given, custom_id) if is_line(given) else _read_short(given)
     name = given.get("custom_id", custom_id)
-    if not isinstance(name, str) or not 0 < len(name) <= MAX_ID:
-        raise ConfigError(f"custom_id must be text of 1 to {MAX_ID} characters")
-    url, body = _read_line(given) if "body" in given else _read_short(given)
+    if not _is_name(name):
+        raise ConfigError(_NAME)
     if body.get("model") is None:
         body["model"] = model
     if not isinstance(body["model"], str):
@@ -172,28 +251,28 @@ def read_request(given: object, custom_id: str, model: str) -> BatchRequest:
     return BatchRequest(name, url, body)
 
 
-def _read_line(given: Mapping[str, object]) -> tuple[str, dict[str, object]]:
-    only_known(given, LINE, "member of a line")
-    url, body = route_of(given.get("url", CHAT)), given["body"]
-    if url is None:
-        raise ConfigError(f"url must be one of {', '.join(_ROUTES)}")
-    if given.get("method", "POST") != "POST":
-        raise ConfigError("method must be 'POST'")
-    if not isinstance(body, Mapping):
-        raise ConfigError(f"body must be a mapping, not {type(body).__name__}")
+def _read_line(given: Mapping[str, object], custom_id: str) -> tuple[str, dict[str, Any]]:
+    line: dict[str, Any] = {"custom_id": custom_id, "url": CHAT, **given}
+    _refuse(mistakes(line))
+    url, body = str(route_of(line["url"])), dict(line["body"])
     if _ROUTES[url].input not in body:
         raise ConfigError(f"the body has no {_ROUTES[url].input!r}")
-    return url, dict(body)
+    return url, body
 
 
-def _read_short(given: Mapping[str, object]) -> tuple[str, dict[str, object]]:
+def _read_short(given: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     only_known(given, (*_SHORT, *CHAT_NAMES), "member of a request")
     if ("prompt" in given) == ("messages" in given):
         raise ConfigError("a request needs either 'prompt' or 'messages', or OpenAI's 'url' and 'body'")
-    system = given.get("system")
-    messages = build_conversation(given.get("prompt", given.get("messages")), system)  # type: ignore[arg-type]
+    _refuse(mistakes(given))
+    messages = build_conversation(given.get("prompt", given.get("messages")), given.get("system"))
     params = {name: value for name, value in given.items() if name not in _SHORT}
     extra = params.pop("extra", None) or {}
     if not isinstance(extra, Mapping):
         raise ConfigError(f"extra must be a mapping, not {type(extra).__name__}")
     return CHAT, {"model": given.get("model"), "messages": messages, **params, **extra}
+
+
+def _refuse(found: Iterable[Mistake]) -> None:
+    for mistake in found:
+        raise ConfigError(mistake.message)

@@ -105,6 +105,8 @@ WRONG = [
     ({"custom_id": "x", "url": CHAT, "body": {"messages": MESSAGES}, "method": "GET"}, "method must be"),
     ({"custom_id": "x", "url": CHAT, "body": {"messages": MESSAGES}, "more": 1}, "member of a line 'more'"),
     ({"custom_id": "x", "url": CHAT, "body": {"messages": MESSAGES, "stream": True}}, "stream"),
+    ({"custom_id": "x", "url": CHAT, "body": {"messages": MESSAGES, "api_key": "k"}}, "does not belong"),
+    ({"prompt": "x", "extra": {"Authorization": "Bearer k"}}, "give the key by FOUNDRY_API_KEY"),
     ({"custom_id": "x", "url": EMBEDDINGS, "body": {"input": "x", "size": 1}}, "parameter of embeddings"),
     ({"custom_id": "x", "url": EMBEDDINGS, "body": {"input": "x", "encoding_format": 1}}, "encoding_format"),
     (BatchRequest("x", "/v1/x", {}), "url must be one of"),

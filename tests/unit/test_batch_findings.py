@@ -256,7 +256,6 @@ def test_names_of_rows(given, column, template, name):
         ({"prompt": None}, Defaults("m"), "prompt must be text"),
         ({"prompt": "p", "promt": 1}, Defaults("m"), "there is no member of a request 'promt'"),
         ({"prompt": "p", "stream": True}, Defaults("m"), "stream"),
-        ({"prompt": "p", "extra": {"stream": True}}, Defaults("m"), "stream"),
         ({"prompt": "p", "extra": 5}, Defaults("m"), "extra must be a mapping"),
         ({"prompt": "p", "max_tokens": "many"}, Defaults("m"), "max_tokens"),
         ("p", Defaults("m", {"temperature": -1}), "temperature"),
@@ -272,11 +271,14 @@ def test_bad_rows(given, defaults, said):
     assert said in finding.message
 
 
-def test_credentials_in_a_short_row():
-    """A key in ``extra`` would go into the body: it is refused like one that stands there."""
-    (finding,) = check_row(1, {"prompt": "p", "extra": {"api_key": SECRET}}, DEFAULTS)
+@pytest.mark.parametrize(
+    ("extra", "code"), [({"api_key": SECRET}, "credentials_in_body"), ({"stream": True}, "invalid_stream")]
+)
+def test_mistakes_in_extra(extra, code):
+    """What stands in ``extra`` would go into the body: it is refused like what stands there."""
+    (finding,) = check_row(1, {"prompt": "p", "extra": extra}, DEFAULTS)
 
-    assert finding.code == "credentials_in_body"
+    assert finding.code == code
     assert SECRET not in finding.message
 
 
@@ -381,8 +383,10 @@ def test_names_of_lines_do_not_hide_given_ones():
 def test_every_code_is_documented():
     """docs/batch.md names each code of a finding that the package can give, and no other."""
     root = Path(__file__).parents[2]
-    sources = "".join(path.read_text("utf-8") for path in sorted((root / "foundry_rest/batch").glob("*.py")))
+    paths = [root / "foundry_rest/schema/batch.py", *sorted((root / "foundry_rest/batch").glob("*.py"))]
+    sources = "".join(path.read_text("utf-8") for path in paths)
     given = set(re.findall(r'Finding\(\s*[^,()]+(?:\([^()]*\))?[^,()]*,\s*"([a-z_]+)"', sources))
+    given |= set(re.findall(r'Mistake\(\s*"([a-z_]+)"', sources))
     page = (root / "docs" / "batch.md").read_text("utf-8").partition("with OpenAI's codes")[2]
     named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", page.partition("Each finding has its line")[0]))
 
