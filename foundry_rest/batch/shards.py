@@ -92,7 +92,9 @@ def _opened(part: Path) -> BinaryIO:
     try:
         return part.open("rb")
     except OSError as error:
-        raise ConfigError(f"the part {part} cannot be read: {error.strerror}") from None
+        raise ConfigError(
+            f"the part {part} cannot be read: {error.strerror}", advice="Run that part first, to its end."
+        ) from None
 
 
 class _Response(msgspec.Struct):

@@ -76,7 +76,9 @@ def batch(arguments: Namespace) -> int:
 def _merge(arguments: Namespace) -> int:
     out, *parts = arguments.merge
     if not parts or arguments.input or arguments.output:
-        raise ConfigError("--merge needs OUT and the parts, and nothing else")
+        raise ConfigError(
+            "--merge needs OUT and the parts, and nothing else", advice="See: foundry-rest batch --help"
+        )
     counts = merge([Path(part) for part in parts], Path(out))
     print_note(f"{out}: {_described(counts)}")
     return _exit_code(counts, "")
