@@ -62,7 +62,8 @@ class ResilientSender:
         execution = Execution(self.terms, request)
         opened, lease = execution.run(self._inner.open)
         lease.begin()
-        return LeasedReply(opened, lease, execution.call_id, tuple(execution.failures))
+        failures = tuple(execution.failures)
+        return LeasedReply(opened, lease, execution.call_id, failures, self.terms.targets.miss)
 
     def close(self) -> None:
         """End every wait, and close the sender below."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
-from foundry_rest.errors import Attempt, FoundryError
+from foundry_rest.errors import Attempt, FoundryError, ServiceUnreachable, StreamInterrupted
 from foundry_rest.resilience.breaker.breaker import Breaker, Outcome, Ticket
 from foundry_rest.resilience.concurrency import Slot
 from foundry_rest.resilience.failures import outcome_of
@@ -67,7 +67,15 @@ class LeasedReply:
 
     Success is reported at the end, so that the breaker notices a service that breaks every stream in the
     middle; only a probe reports it at the first event, because the circuit must not wait for the last. An
-    abandoned stream reports nothing.
+    abandoned stream reports nothing. One that breaks is the first sign of a service that has ended: the next
+    call searches for it, else several streams that break at once open the circuit of an address it has left.
+
+    Args:
+        opened: The open stream.
+        lease: Its slot, lock and ticket.
+        call_id: Id of the call in events.
+        failures: The attempts that failed before it.
+        miss: Called with the address of a service that broke the stream.
 
     Attributes:
         call_id: Id of the call in events.
@@ -75,9 +83,16 @@ class LeasedReply:
         failures: The attempts that failed before it.
     """
 
-    def __init__(self, opened: OpenReply, lease: Lease, call_id: str, failures: tuple[Attempt, ...]) -> None:
+    def __init__(
+        self,
+        opened: OpenReply,
+        lease: Lease,
+        call_id: str,
+        failures: tuple[Attempt, ...],
+        miss: Callable[[str], None],
+    ) -> None:
         self.call_id, self.attempt, self.failures = call_id, len(failures) + 1, failures
-        self._opened, self._lease = opened, lease
+        self._opened, self._lease, self._miss = opened, lease, miss
         self._has_failed = False
 
     @property
@@ -102,6 +117,8 @@ class LeasedReply:
         self._has_failed = True
         self._opened.fail(error)
         self._lease.report(outcome_of(error), error)
+        if isinstance(error, (ServiceUnreachable, StreamInterrupted)):
+            self._miss(self._opened.url)
 
     def finish(self) -> None:
         """Release connection and slot after the last event."""

@@ -47,6 +47,9 @@ class Targets(Protocol):
     def take(self, options: Options, /) -> GuardedTarget:
         """Return the target of the next attempt, within the call's bounds."""
 
+    def miss(self, url: str, /) -> None:
+        """Search again before the next attempt: the service at ``url`` may be gone."""
+
 
 class AnyTarget(msgspec.Struct, frozen=True):
     """An address without a breaker."""
@@ -65,6 +68,9 @@ class OneTarget(msgspec.Struct, frozen=True):
     def take(self, options: Options) -> AnyTarget:  # noqa: ARG002 (no choice)
         """Return the only target."""
         return self.current
+
+    def miss(self, url: str) -> None:
+        """Keep the only target."""
 
 
 class Bounds(msgspec.Struct, frozen=True):

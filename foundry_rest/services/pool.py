@@ -85,16 +85,23 @@ class TargetPool:
         """
         if self._is_fixed or not url:
             return False
-        target = self.current
-        if target is not None and target.url == url:
-            self.last, self.current = target, None
-            self._lost.append(target)
+        self.miss(url)
         try:
             return self.take(options).url != url
         except (Cancelled, DeadlineExceeded):
             raise
         except FoundryError:
             return False
+
+    def miss(self, url: str) -> None:
+        """Search again before the next request: the service at ``url`` broke a connection and may be gone.
+
+        What is known of it is kept for the case that it is found where it was.
+        """
+        target = self.current
+        if not self._is_fixed and target is not None and target.url == url:
+            self.last, self.current = target, None
+            self._lost.append(target)
 
     def note_pid(self, pid: int | None) -> None:
         """Record the pid of the service; a new process gets a new target and a closed circuit."""
