@@ -55,7 +55,7 @@ def merge(parts: Sequence[Path], target: Path, files: Files | None = None) -> Co
 
     Raises:
         ConfigError: A part cannot be read, a line is none of an output, two parts have a result for the same
-            request, or the file is an output itself.
+            request, or the file is an output itself, or something else than the result of an earlier merge.
         OSError: The file cannot be written.
     """
     if target.exists() and any(part.exists() and part.samefile(target) for part in parts):
@@ -65,11 +65,25 @@ def merge(parts: Sequence[Path], target: Path, files: Files | None = None) -> Co
             f"{target} is the output of a batch itself",
             advice="Give the file to merge into before the parts.",
         )
+    _check_replaceable(target)
     counts = Counts()
     with closing(sqlite3.connect("")) as seen:
         seen.executescript("PRAGMA journal_mode = OFF; CREATE TABLE seen (name TEXT PRIMARY KEY, part TEXT)")
         (files or Files()).write_whole(target, _lines(parts, seen, counts))
     return counts
+
+
+def _check_replaceable(target: Path) -> None:
+    """Raise ConfigError if the file to merge into has other content than the lines of an output."""
+    if not target.is_file():
+        return
+    with target.open("rb") as file:
+        first = file.readline()
+    if first and _read(first) is None:
+        raise ConfigError(
+            f"{target} exists, and is no output of a batch",
+            advice="Remove it, or give another file to merge into; it comes before the parts.",
+        )
 
 
 def _lines(parts: Iterable[Path], seen: sqlite3.Connection, counts: Counts) -> Iterator[bytes]:
@@ -113,12 +127,20 @@ class _Line(msgspec.Struct):
 
 def _counted(line: bytes, counts: Counts, place: str) -> str:
     """Count a line of an output and return the name of its request."""
-    try:
-        read = msgspec.json.decode(line, type=_Line)
-    except UNDECODABLE:
-        raise ConfigError(f"{place} is no line of a batch's output", advice="Run that part again.") from None
+    read = _read(line)
+    if read is None:
+        raise ConfigError(f"{place} is no line of a batch's output", advice="Run that part again.")
     counts.add(
         None if read.response is None else read.response.status_code,
         None if read.error is None else read.error.code,
     )
     return read.custom_id
+
+
+def _read(line: bytes) -> _Line | None:
+    """Return a line of an output, which has a response or an error; ``None`` for anything else."""
+    try:
+        read = msgspec.json.decode(line, type=_Line)
+    except UNDECODABLE:
+        return None
+    return None if read.response is None and read.error is None else read

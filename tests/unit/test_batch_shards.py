@@ -87,7 +87,12 @@ def test_merge(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2", "3", "4", "all"]
 
 
-@pytest.mark.parametrize("line", [b"\n", b"x\n", b"[]\n", b'{"custom_id": 5}\n', b'{"id": "x"}\n', b"\xff\n"])
+REQUEST = b'{"custom_id": "b", "method": "POST", "url": "/v1/chat/completions", "body": {}}\n'
+
+
+@pytest.mark.parametrize(
+    "line", [b"\n", b"x\n", b"[]\n", b'{"custom_id": 5}\n', b'{"id": "x"}\n', b"\xff\n", REQUEST]
+)
 def test_merge_refuses_other_lines(tmp_path, line):
     """What is no line of an output is told with its place, and nothing is written."""
     bad = part(tmp_path, "bad", answered("a"), line)
@@ -133,6 +138,19 @@ def test_merge_into_an_output(tmp_path):
         merge([second], first)
 
     assert first.read_bytes() == answered("a")
+
+
+@pytest.mark.parametrize("content", [REQUEST, b"Summarise: x\n", b"\n"])
+def test_merge_into_another_file(tmp_path, content):
+    """A file that is no output, such as the input, is not overwritten; an empty one is."""
+    first, target = part(tmp_path, "1", answered("a")), part(tmp_path, "in.jsonl", content)
+    with pytest.raises(ConfigError, match=r"in.jsonl exists, and is no output of a batch"):
+        merge([first], target)
+
+    assert target.read_bytes() == content
+    target.write_bytes(b"")
+    merge([first], target)
+    assert target.read_bytes() == answered("a")
 
 
 def test_merge_without_a_part(tmp_path):
