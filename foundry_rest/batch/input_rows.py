@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import chain, dropwhile
 from pathlib import Path, PurePath
-from typing import BinaryIO, NamedTuple
+from typing import IO, NamedTuple
 
 import msgspec
 
@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
 
 @contextmanager
-def open_input(name: str, stdin: BinaryIO | None) -> Iterator[BinaryIO]:
+def open_input(name: str, stdin: IO[bytes] | None) -> Iterator[IO[bytes]]:
     """Open a file, or stdin for ``"-"``: a pipe and what is UTF-16 as a temporary copy in UTF-8.
 
     Raises:
@@ -45,7 +45,7 @@ def open_input(name: str, stdin: BinaryIO | None) -> Iterator[BinaryIO]:
     """
     with ExitStack() as opened:
         if name != "-":
-            source: BinaryIO = opened.enter_context(_open(name))
+            source: IO[bytes] = opened.enter_context(_open(name))
         elif stdin is None:
             raise ConfigError("stdin is closed: there is no input", advice="Name a file, or give a pipe.")
         else:
@@ -58,7 +58,7 @@ def open_input(name: str, stdin: BinaryIO | None) -> Iterator[BinaryIO]:
         yield opened.enter_context(_recoded(source)) if start in _BOMS_OF_16 else source
 
 
-def _open(name: str) -> BinaryIO:
+def _open(name: str) -> IO[bytes]:
     try:
         return Path(name).open("rb")
     except OSError as error:
@@ -68,7 +68,7 @@ def _open(name: str) -> BinaryIO:
         ) from None
 
 
-def detect_format(name: str, source: BinaryIO) -> str:
+def detect_format(name: str, source: IO[bytes]) -> str:
     """Return the form of a file: by the ending of its name, else by whether it begins with a brace."""
     if PurePath(name).suffix.casefold() in (".csv", ".tsv"):
         return "csv"
@@ -77,7 +77,7 @@ def detect_format(name: str, source: BinaryIO) -> str:
     return "jsonl" if start[:1] == b"{" or PurePath(name).suffix.casefold() == ".jsonl" else "text"
 
 
-def read_rows(source: BinaryIO, form: str) -> Iterator[Row | Finding]:
+def read_rows(source: IO[bytes], form: str) -> Iterator[Row | Finding]:
     """Yield every row, and a finding for each that cannot be read; blank lines are none.
 
     Raises:
@@ -88,7 +88,7 @@ def read_rows(source: BinaryIO, form: str) -> Iterator[Row | Finding]:
 
 
 @contextmanager
-def _copied(source: BinaryIO) -> Iterator[BinaryIO]:
+def _copied(source: IO[bytes]) -> Iterator[IO[bytes]]:
     # Unlinked from the start, so that nothing of it stays behind whatever ends the process.
     with tempfile.TemporaryFile() as copy:
         shutil.copyfileobj(source, copy)
@@ -97,7 +97,7 @@ def _copied(source: BinaryIO) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _recoded(source: BinaryIO) -> Iterator[BinaryIO]:
+def _recoded(source: IO[bytes]) -> Iterator[IO[bytes]]:
     decoder = codecs.getincrementaldecoder("utf-16")()
     with tempfile.TemporaryFile() as copy:
         try:
@@ -110,7 +110,7 @@ def _recoded(source: BinaryIO) -> Iterator[BinaryIO]:
         yield copy
 
 
-def _lines(source: BinaryIO) -> Iterator[tuple[int, bytes | Finding]]:
+def _lines(source: IO[bytes]) -> Iterator[tuple[int, bytes | Finding]]:
     """Yield the number and the bytes of each line, or why it cannot be read."""
     size = left = source.seek(0, 2)
     source.seek(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import IO
 
 import msgspec
 
@@ -47,7 +47,7 @@ class Intake:
         self.rows = self.findings = 0
         self.urls: Counter[str] = Counter()
 
-    def read(self, source: BinaryIO, form: str, selection: Selection) -> None:
+    def read(self, source: IO[bytes], form: str, selection: Selection) -> None:
         """Read the rows, put the requests into the index, and report whatever is wrong.
 
         Raises:

@@ -9,6 +9,7 @@ used, but gets no key from the environment.
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,6 @@ def look_up(url: str, pid: int | None) -> Holder:
 def _is_this_users(process: psutil.Process) -> bool:
     import psutil
 
-    if os.name == "posix":
-        return bool(process.uids().effective == os.geteuid())
-    return bool(process.username() == psutil.Process().username())
+    if sys.platform == "win32":
+        return bool(process.username() == psutil.Process().username())
+    return bool(process.uids().effective == os.geteuid())
