@@ -110,3 +110,10 @@ def most_retries(error: errors.FoundryError, replay: Replay) -> float:
 def is_answer(error: errors.FoundryError) -> bool:
     """Return whether the service answered with a status."""
     return isinstance(error, (errors.ServiceError, errors.InvalidReply))
+
+
+def is_loss(error: errors.FoundryError) -> bool:
+    """Return whether the service may be gone: it broke a connection that was not only kept too long."""
+    if isinstance(error, errors.ServiceUnreachable):
+        return not error.stale
+    return isinstance(error, errors.StreamInterrupted)

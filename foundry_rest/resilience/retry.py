@@ -14,7 +14,7 @@ import msgspec
 
 from foundry_rest.checks import seconds_from_zero, whole_number
 from foundry_rest.config import RETRIES
-from foundry_rest.errors import FoundryError, ServiceError
+from foundry_rest.errors import FoundryError, ServiceError, TransportError
 from foundry_rest.resilience.failures import most_retries
 from foundry_rest.transport.call import Replay
 
@@ -63,7 +63,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
         """
         if failed > min(self.retries, most_retries(error, replay)):
             return None
-        wait = self._delay(failed, jitter)
+        wait = self._delay(failed, jitter, is_away=isinstance(error, TransportError) and not error.sent)
         asked = error.retry_after if isinstance(error, ServiceError) else None
         if asked is not None:
             if asked > self.longest_retry_after:
@@ -71,12 +71,18 @@ class RetryPolicy(msgspec.Struct, frozen=True):
             wait = asked if asked > self.floor else wait  # 0, or a date that is past, is no back-off
         return wait if wait < left else None
 
-    def _delay(self, failed: int, jitter: Callable[[float], float]) -> float:
+    def _delay(self, failed: int, jitter: Callable[[float], float], *, is_away: bool) -> float:
+        """Return a random delay; from half of its bound where no service was reached.
+
+        Full jitter spares a service that is there. Where none is, the tries have to outlast a restart, which
+        takes up to a second.
+        """
         from backoff import expo
 
         # The first value primes the generator for send(): None in 2.2.1, 0 in the fork.
         bound = next(itertools.islice(expo(factor=self.base, max_value=self.longest), failed, None))
-        return max(self.floor, jitter(bound))
+        least = bound / 2 if is_away else 0.0
+        return max(self.floor, least + jitter(bound - least))
 
 
 def full_jitter(bound: float) -> float:

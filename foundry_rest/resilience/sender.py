@@ -23,7 +23,7 @@ from foundry_rest import clock
 from foundry_rest.errors import Attempt, Cancelled, FoundryError, ServiceUnreachable, TransportError
 from foundry_rest.events import ERROR, OK, AttemptFailed, CallFinished, CureStarted
 from foundry_rest.resilience.breaker.policy import Outcome
-from foundry_rest.resilience.failures import is_answer, outcome_of
+from foundry_rest.resilience.failures import is_answer, is_loss, outcome_of
 from foundry_rest.resilience.slot_lease import Lease, LeasedReply
 from foundry_rest.resilience.terms import GuardedTarget, Recovery, Terms
 from foundry_rest.transport.call import Call, OpenReply, Replay, Reply, Request, Target, Transport
@@ -180,6 +180,8 @@ class Execution:
     ) -> FoundryError | None:
         """Recover from a failure or wait; return the final error when neither helps."""
         error = self._diagnosed(error, target)
+        if is_loss(error):  # first, else calls meet the open circuit of an address that the service has left
+            self._terms.targets.miss(error.url)
         if lease.breaker is not None and lease.ticket is not None:
             lease.breaker.report(lease.ticket, self._breaker_outcome(error), error)
         lease.release()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from foundry_rest.errors import Attempt, FoundryError, ServiceUnreachable, StreamInterrupted
+from foundry_rest.errors import Attempt, FoundryError
 from foundry_rest.resilience.breaker.breaker import Breaker, Outcome, Ticket
 from foundry_rest.resilience.concurrency import Slot
-from foundry_rest.resilience.failures import outcome_of
+from foundry_rest.resilience.failures import is_loss, outcome_of
 from foundry_rest.resilience.model_locks import SharedLock
 from foundry_rest.transport.call import OpenReply
 
@@ -116,9 +116,9 @@ class LeasedReply:
         """Report to the breaker the error that ended the stream, on the wire or in its content."""
         self._has_failed = True
         self._opened.fail(error)
-        self._lease.report(outcome_of(error), error)
-        if isinstance(error, (ServiceUnreachable, StreamInterrupted)):
+        if is_loss(error):
             self._miss(self._opened.url)
+        self._lease.report(outcome_of(error), error)
 
     def finish(self) -> None:
         """Release connection and slot after the last event."""

@@ -9,7 +9,7 @@ from foundry_rest.errors import FoundryError
 from foundry_rest.errors.parsing import service_error
 from foundry_rest.resilience import failures
 from foundry_rest.resilience.breaker.policy import Outcome
-from foundry_rest.resilience.failures import is_answer, outcome_of, row_of
+from foundry_rest.resilience.failures import is_answer, is_loss, outcome_of, row_of
 
 FAILURE, NEUTRAL = Outcome.FAILURE, Outcome.NEUTRAL
 #: Every class, what it tells the breaker, and whether another service may answer the same request.
@@ -117,3 +117,22 @@ def test_a_catalog_out_of_reach_is_the_networks_doing():
 def test_answers(error, expected):
     """What came with a status counts once per call; a lost connection counts each time."""
     assert is_answer(error) is expected
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (errors.ServiceUnreachable(sent=True), True),
+        (errors.ServiceUnreachable(sent=False), True),
+        (errors.ServiceUnreachable(sent=True, stale=True), False),
+        (errors.StreamInterrupted(), True),
+        (errors.ServiceTimeout(phase="idle"), False),
+        (errors.ServerError(status=500), False),
+        (errors.InvalidReply(), False),
+        (errors.Cancelled(), False),
+        (errors.DeadlineExceeded(), False),
+    ],
+)
+def test_signs_that_a_service_has_gone(error, lost):
+    """A broken connection is one, silence and bad answers are none; nor is a connection kept too long."""
+    assert is_loss(error) is lost

@@ -214,6 +214,26 @@ def test_of():
     assert RetryPolicy.of(policy) is policy
 
 
+@pytest.mark.parametrize(
+    ("error", "least"),
+    [
+        (errors.ServiceUnreachable(sent=False), 0.5),
+        (errors.ServiceTimeout(phase="connect", sent=False), 0.5),
+        (errors.ServiceUnreachable(sent=True), 0.0),
+        (errors.ServerError(status=500), 0.0),
+        (errors.TooManyRequests(status=429), 0.0),
+    ],
+)
+def test_where_no_service_is_the_tries_last(error, least):
+    """There is nobody to spare, and a restart takes a second: at least half of each delay is waited."""
+    policy = RetryPolicy(retries=9, base=1.0, floor=0.0)
+    waits = [
+        wait(error, policy=policy, jitter=lambda bound, share=share: bound * share) for share in (0, 0.5, 1)
+    ]
+
+    assert waits == [least, (1 + least) / 2, 1.0]
+
+
 def test_full_jitter_stays_in_its_bounds():
     """The real draw lies between nothing and the bound."""
     drawn = [full_jitter(2.0) for _ in range(200)]
