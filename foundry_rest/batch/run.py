@@ -29,7 +29,7 @@ from foundry_rest.checks import (
     whole_number,
     whole_number_or_auto,
 )
-from foundry_rest.endpoints.batch import CONCURRENCY, Answering, Gate
+from foundry_rest.endpoints.batch import CONCURRENCY, Answering, Gate, answer
 from foundry_rest.endpoints.window import Window
 from foundry_rest.errors import Cancelled, ConfigError, FoundryError, StreamInterrupted
 from foundry_rest.schema.batch import Answer
@@ -210,7 +210,9 @@ class BatchRun:
         while not self._stop.asked.cancelled:
             started = clock.monotonic()
             try:
-                value = self._gate.answer(self._client, request, ends, self._options)
+                with self._gate.turn(ends) as count:
+                    started = clock.monotonic()
+                    value = count(answer(self._client, request, **self._options))
             except Cancelled:
                 return None
             except FoundryError as error:

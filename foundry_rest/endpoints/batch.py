@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from foundry_rest import clock
@@ -116,25 +117,33 @@ class Gate:
         """Return the number of calls at a time that is right as far as is known."""
         return self.threads if self._slots is None else self._slots.settled
 
-    def answer(
-        self, client: Answering, request: BatchRequest, cancels: Iterable[CancelToken], options: CallOptions
-    ) -> Answer:
-        """Send one request when there is room for it, and return its answer.
+    @contextmanager
+    def turn(self, cancels: Iterable[CancelToken]) -> Iterator[Callable[[Answer], Answer]]:
+        """Wait for room for one request; within the block, pass its answer through the yielded function.
 
         Raises:
-            Cancelled: One of ``cancels`` ended the wait for a slot.
-            FoundryError: Whatever the endpoint raises.
+            Cancelled: One of ``cancels`` ended the wait.
         """
         if self._slots is None:
-            return answer(client, request, **options)
+            yield _unchanged
+            return
+        counts: list[int] = []
+
+        def count(value: Answer) -> Answer:
+            counts.append(value.usage.completion_tokens or value.usage.prompt_tokens or 1)
+            return value
+
         slot = self._slots.acquire(cancels=cancels)
         try:
-            value = answer(client, request, **options)
+            yield count
         finally:
             slot.release()
-        usage = value.usage
-        self._slots.finished(usage.completion_tokens or usage.prompt_tokens or 1)
-        return value
+        for tokens in counts:
+            self._slots.finished(tokens)
+
+
+def _unchanged(value: Answer) -> Answer:
+    return value
 
 
 def run_batch(
@@ -203,7 +212,9 @@ class _Run:
         try:
             request = read_request(given, name, self._context.config.model)
             name = request.custom_id
-            value = self._gate.answer(self._client, request, self._ends, self._options)
+            with self._gate.turn(self._ends) as count:
+                started = clock.monotonic()
+                value = count(answer(self._client, request, **self._options))
         except FoundryError as error:
             return BatchResult(custom_id=name, index=index, error=error, elapsed=clock.monotonic() - started)
         return BatchResult(custom_id=name, index=index, value=value, elapsed=clock.monotonic() - started)
