@@ -68,7 +68,7 @@ def write(path: Path, count: int) -> None:
 
 def batch(*, short: bool) -> bool:
     """Answer a file with each number, in turns; print tokens per second and p50."""
-    count, rounds = (200, 1) if short else (2_000, 5)
+    count, rounds = (600, 3) if short else (2_000, 5)
     found: dict[int | str, list[tuple[float, float, int]]] = {number: [] for number in NUMBERS}
     with FoundryAPIClient.embedded([demo_model_dir()]) as client, tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "in.jsonl")
