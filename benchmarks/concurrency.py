@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import statistics
 import sys
 import tempfile
@@ -39,12 +40,14 @@ KINDS = {
     "sigma 1, noisy": {"spread": 1.0, "overhead": 40.0, "jitter": 0.1},
 }
 NUMBERS: tuple[int | str, ...] = (1, 2, 3, 4, 8, "auto")
+#: Tokens of an answer of the real runtime: median, and sigma of the logarithm.
+MEDIAN, SIGMA = 48, 0.7
 PROMPT = "What is the capital of France?"
 
 
 def simulated(*, short: bool) -> bool:
     """Print the worst and the median of some seeds."""
-    calls, seeds, fits = (5_000, 2, True) if short else (CALLS, SEEDS, True)
+    calls, seeds, fits = (6_000, 2, True) if short else (CALLS, SEEDS, True)
     print("| service | lengths | throughput, worst (median) | p50, worst (median) | limit at the end |")
     print("|---|---|---|---|---|")
     for shape, power in SHAPES.items():
@@ -60,20 +63,40 @@ def simulated(*, short: bool) -> bool:
     return fits
 
 
+def endless(folder: Path) -> Path:
+    """Return a folder with the demo model that ends no answer by itself, so that its length can be chosen."""
+    made = folder / "endless"
+    made.mkdir()
+    for file in demo_model_dir().iterdir():
+        (made / file.name).symlink_to(file)
+    config = json.loads((made / "genai_config.json").read_bytes())
+    config["model"]["eos_token_id"] = config["model"]["vocab_size"] - 1
+    (made / "genai_config.json").unlink()
+    (made / "genai_config.json").write_text(json.dumps(config), "utf-8")
+    return made
+
+
 def write(path: Path, count: int) -> None:
-    """Write so many requests."""
-    lines = (json.dumps({"custom_id": f"r{number}", "prompt": PROMPT}) + "\n" for number in range(count))
-    path.write_text("".join(lines), encoding="utf-8")
+    """Write so many requests, with answers of log-normal length."""
+    chance = random.Random(1)
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(count):
+            length = max(4, min(200, round(MEDIAN * chance.lognormvariate(0, SIGMA))))
+            row = {"custom_id": f"r{number}", "prompt": PROMPT, "max_tokens": length}
+            file.write(json.dumps(row) + "\n")
 
 
 def batch(*, short: bool) -> bool:
     """Answer a file with each number, in turns; print tokens per second and p50."""
     count, rounds = (600, 3) if short else (2_000, 5)
     found: dict[int | str, list[tuple[float, float, int]]] = {number: [] for number in NUMBERS}
-    with FoundryAPIClient.embedded([demo_model_dir()]) as client, tempfile.TemporaryDirectory() as folder:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        FoundryAPIClient.embedded([endless(Path(folder))]) as client,
+    ):
         source = Path(folder, "in.jsonl")
         write(source, count)
-        client.complete(PROMPT)
+        client.complete(PROMPT, max_tokens=MEDIAN)
         for turn in range(rounds):
             for number in NUMBERS:
                 output = Path(folder, f"out-{turn}-{number}.jsonl")
@@ -92,10 +115,13 @@ def batch(*, short: bool) -> bool:
 def interactive(*, short: bool) -> bool:
     """Ask again and again, alone and beside a batch with ``auto`` and with 4; print the medians."""
     asked, ratios = 20 if short else 200, {}
-    with FoundryAPIClient.embedded([demo_model_dir()]) as client, tempfile.TemporaryDirectory() as folder:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        FoundryAPIClient.embedded([endless(Path(folder))]) as client,
+    ):
         source = Path(folder, "in.jsonl")
         write(source, 100_000)
-        client.complete(PROMPT)
+        client.complete(PROMPT, max_tokens=MEDIAN)
         for number in ("auto", 4):
             alone, stop = ask(client, asked), Stop()
             settings = Settings(concurrency=number, sync="second")  # type: ignore[arg-type]
@@ -118,7 +144,7 @@ def ask(client: FoundryAPIClient, times: int) -> float:
     seconds = []
     for _ in range(times):
         began = time.perf_counter()
-        client.complete(PROMPT)
+        client.complete(PROMPT, max_tokens=MEDIAN)
         seconds.append(time.perf_counter() - began)
         time.sleep(0.02)
     return statistics.median(seconds)

@@ -29,16 +29,21 @@ from foundry_rest.checks import whole_number
 
 #: Growth by which a larger number of calls is worth the longer wait of each.
 _GROWTH = 1.04
-#: Part of the best throughput that is enough. The aim is 95 %; trying other numbers costs the rest.
-_ENOUGH = 0.96
+#: Part of the best throughput that is enough. The aim is 95 %; trying other numbers costs the rest. One or
+#: two calls are enough with less: a further one makes all of them last half as long again.
+_ENOUGH, _ENOUGH_OF_FEW, _FEW = 0.96, 0.953, 2
 #: Noise of a measurement that is small enough: its standard error, relative.
 _FINE = 0.015
 #: Standard errors between a measurement and a bound that make it clear on which side it is.
-_CLEAR = 3.0
+_CLEAR = 2.5
+#: Noise, squared, that a measurement has at least, however alike its calls are.
+_LEAST_NOISE = 0.005**2
 #: Fewest calls of a measurement, and fewest for each slot, so that it is not of the short calls alone.
 _FEWEST, _FEWEST_EACH = 6, 2
-#: Calls for each slot and seconds after which a noisy measurement is used as it is, whichever comes later.
-_MOST_EACH, _LONGEST = 32, 20.0
+#: Calls of a measurement, and for each slot, from which on long and short ones are in it as they are in all.
+_WHOLE, _WHOLE_EACH = 32, 4
+#: Calls, calls for each slot, and seconds after all of which a noisy measurement is used as it is.
+_MOST, _MOST_EACH, _LONGEST = 64, 12, 20.0
 #: Shortest measurement in seconds: what the machine does besides is to be in all of them alike.
 _SHORTEST = 0.1
 #: Change of the throughput that is none of chance, and how often in a row it is seen before it is believed.
@@ -53,10 +58,23 @@ class Rate(NamedTuple):
     Attributes:
         value: Tokens per second.
         noise: Standard error, relative.
+        doubt: Part by which it may be more than was measured: of few calls the first to end are the short
+            ones, which spend more of their time on other things than tokens.
     """
 
     value: float
     noise: float
+    doubt: float = 0.0
+
+    @property
+    def low(self) -> float:
+        """Return the throughput less its noise."""
+        return self.value * (1 - self.noise)
+
+    @property
+    def high(self) -> float:
+        """Return the throughput and its noise."""
+        return self.value * (1 + self.noise + self.doubt)
 
 
 class _Window(msgspec.Struct):
@@ -80,7 +98,8 @@ class _Window(msgspec.Struct):
         each = self.tokens / self.seconds
         one, both, other = self.squares
         error = math.sqrt(max(0.0, one - 2 * each * both + each * each * other))
-        return Rate(slots * each, error / self.tokens)
+        doubt = 1 / self.calls if self.calls < max(_WHOLE, _WHOLE_EACH * slots) else 0.0
+        return Rate(slots * each, error / self.tokens, doubt)
 
 
 class ThroughputLimit:
@@ -141,11 +160,13 @@ class ThroughputLimit:
         lasted = now - window.since
         if window.calls < max(_FEWEST, _FEWEST_EACH * limit) or lasted < _SHORTEST:
             return False
-        value, noise = window.rate(limit)
-        if noise <= _FINE or (window.calls >= _MOST_EACH * max(2, limit) and lasted >= _LONGEST):
+        value, noise, doubt = window.rate(limit)
+        if not doubt and (
+            noise <= _FINE or (window.calls >= max(_MOST, _MOST_EACH * limit) and lasted >= _LONGEST)
+        ):
             return True
         bound = self._bound()
-        return bound is not None and abs(value - bound) > _CLEAR * noise * value
+        return bound is not None and abs(value - bound) > _CLEAR * (noise + doubt) * value
 
     def _bound(self) -> float | None:
         """Return the throughput that decides what comes next; ``None`` where there is no such bound."""
@@ -156,7 +177,7 @@ class ThroughputLimit:
         top = max(self._rates)
         if self.limit > top:
             return self._rates[top].value * _GROWTH
-        return self._best() * _ENOUGH
+        return self._least(self.limit)
 
     # ---------------------------------------------------------------- what was learnt
 
@@ -186,13 +207,17 @@ class ThroughputLimit:
         self._pause, self._held, self._sightings = _PAUSE, 0, 0
 
     def _follow(self, known: Rate, found: Rate) -> None:
-        """Let all throughputs drift as the one that is held does: requests get longer, a machine warmer."""
-        weight = 0.3
-        drift = (known.value + weight * (found.value - known.value)) / known.value
-        self._rates = {limit: Rate(rate.value * drift, rate.noise) for limit, rate in self._rates.items()}
-        noise = math.hypot((1 - weight) * known.noise, weight * found.noise)
-        self._rates[self._home] = Rate(known.value * drift, noise)
+        """Make the throughput that is held more exact, or let all drift as it does.
+
+        Requests get longer, a machine warmer: what is beyond the noise of both is not an error of the first.
+        """
         self._held += 1
+        if abs(found.value / known.value - 1) <= 3 * math.hypot(known.noise + known.doubt, found.noise):
+            self._rates[self._home] = _mean(known, found)
+            return
+        drift = found.value / known.value
+        self._rates = {limit: rate._replace(value=rate.value * drift) for limit, rate in self._rates.items()}
+        self._rates[self._home] = found
 
     # ---------------------------------------------------------------- what comes next
 
@@ -202,19 +227,20 @@ class ThroughputLimit:
         if top < self._most and self._has_grown(top):
             self._home = min(2 * top, self._most)
             return self._home
-        best = self._best()
-        enough = min(
-            limit for limit, rate in self._rates.items() if rate.value * (1 + rate.noise) >= best * _ENOUGH
-        )
+        enough = min(limit for limit, rate in self._rates.items() if rate.high >= self._least(limit))
         below = max((limit for limit in self._rates if limit < enough), default=0)
         self._home = enough
         if enough - below > 1 and enough > 1.25 * below:
             return (enough + below) // 2
         return self._held_or_tried(below)
 
-    def _best(self) -> float:
-        """Return the best throughput, less its noise: of several equal ones chance makes one the best."""
-        return max(rate.value * (1 - rate.noise) for rate in self._rates.values())
+    def _least(self, limit: int) -> float:
+        """Return the throughput that is enough for a number of calls to be held.
+
+        The best one counts less its noise, since of several equal ones chance makes one the best.
+        """
+        best = max(rate.low for rate in self._rates.values())
+        return best * (_ENOUGH_OF_FEW if limit <= _FEW else _ENOUGH)
 
     def _has_grown(self, top: int) -> bool:
         """Return whether the largest number measured has clearly more throughput than the one before."""
@@ -232,12 +258,16 @@ class ThroughputLimit:
         above = min((limit for limit in self._rates if limit > home), default=min(2 * home, self._most))
         tried = above if self._is_up else below
         self._is_up, self._held = not self._is_up, 0
-        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        if self._is_up:
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
         return tried or home
 
 
 def _mean(one: Rate, other: Rate) -> Rate:
     """Return the mean of two measurements, the less noisy one counting for more."""
-    weight, rest = other.noise**2 + 1e-6, one.noise**2 + 1e-6
+    weight, rest = (
+        (other.noise + other.doubt) ** 2 + _LEAST_NOISE,
+        (one.noise + one.doubt) ** 2 + _LEAST_NOISE,
+    )
     value = (one.value * weight + other.value * rest) / (weight + rest)
     return Rate(value, math.sqrt(weight * rest / (weight + rest)))
