@@ -103,9 +103,7 @@ def batch(*, short: bool) -> bool:
                 settings = Settings(concurrency=number, sync="second")  # type: ignore[arg-type]
                 summary = answer_file(client, source, output, settings=settings).summary
                 found[number].append((summary.tokens_per_second, summary.latency.p50, summary.concurrency))
-    print(
-        "| at a time | tokens/s, median (all) | to 4 of the same turn, median (all) | p50 in ms | reached |"
-    )
+    print("| at a time | tokens/s, median (all) | to 4, by turns (all) | p50 in ms | reached |")
     print("|---|---|---|---|---|")
     for number, rows in found.items():
         speeds = sorted(round(row[0]) for row in rows)

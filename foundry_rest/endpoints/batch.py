@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 #: Calls at a time. Where all share two cores the service is full at 2 to 4, and more only wait longer
 #: (docs/service.md, section 10.2).
 CONCURRENCY = 4
-#: Calls at a time at first where the number is found out: two cores are full with them, one loses nothing.
-_START = 2
 
 
 class Answering(Protocol):
@@ -100,9 +98,7 @@ class Gate:
         if concurrency == "auto":
             from foundry_rest.resilience.adaptive_slots import AdaptiveSlots
 
-            self._slots = AdaptiveSlots(
-                most, start=_START, fixed=is_fixed, instead=CONCURRENCY, longest=math.inf
-            )
+            self._slots = AdaptiveSlots(most, fixed=is_fixed, instead=CONCURRENCY, longest=math.inf)
 
     @classmethod
     def at(cls, context: Context, concurrency: int | Literal["auto"]) -> Self:

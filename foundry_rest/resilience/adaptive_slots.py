@@ -10,6 +10,8 @@ from foundry_rest.events import OK, CallFinished, Event
 from foundry_rest.resilience.adaptive_limit import ThroughputLimit
 from foundry_rest.resilience.concurrency import Slots, Token
 
+#: Calls at a time at first: two cores are full with them, and one core loses nothing.
+START = 2
 #: Operations that run no model: a load takes minutes and delivers nothing.
 _WITHOUT_MODEL = ("models.", "health.")
 
@@ -32,7 +34,7 @@ class AdaptiveSlots(Slots):
         self,
         most: int,
         *,
-        start: int = 1,
+        start: int = START,
         fixed: Callable[[], bool] = lambda: False,
         instead: int | None = None,
         **more: float,
@@ -68,9 +70,10 @@ class AdaptiveSlots(Slots):
             if self._fixed():
                 self.limit = self._instead
                 return
-            limit = self._decision.completed(clock.monotonic(), tokens, seconds, is_full=not self.free)
-            if limit is not None:
-                self.limit = limit
+            self._decision.completed(clock.monotonic(), tokens, seconds, is_full=not self.free)
+            # Not only what has changed now: a signal may have struck between the two.
+            if self.limit != self._decision.limit:
+                self.limit = self._decision.limit
 
     def observe(self, event: Event) -> None:
         """Take in the end of a call; the same thread has released its slot just before."""

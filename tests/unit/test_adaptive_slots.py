@@ -152,7 +152,7 @@ def test_a_service_that_bounds_itself():
     """Where the number is not ours to find it is the given one from the first end of a call on."""
     for instead, expected in ((None, 8), (4, 4), (99, 8)):
         slots = AdaptiveSlots(8, fixed=lambda: True, instead=instead)
-        assert slots.limit == 1
+        assert slots.limit == 2
         used(slots, 0.0)
         slots.finished(5)
         assert slots.limit == slots.settled == expected
