@@ -131,7 +131,7 @@ def test_a_failure_leaves_nothing_for_the_next():
 
 def test_all_slots_are_taken_while_somebody_waits():
     """A call counts only if its slot went on to somebody who waited for it."""
-    slots, held = AdaptiveSlots(4), []
+    slots, held = AdaptiveSlots(4, start=1), []
     used(slots, 0.001)
     slots.finished(5)
     assert slots._decision._window.calls == 0
