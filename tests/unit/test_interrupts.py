@@ -124,10 +124,8 @@ def test_nothing_is_lost(server, monkeypatch, call, dialect, most):
             with Striker(nth) as striker, suppress(Strike):
                 call(client)
             bounds = client._core.bounds
-            if (
-                bounds.slots.free < bounds.slots.limit
-            ):  # an exception that refers to its own frames waits for the collector
-                gc.collect()
+            if bounds.slots.free < bounds.slots.limit:
+                gc.collect()  # an exception that refers to its own frames waits for the collector
             assert (bounds.slots.free, bounds.slots.waiting) == (bounds.slots.limit, 0), striker.place
             assert (bounds.locks._shared, bounds.locks._exclusive) == ({}, []), striker.place
             assert client.breaker.current == "closed", striker.place
