@@ -139,12 +139,16 @@ class Slots:
 
     def _serve(self) -> None:
         """Give free slots to those whose turn it is. Called with the lock held."""
-        while len(self._free) > self._unused and (turn := self._next()) is not None:
-            # Woken first: a signal that strikes in between leaves nobody asleep beside a free slot.
-            turn.came.set()
-            (self._begun_batch if turn.is_batch else self._begun)[id(turn.held)] = clock.monotonic()
-            _move(self._free, turn.held)
-            self._leave(turn)
+        # The garbage collector may end a stream in between, whose slot is then handed out within this loop.
+        with suppress(IndexError):
+            while len(self._free) > self._unused and (turn := self._next()) is not None:
+                # Woken first: a signal that strikes in between leaves nobody asleep beside a free slot.
+                turn.came.set()
+                (self._begun_batch if turn.is_batch else self._begun)[id(turn.held)] = clock.monotonic()
+                _move(self._free, turn.held)
+                while len(turn.held) > 1:
+                    _move(turn.held, self._free)
+                self._leave(turn)
 
     def _next(self) -> _Turn | None:
         """Return whose turn it is; ``None`` for nobody's."""

@@ -444,3 +444,29 @@ def test_a_signal_that_strikes_while_slots_are_handed_out(monkeypatch, lane, nth
     until(lambda: served == [lane])
 
     assert (slots.free, slots.waiting) == (1, 0)
+
+
+@pytest.mark.parametrize("nth", range(1, 7))
+def test_a_release_while_slots_are_handed_out(monkeypatch, nth):
+    """The slot of a stream that the garbage collector ends in between is not lost, nor given twice."""
+    slots = Slots(3)
+    first, second, third = (slots.acquire() for _ in range(3))
+    served = queue(slots, "", "batch")
+    real, seen = clock.monotonic, []
+
+    def collected():
+        seen.append(1)
+        if len(seen) == nth and slots._lock.acquire(blocking=False):
+            slots._lock.release()
+            second.release()
+        return real()
+
+    monkeypatch.setattr(clock, "monotonic", collected)
+    first.release()
+    monkeypatch.undo()
+    second.release()
+    third.release()
+    until(lambda: sorted(served) == ["", "batch"])
+    until(lambda: slots.free == 3)
+
+    assert slots.waiting == 0
