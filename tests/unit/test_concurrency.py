@@ -452,7 +452,7 @@ def test_a_release_while_slots_are_handed_out(monkeypatch, nth):
     slots = Slots(3)
     first, second, third = (slots.acquire() for _ in range(3))
     served = queue(slots, "", "batch")
-    real, seen = clock.monotonic, []
+    real, seen, tokens = clock.monotonic, [], []
 
     def collected():
         seen.append(1)
@@ -461,7 +461,9 @@ def test_a_release_while_slots_are_handed_out(monkeypatch, nth):
             second.release()
         return real()
 
+    leave = slots._leave
     monkeypatch.setattr(clock, "monotonic", collected)
+    monkeypatch.setattr(slots, "_leave", lambda turn: (tokens.append(len(turn.held)), leave(turn)))
     first.release()
     monkeypatch.undo()
     second.release()
@@ -470,3 +472,4 @@ def test_a_release_while_slots_are_handed_out(monkeypatch, nth):
     until(lambda: slots.free == 3)
 
     assert slots.waiting == 0
+    assert max(tokens) == 1
