@@ -6,7 +6,7 @@ import sys
 from collections.abc import Collection, Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from socket import inet_aton
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from foundry_rest.errors import ConfigError, UnknownArgument
 
@@ -59,6 +59,19 @@ def whole_number(name: str, value: object, least: int, most: int | None = None) 
     if not is_whole(value, least, _LARGEST if most is None else most):
         raise ConfigError(f"{name} must be a whole number{_bounds(least, most)}, not {value!r}")
     return value  # type: ignore[return-value]
+
+
+def whole_number_or_auto(name: str, value: object, most: int | None = None) -> int | Literal["auto"]:
+    """Return ``value``, checked to be a whole number above 0, or ``"auto"`` for one that is found out.
+
+    Raises:
+        ConfigError: It is neither, or above ``most``.
+    """
+    if value == "auto" and isinstance(value, str):
+        return "auto"
+    if is_whole(value, 1, _LARGEST if most is None else most):
+        return value  # type: ignore[return-value]
+    raise ConfigError(f'{name} must be a whole number{_bounds(1, most)}, or "auto", not {value!r}')
 
 
 def number(name: str, value: object, least: float, most: float | None = None) -> float:

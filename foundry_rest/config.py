@@ -7,12 +7,20 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import TypeVar
+from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
-from foundry_rest.checks import address_of, flag, instance_of, plain_host, positive_seconds, whole_number
+from foundry_rest.checks import (
+    address_of,
+    flag,
+    instance_of,
+    plain_host,
+    positive_seconds,
+    whole_number,
+    whole_number_or_auto,
+)
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema.request import check_model_name
 
@@ -110,7 +118,7 @@ class Config(msgspec.Struct, frozen=True):
         log_level: Level that ``configure_logging()`` and the command line use.
         max_tokens: Limit that is sent when a call gives none.
         auto_load: Whether a model that is on disk but not in memory is loaded and the call repeated.
-        max_concurrency: Most concurrent calls and open streams.
+        max_concurrency: Most concurrent calls and open streams; ``"auto"`` to find the number out.
         auto_start: Whether the ``foundry`` command starts the service when none is found, once per process.
     """
 
@@ -123,7 +131,7 @@ class Config(msgspec.Struct, frozen=True):
     log_level: str = "INFO"
     max_tokens: int = DEFAULT_MAX_TOKENS
     auto_load: bool = True
-    max_concurrency: int = MAX_CONCURRENCY
+    max_concurrency: int | Literal["auto"] = MAX_CONCURRENCY
     auto_start: bool = False
 
     def __post_init__(self) -> None:
@@ -134,7 +142,7 @@ class Config(msgspec.Struct, frozen=True):
             positive_seconds("deadline", self.deadline)
         whole_number("retries", self.retries, 0)
         whole_number("max_tokens", self.max_tokens, 1)
-        whole_number("max_concurrency", self.max_concurrency, 1)
+        whole_number_or_auto("max_concurrency", self.max_concurrency)
         check_model_name(self.model)
         if self.api_key is not None:
             _checked_key(self.api_key)
@@ -142,6 +150,11 @@ class Config(msgspec.Struct, frozen=True):
             raise ConfigError(f"log_level must be one of {', '.join(LOG_LEVELS)}, not {self.log_level!r}")
         if self.endpoint is not None:
             base_url(self.endpoint)
+
+    @property
+    def most_calls(self) -> int:
+        """Return how many calls there may be at a time at most."""
+        return MAX_CONCURRENCY if self.max_concurrency == "auto" else self.max_concurrency
 
     def __rich_repr__(self) -> list[tuple[str, object]]:
         """Return the settings that ``repr`` shows: all but the key."""

@@ -29,11 +29,13 @@ class BatchFigures:
         done_before: Number of these that an earlier run has done.
 
     Attributes:
+        concurrency: Calls at a time; where the number is found out, the one that is right as far as is known.
         waiting: Why the run waits at present, or ``""``.
         stopped: Why the run ended early, or ``""``.
     """
 
     def __init__(self, total: int, done_before: int = 0) -> None:
+        self.concurrency = 0
         self.waiting = ""
         self.stopped = ""
         self._total = total
@@ -101,6 +103,7 @@ class BatchFigures:
             failed=self._failed,
             unsent=unsent,
             elapsed=elapsed,
+            concurrency=self.concurrency,
             requests_per_second=finished / elapsed if elapsed else 0.0,
             prompt_tokens=self._prompt_tokens,
             completion_tokens=self._completion_tokens,
@@ -163,6 +166,7 @@ class BatchSummary(Value, msgspec.Struct, frozen=True, kw_only=True):
         failed: Number of these that ended with an error in this run.
         unsent: Number of these that have no result yet.
         elapsed: Seconds since the start of this run.
+        concurrency: Calls at a time at the end; 0 before the first.
         requests_per_second: Requests that ended in this run, divided by ``elapsed``.
         prompt_tokens: Sum of the counts that the service reported.
         completion_tokens: Sum of the counts that the service reported.
@@ -183,6 +187,7 @@ class BatchSummary(Value, msgspec.Struct, frozen=True, kw_only=True):
     failed: int = 0
     unsent: int = 0
     elapsed: float = 0.0
+    concurrency: int = 0
     requests_per_second: float = 0.0
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -200,7 +205,7 @@ class BatchSummary(Value, msgspec.Struct, frozen=True, kw_only=True):
         """Return a few lines for a terminal."""
         lines = [
             ("Requests", _counts(self)),
-            ("Time", f"{duration(self.elapsed)}, {rate(self.requests_per_second)}/s"),
+            ("Time", _time(self)),
             ("Tokens", _tokens(self)),
             ("Latency", _percentiles(self.latency if self.succeeded else None)),
             ("First token", _percentiles(self.first_token)),
@@ -219,6 +224,11 @@ def _counts(summary: BatchSummary) -> str:
     }
     shown = (f"{count:,} {name}" for name, count in parts.items() if count or name == "succeeded")
     return f"{summary.total:,}: {', '.join(shown)}"
+
+
+def _time(summary: BatchSummary) -> str:
+    text = f"{duration(summary.elapsed)}, {rate(summary.requests_per_second)}/s"
+    return f"{text}, {summary.concurrency:,} at a time" if summary.concurrency else text
 
 
 def _tokens(summary: BatchSummary) -> str:

@@ -21,6 +21,7 @@ from foundry_rest.batch.output import Counts, Output
 from foundry_rest.batch.request_index import RequestIndex
 from foundry_rest.batch.run import BatchRun, Hooks, Settings
 from foundry_rest.batch.stop import OUT_OF_TIME, Stop
+from foundry_rest.endpoints.batch import Gate
 from foundry_rest.errors import Cancelled, ConfigError, DeadlineExceeded, FoundryError
 from foundry_rest.transport.call import CallOptions
 from foundry_rest.values import Value
@@ -149,6 +150,7 @@ def run_job(
             hooks=hooks,
             stop=stop,
             meanings=meanings,
+            gate=Gate.at(client._context, settings.concurrency),  # noqa: SLF001 (nothing for users)
         )
         summary, counts = run.run()
     return Outcome(summary, counts, stop.reason, run.outage)

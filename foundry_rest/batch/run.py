@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -22,8 +22,14 @@ from foundry_rest.batch.output_lines import CANCELLED, EXPIRED, answered, code_o
 from foundry_rest.batch.request_index import IndexedRequest, RequestIndex
 from foundry_rest.batch.resume import RETRIES, note_earlier, note_results
 from foundry_rest.batch.stop import OUT_OF_TIME, TOO_MANY_ERRORS, Outage, Stop
-from foundry_rest.checks import only_known, positive_seconds, seconds_from_zero, whole_number
-from foundry_rest.endpoints.batch import CONCURRENCY, Answering, answer
+from foundry_rest.checks import (
+    only_known,
+    positive_seconds,
+    seconds_from_zero,
+    whole_number,
+    whole_number_or_auto,
+)
+from foundry_rest.endpoints.batch import CONCURRENCY, Answering, Gate, answer
 from foundry_rest.endpoints.window import Window
 from foundry_rest.errors import Cancelled, ConfigError, FoundryError, StreamInterrupted
 from foundry_rest.schema.batch import Answer
@@ -46,7 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How a batch is run.
 
     Attributes:
-        concurrency: Calls at a time.
+        concurrency: Calls at a time, or ``"auto"`` to find the number out.
         sync: When results are synced to the disk, one of ``SYNCS``.
         retry_failed: Which failures of earlier runs are sent again, see ``note_earlier``.
         max_errors: Failures after which it stops; ``None`` for any number.
@@ -59,7 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ConfigError: A value cannot be used.
     """
 
-    concurrency: int = CONCURRENCY
+    concurrency: int | Literal["auto"] = CONCURRENCY
     sync: str = "every"
     retry_failed: str = "none"
     max_errors: int | None = None
@@ -69,7 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     options: CallOptions = {}
 
     def __post_init__(self) -> None:
-        whole_number("concurrency", self.concurrency, 1)
+        whole_number_or_auto("concurrency", self.concurrency)
         for name, known in (("sync", SYNCS), ("retry_failed", RETRIES)):
             only_known((getattr(self, name),), known, f"value of {name}")
         if self.max_errors is not None:
@@ -120,6 +126,7 @@ class BatchRun:
         stop: Ends it early.
         meanings: What each model's name stands for: exact id and generation.
         until: Monotonic instant at which the whole job is over; default ``stop_after`` from now.
+        gate: The bound on the calls under way; default that of the settings.
     """
 
     def __init__(
@@ -134,12 +141,14 @@ class BatchRun:
         stop: Stop,
         meanings: dict[str, str],
         until: float | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._client, self._index, self._journal, self._output = client, index, journal, output
         self._settings, self._hooks, self._stop, self._meanings = settings, hooks, stop, meanings
         self._until = clock.monotonic() + (settings.stop_after or math.inf) if until is None else until
         self._outage = Outage(settings.downtime, stop)
         self._options: CallOptions = {**settings.options, "cancel": stop.now}
+        self._gate = gate or Gate(settings.concurrency)
         self._unsynced: list[_Done] = []
         self._synced_at = clock.monotonic()
         self._figures = BatchFigures(0)
@@ -173,7 +182,7 @@ class BatchRun:
     # ---------------------------------------------------------------- sending
 
     def _send_all(self) -> None:
-        size, end_calls = self._settings.concurrency, self._stop.now.cancel
+        size, end_calls = self._gate.threads, self._stop.now.cancel
         groups = Window(self._send, self._requests(), size, end_calls=end_calls, gather=_GATHER).groups()
         try:
             for group in groups:
@@ -181,6 +190,7 @@ class BatchRun:
                 if clock.monotonic() >= self._until:
                     self._stop.ask(OUT_OF_TIME, self._settings.grace)
                 self._stop.check()
+                self._figures.concurrency = self._gate.reached
                 self._figures.waiting = "" if self._outage.error is None else self._outage.error.message
                 self._hooks.progress()
         finally:
@@ -196,11 +206,13 @@ class BatchRun:
 
     def _send(self, indexed: IndexedRequest) -> _Done | None:
         """Return the journalled result of a request; ``None`` when it is to be sent by a later run."""
-        request, tries = indexed.request, 0
+        request, tries, ends = indexed.request, 0, (self._stop.asked, self._stop.now)
         while not self._stop.asked.cancelled:
             started = clock.monotonic()
             try:
-                value = answer(self._client, request, **self._options)
+                with self._gate.turn(ends) as count:
+                    started = clock.monotonic()
+                    value = count(answer(self._client, request, **self._options))
             except Cancelled:
                 return None
             except FoundryError as error:

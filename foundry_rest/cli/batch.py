@@ -21,7 +21,7 @@ from foundry_rest.batch.run import Hooks, Settings
 from foundry_rest.batch.shards import Shard, merge
 from foundry_rest.batch.stop import INTERRUPTED, SERVICE_DOWN, TERMINATED, Stop
 from foundry_rest.batch.template import Template
-from foundry_rest.checks import positive_seconds, seconds_from_zero, whole_number
+from foundry_rest.checks import positive_seconds, seconds_from_zero, whole_number, whole_number_or_auto
 from foundry_rest.cli.batch_progress import batch_progress
 from foundry_rest.cli.output import print_json
 from foundry_rest.cli.signals import handled
@@ -41,7 +41,7 @@ _FOR_PLOTS = ("latency_histogram", "first_token_histogram", "progress")
 #: Numbers of the command line and how they are checked.
 _CHECKS: dict[str, Callable[[str, Any], object]] = {
     "limit": lambda name, value: whole_number(name, value, 1),
-    "concurrency": lambda name, value: whole_number(name, value, 1, 1000),
+    "concurrency": lambda name, value: whole_number_or_auto(name, value, 1000),
     "max_errors": lambda name, value: whole_number(name, value, 1),
     "stop_after": positive_seconds,
     "deadline": positive_seconds,
@@ -143,7 +143,7 @@ def _run(arguments: Namespace, index: RequestIndex, output: Output) -> int:
         timeout=arguments.timeout,
         auto_start=arguments.start or None,
         breaker=_CIRCUIT,
-        max_concurrency=max(concurrency, MAX_CONCURRENCY),
+        max_concurrency=MAX_CONCURRENCY if concurrency == "auto" else max(concurrency, MAX_CONCURRENCY),
     )
     settings = Settings(
         concurrency=concurrency,

@@ -45,8 +45,17 @@ def _add_input(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--skip-invalid", action="store_true", help="leave out what cannot be sent")
 
 
+def _number_or_auto(text: str) -> int | str:
+    return text if text == "auto" else int(text)
+
+
 def _add_run(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--concurrency", type=int, metavar="N", help="calls at a time (default 4)")
+    group.add_argument(
+        "--concurrency",
+        type=_number_or_auto,
+        metavar="N",
+        help="calls at a time, or auto: as many as bring more tokens/s (default 4)",
+    )
     group.add_argument(
         "--sync",
         choices=("every", "second", "none"),

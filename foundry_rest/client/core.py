@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from foundry_rest.client.spec import ClientSpec
+from foundry_rest.config import Config
 from foundry_rest.dialects.operation import UNKNOWN
 from foundry_rest.events import Event
 from foundry_rest.models.inventory import Inventory
@@ -51,11 +52,12 @@ class Core:
     def __init__(self, spec: ClientSpec, runtime: LocalRuntime | None = None) -> None:
         config = spec.config
         self.stats = StatsObserver()
-        self.emit: Callable[[Event], None] = fan_out((self.stats, log_event, *spec.observers))
+        slots, listening = _slots(config, lambda: self.targets)
+        self.emit: Callable[[Event], None] = fan_out((self.stats, log_event, *listening, *spec.observers))
         self.breakers = None
         if spec.breaker is not None:
             self.breakers = BreakerRegistry(spec.breaker, spec.breaker_state, self.emit)
-        self.bounds = Bounds(slots=Slots(config.max_concurrency))
+        self.bounds = Bounds(slots=slots)
         closing = self.bounds.closing
         self.targets = TargetPool(
             config.endpoint,
@@ -71,7 +73,7 @@ class Core:
             auth=spec.auth,
             api_key=config.api_key,
             session=spec.session,
-            pool_size=config.max_concurrency,
+            pool_size=config.most_calls,
         )
         self.flights = SingleFlight(closing)
         self.fetch: Fetch | None = None if runtime is None else partial(_fetch, runtime)
@@ -105,6 +107,18 @@ class Core:
         """End every wait and close the connections."""
         self.bounds.closing.cancel()
         self.transport.close()
+
+
+def _slots(
+    config: Config, targets: Callable[[], TargetPool]
+) -> tuple[Slots, tuple[Callable[[Event], None], ...]]:
+    """Return the slots for a client's calls, and what has to be told of the calls' ends."""
+    if config.max_concurrency != "auto":
+        return Slots(config.most_calls), ()
+    from foundry_rest.resilience.adaptive_slots import AdaptiveSlots
+
+    slots = AdaptiveSlots(config.most_calls, fixed=lambda: targets().limits_calls)
+    return slots, (slots.observe,)
 
 
 def _finder(closing: CancelToken, *, auto_start: bool) -> Find:

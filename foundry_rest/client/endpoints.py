@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, TypeVar, overload
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar, overload
 
 from msgspec import UNSET, UnsetType
 
@@ -137,7 +137,7 @@ class Endpoints(Raw):
         self,
         requests: Iterable[str | Mapping[str, object] | BatchRequest],
         *,
-        max_concurrency: int | None = None,
+        max_concurrency: int | Literal["auto"] | None = None,
         ordered: bool = False,
         **options: Unpack[CallOptions],
     ) -> Iterator[BatchResult]:
@@ -151,7 +151,8 @@ class Endpoints(Raw):
             requests: Prompts; mappings ``{"prompt": ..., **parameters of chat}``; lines of OpenAI's batch
                 files ``{"custom_id", "url", "body"}``; or ``BatchRequest``. Without a ``custom_id`` the first
                 is ``"request-0"``.
-            max_concurrency: Calls at a time; 4 by default, and at most the client's own number.
+            max_concurrency: Calls at a time; 4 by default, and at most the client's own number. ``"auto"``
+                finds out how many the service is worth (docs/concurrency.md).
             ordered: Whether results come in the order of the requests, else as they are done. A slow request
                 then holds up the later ones once 16 for each call at a time are waiting.
             options: Options of each call, see ``CallOptions``; a ``cancel`` token ends the whole batch.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import msgspec
 
@@ -44,8 +44,8 @@ class ClientArguments(TypedDict, total=False):
     breaker: BreakerPolicy | None
     #: Where the breaker's state is kept: this process by default, or ``SqliteBreakers``, ``RedisBreakers``.
     breaker_state: Callable[[str], BreakerState] | None
-    #: Calls and open streams at a time, 64 by default; further ones wait for a slot.
-    max_concurrency: int | None
+    #: Calls and open streams at a time, 64 by default, or ``"auto"``; further ones wait for a slot.
+    max_concurrency: int | Literal["auto"] | None
     #: Load a model that is not in memory, then repeat the call once.
     auto_load: bool | None
     #: Have the ``foundry`` command start a service when none runs, once per process.

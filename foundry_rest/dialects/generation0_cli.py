@@ -58,6 +58,7 @@ class Generation0Dialect(OpenAIDialect):
 
     generation: ClassVar[str] = "0.x"
     has_status: ClassVar[bool] = True
+    limits_calls: ClassVar[bool] = False
     enforces_schema: ClassVar[bool | None] = False
     joins_texts: ClassVar[bool] = True
     guards_unload: ClassVar[bool] = False

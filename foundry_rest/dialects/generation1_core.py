@@ -32,6 +32,7 @@ class Generation1Dialect(ModelRoutesDialect):
 
     generation: ClassVar[str] = "1.x"
     has_status: ClassVar[bool] = True
+    limits_calls: ClassVar[bool] = False
     enforces_schema: ClassVar[bool | None] = False
     checks_tasks: ClassVar[bool] = False
     keeps_conversations: ClassVar[bool | None] = False

@@ -35,6 +35,7 @@ class Generation2Dialect(ModelRoutesDialect):
 
     generation: ClassVar[str] = "2.x"
     has_status: ClassVar[bool] = True
+    limits_calls: ClassVar[bool] = False
     completes_by_stream: ClassVar[bool] = True
     header_limit: ClassVar[int | None] = NATIVE_HEADER_LIMIT
     asks_by_id: ClassVar[bool] = True

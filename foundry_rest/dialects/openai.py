@@ -47,6 +47,7 @@ class OpenAIDialect(ResponsesDialect):
 
     generation: ClassVar[str] = "openai"
     has_status: ClassVar[bool] = False
+    limits_calls: ClassVar[bool] = True
     enforces_schema: ClassVar[bool | None] = None
     joins_texts: ClassVar[bool] = False
     converts: ClassVar[frozenset[str]] = frozenset()

@@ -59,6 +59,7 @@ class Dialect:
     Attributes:
         generation: Name in reports and errors.
         has_status: It has a route for its status; else another one stands for it, which may be missing.
+        limits_calls: It bounds the calls it works on by itself; else it works on all at once.
         completes_by_stream: A plain completion must use a stream, because closing a plain request does not
             stop the service's work.
         header_limit: Most bytes of request headers that the service accepts, or ``None``.
@@ -79,6 +80,7 @@ class Dialect:
     omits_version = False
     generation: ClassVar[str] = "unknown"
     has_status: ClassVar[bool] = True
+    limits_calls: ClassVar[bool] = False
     completes_by_stream: ClassVar[bool] = False
     header_limit: ClassVar[int | None] = None
     asks_by_id: ClassVar[bool] = False

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from foundry_rest import clock
-from foundry_rest.checks import flag, instance_of, only_known, whole_number
+from foundry_rest.checks import flag, instance_of, only_known, whole_number_or_auto
+from foundry_rest.config import MAX_CONCURRENCY
 from foundry_rest.endpoints.window import Window
 from foundry_rest.errors import Cancelled, ConfigError, FoundryError
 from foundry_rest.schema.batch import (
@@ -18,15 +21,16 @@ from foundry_rest.schema.batch import (
     BatchResult,
     read_request,
 )
-from foundry_rest.transport.call import CallOptions
+from foundry_rest.transport.call import BATCH, CallOptions
 from foundry_rest.transport.cancellation import CancelToken
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
 
     from foundry_rest.endpoints.chat import Chat
     from foundry_rest.endpoints.embeddings import Embeddings
     from foundry_rest.endpoints.responses import Responses
+    from foundry_rest.resilience.adaptive_slots import AdaptiveSlots
     from foundry_rest.services.context import Context
 
 #: Calls at a time. Where all share two cores the service is full at 2 to 4, and more only wait longer
@@ -56,7 +60,7 @@ def answer(client: Answering, request: BatchRequest, **options: Unpack[CallOptio
     Raises:
         FoundryError: Whatever the endpoint raises.
     """
-    arguments: dict[str, Any] = {**request.params, **options, "model": request.model}
+    arguments: dict[str, Any] = {**request.params, "lane": BATCH, **options, "model": request.model}
     arguments.pop("encoding_format", None)  # how vectors are written, which is not the service's business
     return _METHODS[request.url](client)(request.input, **arguments)
 
@@ -68,12 +72,82 @@ _METHODS: dict[str, Callable[[Answering], Callable[..., Answer]]] = {
 }
 
 
+class Gate:
+    """The bound on the calls of a batch that are under way at once.
+
+    It is a fixed number, or one that is found out from what the service delivers. A service that bounds its
+    calls by itself gets the usual number.
+
+    Args:
+        concurrency: The number, or ``"auto"``.
+        most: Largest number that ``"auto"`` may find.
+        is_fixed: Tells whether the service bounds its calls by itself.
+
+    Attributes:
+        threads: Threads that make the calls; those without a slot wait.
+    """
+
+    def __init__(
+        self,
+        concurrency: int | Literal["auto"],
+        most: int = MAX_CONCURRENCY,
+        is_fixed: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._slots: AdaptiveSlots | None = None
+        self.threads = most if concurrency == "auto" else concurrency
+        if concurrency == "auto":
+            from foundry_rest.resilience.adaptive_slots import AdaptiveSlots
+
+            self._slots = AdaptiveSlots(most, fixed=is_fixed, instead=CONCURRENCY, longest=math.inf)
+
+    @classmethod
+    def at(cls, context: Context, concurrency: int | Literal["auto"]) -> Self:
+        """Return the gate of a batch that a client sends; one that adapts its slots needs no second bound."""
+        config, targets = context.config, context.targets
+        if concurrency == config.max_concurrency == "auto":
+            return cls(config.most_calls)
+        return cls(concurrency, config.most_calls, lambda: targets.limits_calls)
+
+    @property
+    def reached(self) -> int:
+        """Return the number of calls at a time that is right as far as is known."""
+        return self.threads if self._slots is None else self._slots.settled
+
+    @contextmanager
+    def turn(self, cancels: Iterable[CancelToken]) -> Iterator[Callable[[Answer], Answer]]:
+        """Wait for room for one request; within the block, pass its answer through the yielded function.
+
+        Raises:
+            Cancelled: One of ``cancels`` ended the wait.
+        """
+        if self._slots is None:
+            yield _unchanged
+            return
+        counts: list[int] = []
+
+        def count(value: Answer) -> Answer:
+            counts.append(value.usage.completion_tokens or value.usage.prompt_tokens or 1)
+            return value
+
+        slot = self._slots.acquire(cancels=cancels)
+        try:
+            yield count
+        finally:
+            slot.release()
+        for tokens in counts:
+            self._slots.finished(tokens)
+
+
+def _unchanged(value: Answer) -> Answer:
+    return value
+
+
 def run_batch(
     client: Answering,
     context: Context,
     requests: Iterable[str | Mapping[str, object] | BatchRequest],
     *,
-    max_concurrency: int | None,
+    max_concurrency: int | Literal["auto"] | None,
     ordered: bool,
     options: CallOptions,
 ) -> Iterator[BatchResult]:
@@ -84,34 +158,37 @@ def run_batch(
     """
     only_known(options, CallOptions.__annotations__)
     context.options(**options)
-    most = context.config.max_concurrency
+    most = context.config.most_calls
     size = min(CONCURRENCY, most) if max_concurrency is None else max_concurrency
-    if whole_number("max_concurrency", size, 1) > most:
+    checked = whole_number_or_auto("max_concurrency", size)
+    if checked != "auto" and checked > most:
         raise ConfigError(
-            f"max_concurrency={size} is more than the client's {most}",
-            advice=f"Make the client with max_concurrency={size}.",
+            f"max_concurrency={checked} is more than the client's {most}",
+            advice=f"Make the client with max_concurrency={checked}.",
         )
     flag("ordered", ordered)
     if isinstance(requests, (str, bytes, Mapping)) or not isinstance(requests, Iterable):
         raise ConfigError("requests must be an iterable of requests, not a single one")
     given = options.get("cancel")
     cancel = CancelToken() if given is None else instance_of("cancel", given, CancelToken)
-    return _Run(client, context, cancel, options).results(requests, size, ordered=ordered)
+    gate = Gate.at(context, checked)
+    return _Run(client, context, cancel, options, gate).results(requests, ordered=ordered)
 
 
 class _Run:
     """One run over the requests of a batch."""
 
     def __init__(
-        self, client: Answering, context: Context, cancel: CancelToken, options: CallOptions
+        self, client: Answering, context: Context, cancel: CancelToken, options: CallOptions, gate: Gate
     ) -> None:
-        self._client, self._context = client, context
+        self._client, self._context, self._gate = client, context, gate
         self._given, self._left = cancel, CancelToken()
+        self._ends = (self._left, context.closing)
         self._options: CallOptions = {**options, "cancel": self._left}
 
-    def results(self, requests: Iterable[Any], size: int, *, ordered: bool) -> Iterator[BatchResult]:
+    def results(self, requests: Iterable[Any], *, ordered: bool) -> Iterator[BatchResult]:
         key = self._given.watch(self._left.cancel)
-        end_calls = self._left.cancel
+        end_calls, size = self._left.cancel, self._gate.threads
         window = Window(self._result, enumerate(requests), size, end_calls=end_calls, ordered=ordered)
         groups = window.groups()
         try:
@@ -131,7 +208,9 @@ class _Run:
         try:
             request = read_request(given, name, self._context.config.model)
             name = request.custom_id
-            value = answer(self._client, request, **self._options)
+            with self._gate.turn(self._ends) as count:
+                started = clock.monotonic()
+                value = count(answer(self._client, request, **self._options))
         except FoundryError as error:
             return BatchResult(custom_id=name, index=index, error=error, elapsed=clock.monotonic() - started)
         return BatchResult(custom_id=name, index=index, value=value, elapsed=clock.monotonic() - started)

@@ -150,7 +150,8 @@ class Execution:
         model = "" if target.guards_unload else self._request.runs_on
         lock = bounds.locks.shared(model, until, self._tokens) if model else None
         try:
-            return Lease(None if bounds.slots is None else bounds.slots.acquire(until, self._tokens), lock)
+            slots, lane = bounds.slots, self._options.lane
+            return Lease(None if slots is None else slots.acquire(until, self._tokens, lane), lock)
         except BaseException:  # Ctrl-C too: an unload would wait for ever
             Lease(None, lock).release()
             raise

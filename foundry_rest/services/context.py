@@ -23,7 +23,7 @@ from foundry_rest.schema import DownloadStep
 from foundry_rest.services.pool import TargetPool
 from foundry_rest.services.target import LearnedNames, Target
 from foundry_rest.stream.answer import AnswerStream
-from foundry_rest.transport.call import Call, CallOptions, Options, Reply, Sender
+from foundry_rest.transport.call import LANES, Call, CallOptions, Options, Reply, Sender
 from foundry_rest.transport.cancellation import CancelToken
 from foundry_rest.transport.single_flight import SingleFlight
 
@@ -44,7 +44,15 @@ Fetch = Callable[[str, Callable[[DownloadStep], object], Options], None]
 _DECLARED = CallOptions.__annotations__
 _EXTRA_ADVICE = Advice(Words("Another field of the request body goes through extra={...}.", ""))
 #: The options with a field of their own in ``Options``.
-_OPTION_FIELDS = frozenset(("timeout", "deadline", "headers", "cancel", "retries"))
+_OPTION_FIELDS = frozenset(("timeout", "deadline", "headers", "cancel", "retries", "lane"))
+
+
+def _lane(given: str | None) -> str:
+    """Return the lane of a call, ``""`` when none is given."""
+    if given is None:
+        return ""
+    only_known((given,), LANES, "lane")
+    return given
 
 
 class TargetedRequest(Generic[A, T]):
@@ -179,6 +187,7 @@ class Context(msgspec.Struct):
             given.get("headers") or {},
             None if cancel is None else instance_of("cancel", cancel, CancelToken),
             None if retries is None else whole_number("retries", retries, 0),
+            _lane(given.get("lane")),
             {name: value for name, value in given.items() if name not in _OPTION_FIELDS},
         )
 

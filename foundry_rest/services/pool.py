@@ -66,6 +66,12 @@ class TargetPool:
         self.last: Target | None = None
         self.current: Target | None = None if named is None else self._make(base_url(named))
 
+    @property
+    def limits_calls(self) -> bool:
+        """Return whether the service is known to bound its concurrent calls by itself."""
+        target = self.current or self.last
+        return target is not None and target.dialect.limits_calls
+
     def take(self, options: Options | None = None) -> Target:
         """Return the target for a request; search for it within the limits of ``options`` if it is unknown.
 

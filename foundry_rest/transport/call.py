@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, Protocol, TypedDict, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypedDict, TypeVar
 
 import msgspec
 
@@ -19,6 +19,9 @@ T = TypeVar("T")
 
 #: Signs one request, as ``requests.auth.AuthBase`` does: gets and returns a PreparedRequest.
 Auth = Callable[..., object]
+
+#: The lanes in which calls wait for a slot: a batch's wait behind all others.
+LANES = INTERACTIVE, BATCH = "interactive", "batch"
 
 #: 2.x resets a connection whose request headers exceed 4,096 bytes, without a reply (measured on 2.2.1:
 #: 4,000 passed, 5,000 not).
@@ -36,6 +39,8 @@ class OtherCallOptions(TypedDict, total=False):
     headers: Mapping[str, str] | None
     #: Ends the call from another thread.
     cancel: CancelToken | None
+    #: Where it waits for a slot: ``"batch"`` behind all others; ``"interactive"`` when not given.
+    lane: Literal["interactive", "batch"] | None
 
 
 class CallOptions(OtherCallOptions, total=False):
@@ -71,6 +76,7 @@ class Options(msgspec.Struct, frozen=True):
         headers: Added to the client's own; these win.
         cancel: Ends the call from another thread.
         retries: Tries after the first, in place of the client's number.
+        lane: Where the call waits for a slot; ``""`` for the interactive lane.
         more: Options of ``CallOptions`` without a field of their own here, by name.
     """
 
@@ -79,6 +85,7 @@ class Options(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     cancel: CancelToken | None = None
     retries: int | None = None
+    lane: str = ""
     more: Mapping[str, object] = msgspec.field(default_factory=dict)
 
     def tokens(self, closing: CancelToken) -> tuple[CancelToken, ...]:

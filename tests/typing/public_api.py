@@ -41,6 +41,8 @@ def constructors() -> None:
     same.close()
     FoundryAPIClient("http://127.0.0.1:5273", model="phi-4-mini", api_key="key")
     FoundryAPIClient(timeout=10, deadline=60.5, retries=0)
+    FoundryAPIClient(max_concurrency="auto")
+    FoundryAPIClient(max_concurrency="many")  # type: ignore[arg-type]
     FoundryAPIClient(timeout=Timeouts(connect=1, first_token=120))
 
 
@@ -50,7 +52,7 @@ def prompt_by_name() -> None:
         chunk.content for chunk in client.stream_complete(prompt="Hello", model="phi-4-mini")
     ]
     conversation = [{"role": "user", "content": "Hello"}]
-    same: str = client.complete(messages=conversation).content
+    same: str = client.complete(messages=conversation, lane="batch").content
     whole: str = client.chat.complete(messages=conversation).content
     number: int = client.chat.complete(prompt="How many?", response_model=int)
 

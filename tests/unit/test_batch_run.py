@@ -130,6 +130,7 @@ def test_options_of_each_call(bench):
 
     assert client.options == [
         {
+            "lane": "batch",
             "deadline": 5.0,
             "cancel": bench.stop.now,
             "temperature": 0.5,
@@ -546,7 +547,7 @@ def test_the_journal_says_what_may_succeed_later(bench):
     ("given", "said"),
     [
         ({"concurrency": 0}, "concurrency"),
-        ({"concurrency": "auto"}, "concurrency"),
+        ({"concurrency": "4"}, "concurrency"),
         ({"sync": "always"}, "value of sync"),
         ({"retry_failed": True}, "value of retry_failed"),
         ({"max_errors": 0}, "max_errors"),

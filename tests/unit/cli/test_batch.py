@@ -636,6 +636,23 @@ def test_concurrency(batch, folder, server):
     assert gate.is_set()
 
 
+def test_concurrency_that_is_found_out(batch, folder):
+    """``--concurrency auto`` answers everything, and the summary has the number that was reached."""
+    source = given(folder, *(chat_line(str(number)) for number in range(60)))
+    code, stdout, _ = batch(source, "-o", "out", "--concurrency", "auto", "--json")
+
+    assert code == 0
+    assert 1 <= json.loads(stdout)["concurrency"] <= 64
+    assert len(results("out")) == 60
+
+
+@pytest.mark.parametrize("value", ["many", "", "1.5", "Auto", "4,5"])
+def test_concurrency_that_is_no_number(value):
+    """Another word than ``auto`` is refused as an argument."""
+    with pytest.raises(UsageError, match="--concurrency"):
+        build_parser().parse_args(["batch", "in", "--concurrency", value])
+
+
 @pytest.mark.parametrize(
     ("option", "values"), [("--format", FORMATS), ("--sync", SYNCS), ("--retry-failed", RETRIES[1:])]
 )
