@@ -48,6 +48,12 @@ def _add_input(group: argparse._ArgumentGroup) -> None:
 def _add_run(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--concurrency", type=int, metavar="N", help="calls at a time (default 4)")
     group.add_argument(
+        "--host-slots",
+        type=int,
+        metavar="N",
+        help="calls at a time of all your batches on this machine that have this option",
+    )
+    group.add_argument(
         "--sync",
         choices=("every", "second", "none"),
         default="every",
