@@ -95,11 +95,12 @@ class HostSlots:
         self._queue: list[LockFile] = []
         self._slots: list[LockFile] = []
         self.renew()
+        probe = object()
         try:
             for file in (*self._queue, *self._slots):
                 file.open()  # now, and not when a fork may strike
-            self._queue[-1].take(self)
-            self._queue[-1].give_back(self)
+            self._queue[-1].take(probe)
+            self._queue[-1].give_back(probe)
         except OSError as error:
             raise ConfigError(
                 f"the slots of the machine cannot be kept in {self.directory}: {error}",

@@ -150,12 +150,13 @@ def test_the_end_of_a_batch_that_waits_for_slots(batch, faults, gate, how):
     assert first.end() == 0
 
 
-def test_a_process_that_is_stopped_while_it_waits(batch, faults, gate):
-    """Who comes after it passes by, and it goes on when it is woken."""
+@pytest.mark.parametrize("how", ["SIGSTOP", "SIGKILL"])
+def test_a_process_that_is_struck_while_it_waits(batch, faults, gate, how):
+    """Who comes after it passes by; one that was only stopped goes on when it is woken."""
     first = start_with_all_slots(batch, faults, gate)
-    stopped, other = start(batch("second", 4)), batch("third", 4)
+    struck, other = start(batch("second", 4)), batch("third", 4)
     clock.sleep(1.0)
-    stopped.send(signal.SIGSTOP)
+    struck.send(getattr(signal, how))
     third = start(other)
     clock.sleep(1.0)
     gate.set()
@@ -163,8 +164,9 @@ def test_a_process_that_is_stopped_while_it_waits(batch, faults, gate):
     assert first.end() == 0
     assert third.end() == 0
     assert calls_of(faults, "second") == 0
-    stopped.send(signal.SIGCONT)
-    assert stopped.end() == 0
+    if how == "SIGSTOP":
+        struck.send(signal.SIGCONT)
+    assert struck.end() == (0 if how == "SIGSTOP" else -signal.SIGKILL)
 
 
 @pytest.mark.skipif(os.name == "posix" and os.geteuid() == 0, reason="root may write everywhere")
