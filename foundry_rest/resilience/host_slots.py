@@ -75,7 +75,8 @@ def default_directory() -> Path:
 class HostSlots:
     """At most ``size`` holders among all processes of this user on this machine that use the same folder.
 
-    Processes with different sizes use the same first slots, so all together hold no more than the largest.
+    Processes with different sizes use the same first slots, so all together hold no more than the largest. It
+    pickles as its arguments: on another machine it is that machine's.
 
     Args:
         size: Holders at a time.
@@ -91,7 +92,9 @@ class HostSlots:
 
     def __init__(self, size: int, directory: str | os.PathLike[str] | None = None) -> None:
         self.size = whole_number("host_slots", size, 1, MOST)
-        self.directory = (default_directory() if directory is None else Path(directory)).absolute()
+        self._given = directory
+        place = default_directory() if directory is None else Path(directory).expanduser()
+        self.directory = place.absolute()
         self._queue: list[LockFile] = []
         self._slots: list[LockFile] = []
         self.renew()
@@ -107,6 +110,9 @@ class HostSlots:
                 advice="They need a folder of this user's own, where files can be made and locked.",
             ) from error
         renew_after_fork(self)
+
+    def __reduce__(self) -> tuple[type[HostSlots], tuple[object, ...]]:
+        return HostSlots, (self.size, self._given)
 
     @property
     def held(self) -> int:

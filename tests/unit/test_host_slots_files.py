@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pickle
 import shutil
 import signal
 import socket
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from pathlib import Path
 
 import pytest
 from support.forks import forks, in_child
@@ -99,6 +101,26 @@ def test_a_relative_folder(monkeypatch, tmp_path):
     slots.acquire().release()
 
     assert slots.directory == tmp_path / "slots"
+
+
+def test_a_folder_in_the_home():
+    """It may be written with a tilde."""
+    assert HostSlots(1, "~/slots").directory == Path.home() / "slots"
+
+
+@pytest.mark.parametrize("is_given", [True, False])
+def test_a_pickle(place, monkeypatch, is_given):
+    """It holds what was given: the copy competes for the same slots, elsewhere for those of that machine."""
+    slots = HostSlots(2, place if is_given else None)
+    held = [slots.acquire(), slots.acquire()]
+    pickled = pickle.dumps(slots)
+    with pytest.raises(DeadlineExceeded):
+        pickle.loads(pickled).acquire(clock.monotonic() + 0.01)
+    monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
+    there = pickle.loads(pickled)
+
+    assert there.size == len(held) == 2
+    assert (there.directory == slots.directory) == is_given
 
 
 @posix
