@@ -105,8 +105,9 @@ class HostSlots:
             self._queue[-1].take(probe)
             self._queue[-1].give_back(probe)
         except OSError as error:
+            where = "" if str(self.directory) in str(error) else f" in {self.directory}"
             raise ConfigError(
-                f"the slots of the machine cannot be kept in {self.directory}: {error}",
+                f"the slots of the machine cannot be kept{where}: {error}",
                 advice="They need a folder of this user's own, where files can be made and locked.",
             ) from error
         renew_after_fork(self)

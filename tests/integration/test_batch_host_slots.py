@@ -178,4 +178,4 @@ def test_a_home_that_cannot_be_written(batch, tmp_path, monkeypatch):
     done = batch("one").run("--host-slots", 1)
 
     assert done.returncode == 2
-    assert "slots of the machine cannot be kept in" in done.stderr
+    assert "slots of the machine cannot be kept" in done.stderr

@@ -132,7 +132,7 @@ def test_traps(place, trap, name):
     trap(place / name)
     before = {path: path.read_bytes() for path in place.glob("theirs*")}
 
-    with pytest.raises(ConfigError, match=r"slots of the machine cannot be kept in .*slots: ") as caught:
+    with pytest.raises(ConfigError, match=r"slots of the machine cannot be kept: .*slots") as caught:
         HostSlots(1, place)
     assert "folder of this user's own" in caught.value.advice
     assert {path: path.read_bytes() for path in place.glob("theirs*")} == before
@@ -146,8 +146,9 @@ def test_a_folder_that_others_may_write(place, mode):
     place.mkdir()
     place.chmod(mode)
 
-    with pytest.raises(ConfigError, match="not private"):
+    with pytest.raises(ConfigError, match="not private") as caught:
         HostSlots(1, place)
+    assert str(caught.value).count(str(place)) == 1
     assert list(place.iterdir()) == []
 
 
@@ -165,7 +166,7 @@ def test_a_folder_of_another_user(place, monkeypatch):
 def test_a_file_in_place_of_a_folder(tmp_path, blocked):
     """It is said as it is."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"cannot be kept in .*file"):
+    with pytest.raises(ConfigError, match=r"cannot be kept: .*file"):
         HostSlots(1, tmp_path / "file" if blocked == "the folder" else tmp_path / "file" / "slots")
 
 
@@ -192,6 +193,7 @@ def test_a_file_system_without_locks(place, monkeypatch, number):
     with pytest.raises(ConfigError, match="cannot be kept") as caught:
         HostSlots(1, place)
     assert os.strerror(number) in str(caught.value)
+    assert str(place) in str(caught.value)
 
 
 # ---------------------------------------------------------------- what becomes of them

@@ -663,7 +663,7 @@ def test_host_slots_that_cannot_be_kept(batch, folder, server):
     code, _, stderr = batch(given(folder, "a", name="in.txt"), "-o", "out", "--host-slots", "2")
 
     assert code == 2
-    assert "the slots of the machine cannot be kept in" in stderr
+    assert "the slots of the machine cannot be kept" in stderr
     assert "They need a folder of this user's own, where files can be made and locked." in stderr
     assert asked(server) == []
 
