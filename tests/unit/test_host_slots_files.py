@@ -34,7 +34,7 @@ if sys.argv[2] == "fork" and os.fork() == 0:
     os.write(1, b"child\\n")
     time.sleep(30)
     os._exit(0)
-print("held", flush=True)
+os.write(1, b"held\\n")  # in one piece, beside the child's
 sys.stdin.read()
 """
 
