@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections import Counter
@@ -167,15 +166,3 @@ def test_a_process_that_is_struck_while_it_waits(batch, faults, gate, how):
     if how == "SIGSTOP":
         struck.send(signal.SIGCONT)
     assert struck.end() == (0 if how == "SIGSTOP" else -signal.SIGKILL)
-
-
-@pytest.mark.skipif(os.name == "posix" and os.geteuid() == 0, reason="root may write everywhere")
-def test_a_home_that_cannot_be_written(batch, tmp_path, monkeypatch):
-    """It is told before anything is sent: exit 2."""
-    home = tmp_path / "home"
-    home.mkdir(mode=0o500)
-    monkeypatch.setenv("HOME", str(home))
-    done = batch("one").run("--host-slots", 1)
-
-    assert done.returncode == 2
-    assert "slots of the machine cannot be kept" in done.stderr
