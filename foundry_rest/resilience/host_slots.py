@@ -105,7 +105,8 @@ class HostSlots:
             self._queue[-1].take(probe)
             self._queue[-1].give_back(probe)
         except OSError as error:
-            where = "" if str(self.directory) in str(error) else f" in {self.directory}"
+            is_named = str(self.directory) in f"{error.filename} {error}"
+            where = "" if is_named else f" in {self.directory}"
             raise ConfigError(
                 f"the slots of the machine cannot be kept{where}: {error}",
                 advice="They need a folder of this user's own, where files can be made and locked.",
