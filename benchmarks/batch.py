@@ -1,10 +1,10 @@
 """What a batch costs: memory for any number of lines, CPU for each, and throughput with many slots.
 
-python benchmarks/batch.py [memory] [ordered] [cpu] [throughput] [--short]
+python benchmarks/batch.py [memory] [ordered] [cpu] [throughput] [host_slots] [--short]
 
 The service is a stub in a process of its own. Figures are ratios within one run; exit code 1 when one is
 above its bound: 30 MB more for 200,000 lines than for 2,000, 1.5 times the CPU of a bare ``complete()``, 0.97
-of the throughput of bare ``complete()`` from as many threads.
+of the throughput of bare ``complete()`` from as many threads, and of a file without slots of the machine.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ sys.path.insert(0, str(ROOT))
 from foundry_rest import FoundryAPIClient  # noqa: E402
 from foundry_rest.batch.job import answer_file  # noqa: E402
 from foundry_rest.batch.run import Settings  # noqa: E402
+from foundry_rest.resilience.host_slots import HostSlots  # noqa: E402
 from foundry_rest.testing import DEMO_MODEL  # noqa: E402
 
 #: Lines, and what ``--short`` makes of them: enough to see memory that grows with each.
@@ -183,6 +184,24 @@ def throughput(*, short: bool) -> bool:
     return ratio >= THROUGHPUT
 
 
+def host_slots(*, short: bool) -> bool:
+    """Compare the throughput of a file with slots of the machine that nobody else wants with that without."""
+    count, without, with_slots, size = 160 if short else 800, [], [], 4
+    with stub(latency=LATENCY) as url, client(url) as made, tempfile.TemporaryDirectory() as folder:
+        source, slots = Path(folder, "in.jsonl"), HostSlots(size, Path(folder, "slots"))
+        write_lines(source, count)
+        for number in range(5):
+            for bound, seconds in ((None, without), (size, with_slots)):
+                settings = Settings(concurrency=size, host_slots=bound, sync="none")
+                output = Path(folder, f"out{number}-{bound}.jsonl")
+                seconds.append(answer_file(made, source, output, settings=settings).summary.elapsed)
+        alone = min(timed(lambda: [slots.acquire().release() for _ in range(1_000)]) for _ in range(5))
+    ratio = min(without) / min(with_slots)
+    print(f"a slot of the machine, taken and given back: {alone * 1e3:.0f} us")
+    print(f"throughput of a file with slots of the machine / without: {ratio:.3f}")
+    return ratio >= THROUGHPUT
+
+
 def timed(work: Callable[[], object]) -> float:
     """Return the seconds that some work takes."""
     began = time.perf_counter()
@@ -212,7 +231,13 @@ def in_threads(made: FoundryAPIClient, count: int) -> None:
         thread.join()
 
 
-CASES = {"memory": memory, "ordered": ordered, "cpu": cpu, "throughput": throughput}
+CASES = {
+    "memory": memory,
+    "ordered": ordered,
+    "cpu": cpu,
+    "throughput": throughput,
+    "host_slots": host_slots,
+}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -85,12 +85,23 @@ def make_private(directory: Path) -> None:
 
 def make_own(path: Path) -> None:
     """Make an empty file, mode 0600, in a private directory; raise OSError if a foreign one is there."""
+    os.close(open_own(path))
+
+
+def open_own(path: Path) -> int:
+    """Return a descriptor of a file in a private directory; make it, mode 0600, unless it exists.
+
+    Raises:
+        OSError: It cannot be made or opened, or a foreign one is there.
+    """
     make_private(path.parent)
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | _SAFELY, 0o600)
     try:
         check_own(os.fstat(descriptor), path)
-    finally:
+    except BaseException:
         os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _check_regular(status: os.stat_result, path: Path) -> None:

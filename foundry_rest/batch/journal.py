@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +20,7 @@ import msgspec
 
 from foundry_rest.batch.files import Files
 from foundry_rest.errors import ConfigError
+from foundry_rest.file_lock import lock
 from foundry_rest.private_files import check_own
 from foundry_rest.raw_json import UNDECODABLE
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 FORMAT, VERSION = "foundry_rest batch journal", 1
-#: The byte that Windows locks, the last that its C library can name: others can read the rest all the same.
-_LOCKED = (1 << 31) - 1
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -135,7 +133,7 @@ class Journal:
 
     def _claim(self) -> None:
         try:
-            _lock(self._descriptor)
+            lock(self._descriptor)
         except BlockingIOError:
             raise ConfigError(
                 f"another run has {self._path} open",
@@ -176,24 +174,3 @@ def _read(offset: int, line: bytes) -> Written | int:
         return Written(offset, len(line), msgspec.json.decode(line, type=Record))
     except UNDECODABLE:
         return offset
-
-
-def _lock(descriptor: int) -> None:
-    """Lock a file until it is closed, in this process or by its death.
-
-    Raises:
-        BlockingIOError: Another open file has it.
-        OSError: The file system has no locks.
-    """
-    if sys.platform == "win32":
-        import msvcrt
-
-        os.lseek(descriptor, _LOCKED, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError as error:  # the C library has one number for every reason, or none
-            raise BlockingIOError(str(error)) from error
-        return
-    import fcntl
-
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

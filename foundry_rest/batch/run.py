@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -32,6 +33,7 @@ from foundry_rest.checks import (
 from foundry_rest.endpoints.batch import CONCURRENCY, Answering, Gate, answer
 from foundry_rest.endpoints.window import Window
 from foundry_rest.errors import Cancelled, ConfigError, FoundryError, StreamInterrupted
+from foundry_rest.resilience.host_slots import MOST, HostSlots
 from foundry_rest.schema.batch import Answer
 from foundry_rest.transport.call import CallOptions
 
@@ -53,6 +55,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         concurrency: Calls at a time, or ``"auto"`` to find the number out.
+        host_slots: Calls at a time of all batches of this user on this machine that have such a number;
+            ``None`` for no bound.
         sync: When results are synced to the disk, one of ``SYNCS``.
         retry_failed: Which failures of earlier runs are sent again, see ``note_earlier``.
         max_errors: Failures after which it stops; ``None`` for any number.
@@ -66,6 +70,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     concurrency: int | Literal["auto"] = CONCURRENCY
+    host_slots: int | None = None
     sync: str = "every"
     retry_failed: str = "none"
     max_errors: int | None = None
@@ -76,6 +81,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         whole_number_or_auto("concurrency", self.concurrency)
+        if self.host_slots is not None:
+            whole_number("host_slots", self.host_slots, 1, MOST)
         for name, known in (("sync", SYNCS), ("retry_failed", RETRIES)):
             only_known((getattr(self, name),), known, f"value of {name}")
         if self.max_errors is not None:
@@ -147,6 +154,7 @@ class BatchRun:
         self._settings, self._hooks, self._stop, self._meanings = settings, hooks, stop, meanings
         self._until = clock.monotonic() + (settings.stop_after or math.inf) if until is None else until
         self._outage = Outage(settings.downtime, stop)
+        self._host_slots = None if settings.host_slots is None else HostSlots(settings.host_slots)
         self._options: CallOptions = {**settings.options, "cancel": stop.now}
         self._gate = gate or Gate(settings.concurrency)
         self._unsynced: list[_Done] = []
@@ -191,12 +199,24 @@ class BatchRun:
                     self._stop.ask(OUT_OF_TIME, self._settings.grace)
                 self._stop.check()
                 self._figures.concurrency = self._gate.reached
-                self._figures.waiting = "" if self._outage.error is None else self._outage.error.message
+                self._figures.waiting = self._why_waiting()
                 self._hooks.progress()
         finally:
             groups.close()  # type: ignore[attr-defined]
         self._sync()
         self._hooks.progress()
+
+    def _why_waiting(self) -> str:
+        if self._outage.error is not None:
+            return self._outage.error.message
+        slots = self._host_slots
+        return f"others have all {slots.size} host slots" if slots and slots.is_kept_waiting else ""
+
+    def _slot(self) -> AbstractContextManager[object]:
+        """Return a slot of the machine, or nothing where it has no bound."""
+        if self._host_slots is None:
+            return nullcontext()
+        return self._host_slots.acquire(cancels=(self._stop.asked, self._stop.now))
 
     def _requests(self) -> Iterator[IndexedRequest]:
         for request in self._index.pending():
@@ -210,7 +230,8 @@ class BatchRun:
         while not self._stop.asked.cancelled:
             started = clock.monotonic()
             try:
-                with self._gate.turn(ends) as count:
+                # A turn first: a slot of the machine is not held while this batch itself waits.
+                with self._gate.turn(ends) as count, self._slot():
                     started = clock.monotonic()
                     value = count(answer(self._client, request, **self._options))
             except Cancelled:

@@ -78,7 +78,7 @@ class Outage:
             return False
         seconds = error.retry_in if isinstance(error, CircuitOpen) else _PAUSE
         try:
-            sleep(min(max(seconds, 0.01), left), (self._stop.asked,), "for the service")
+            sleep(min(max(seconds, 0.01), left), (self._stop.asked, self._stop.now), "for the service")
         except Cancelled:
             return False
         return True

@@ -31,6 +31,7 @@ from foundry_rest.config import MAX_CONCURRENCY, from_env
 from foundry_rest.endpoints.batch import CONCURRENCY
 from foundry_rest.errors import ConfigError
 from foundry_rest.resilience.breaker.policy import BreakerPolicy
+from foundry_rest.resilience.host_slots import MOST
 
 #: Options for rows that are prompts -> parameters of chat.
 _FOR_PROMPTS = ("system", "max_tokens", "temperature")
@@ -42,6 +43,7 @@ _FOR_PLOTS = ("latency_histogram", "first_token_histogram", "progress")
 _CHECKS: dict[str, Callable[[str, Any], object]] = {
     "limit": lambda name, value: whole_number(name, value, 1),
     "concurrency": lambda name, value: whole_number_or_auto(name, value, 1000),
+    "host_slots": lambda name, value: whole_number(name, value, 1, MOST),
     "max_errors": lambda name, value: whole_number(name, value, 1),
     "stop_after": positive_seconds,
     "deadline": positive_seconds,
@@ -147,6 +149,7 @@ def _run(arguments: Namespace, index: RequestIndex, output: Output) -> int:
     )
     settings = Settings(
         concurrency=concurrency,
+        host_slots=arguments.host_slots,
         options={} if arguments.deadline is None else {"deadline": arguments.deadline},
         sync=arguments.sync,
         retry_failed=arguments.retry_failed,

@@ -57,6 +57,12 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
         help="calls at a time, or auto: as many as bring more tokens/s (default 4)",
     )
     group.add_argument(
+        "--host-slots",
+        type=int,
+        metavar="N",
+        help="calls at a time of all your batches on this machine that have this option",
+    )
+    group.add_argument(
         "--sync",
         choices=("every", "second", "none"),
         default="every",

@@ -124,7 +124,7 @@ CHECK_PATH: str = Advice(
 LIST_NAMES: str = Advice(
     Words(
         "List the names it knows with client.models.list() or foundry-rest models.",
-        "List its names with: foundry-rest models; chat takes one by --model (FOUNDRY_MODEL).",
+        "List its names with: foundry-rest models; chat and batch take one by --model (FOUNDRY_MODEL).",
         runs="models",
     )
 )

@@ -99,10 +99,10 @@ def _serves(models: Iterable[ModelInfo]) -> Advice:
         return Advice(
             Words(
                 f"{rest} client.models.list() or foundry-rest models.",
-                f"{rest} foundry-rest models; chat takes one by --model (FOUNDRY_MODEL).",
+                f"{rest} foundry-rest models; chat and batch take one by --model (FOUNDRY_MODEL).",
             )
         )
-    return Advice(f"It serves {first}.", Words("", "Chat takes one by --model (FOUNDRY_MODEL)."))
+    return Advice(f"It serves {first}.", Words("", "Chat and batch take one by --model (FOUNDRY_MODEL)."))
 
 
 def _is_for(device: str, info: ModelInfo) -> bool:

@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from foundry_rest import clock
 from foundry_rest.errors import ConfigError
+from foundry_rest.file_lock import lock
 from foundry_rest.runtime.protocol import STDERR_FILE
 
 _PREFIX = "foundry_rest-"
@@ -58,10 +59,8 @@ def open_stderr(directory: Path) -> BinaryIO:
     """Return the file for the child's standard error; the lock on it lives as long as the child."""
     file = (directory / STDERR_FILE).open("wb")
     if sys.platform != "win32":
-        import fcntl
-
         with suppress(OSError):  # a file system without locks: its directories are not swept either
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            lock(file.fileno())
     return file
 
 
@@ -97,11 +96,9 @@ def _is_free(file: Path) -> bool:
     if sys.platform == "win32":
         file.unlink()
         return True
-    import fcntl
-
     descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(descriptor)
     finally:
         os.close(descriptor)
     return True

@@ -5,7 +5,8 @@ child share mixes up their answers, and the work of the parent's threads never e
 object that holds one of these registers here once, in one of two ways:
 
 * ``renew_after_fork``, the usual one: ``renew`` is called in every child before other code runs there. It
-  replaces locks and forgets sockets; it closes nothing, because the parent goes on using them.
+  replaces locks and forgets sockets; it closes nothing, because the parent goes on using them, but files
+  that are locked: the child would keep the lock of a parent that died.
 * ``suspend_across_fork``, for what must not exist at the moment of a fork at all, such as an open sqlite
   connection: ``suspend`` is called before the fork, ``resume`` after it in the parent and in the child.
 

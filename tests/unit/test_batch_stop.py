@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from foundry_rest import clock
 from foundry_rest.batch.stop import INTERRUPTED, OUT_OF_TIME, SERVICE_DOWN, TERMINATED, Outage, Stop
 from foundry_rest.errors import (
     Cancelled,
@@ -174,4 +175,16 @@ def test_a_stop_ends_the_wait():
 
     assert not outage.wait(CircuitOpen("open", retry_in=100.0))
     assert stop.reason == INTERRUPTED
+    timer.join(5)
+
+
+def test_the_end_of_the_calls_ends_the_wait():
+    """An error that ends the run waits for all its threads: none may wait for a service meanwhile."""
+    stop = Stop()
+    timer = threading.Timer(0.02, stop.now.cancel)
+    timer.start()
+    began = clock.monotonic()
+
+    assert not Outage(300, stop).wait(CircuitOpen("open", retry_in=3.0))
+    assert clock.monotonic() - began < 2
     timer.join(5)

@@ -18,7 +18,9 @@ import pytest
 from support.servers import CHAT
 
 import foundry_rest
-from foundry_rest import BreakerPolicy, FoundryAPIClient
+from foundry_rest import BreakerPolicy, FoundryAPIClient, clock
+from foundry_rest.errors import DeadlineExceeded
+from foundry_rest.resilience.host_slots import HostSlots
 from foundry_rest.testing import DEMO_MODEL, chat_completion, chat_stream, json_answer
 
 PACKAGE = str(Path(foundry_rest.__file__).parent)
@@ -137,3 +139,33 @@ def test_nothing_is_lost(server, monkeypatch, call, dialect, most):
     step = 1 if EVERY else max(1, lines // SOME)
     places = {strike(nth).place for nth in range(1, lines, step)}
     assert len(places) > 80
+
+
+@pytest.mark.parametrize("is_taken", [False, True])
+def test_no_slot_of_the_machine_is_lost(tmp_path, monkeypatch, is_taken):
+    """Wherever it strikes, in a wait or not, the slot and every place of the queue are free afterwards."""
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: None)
+    slots, others = HostSlots(1, tmp_path / "slots"), HostSlots(1, tmp_path / "slots")
+
+    def use():
+        with slots.acquire(clock.monotonic() + 0.004):
+            pass
+
+    def strike(nth):
+        held = others.acquire() if is_taken else None
+        with Striker(nth) as striker, suppress(Strike, DeadlineExceeded):
+            use()
+        if held is not None:
+            held.release()
+        files = (*slots._queue, *slots._slots)
+        if any(file.key for file in files):
+            gc.collect()
+        assert (slots.held, len(slots._turns)) == (0, 0), striker.place
+        assert not any(file.key for file in files), striker.place
+        with others.acquire(clock.monotonic() + 1):
+            pass
+        return striker
+
+    lines = strike(10**9).lines
+    places = {strike(nth).place for nth in range(1, lines)}
+    assert len(places) > 60

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.platforms import posix
+from support.traps import TRAPS, device, folder, link, pipe
 
 from foundry_rest import SqliteBreakers, clock
 from foundry_rest.errors import ConfigError
@@ -15,49 +16,6 @@ from foundry_rest.models.disk import cached_ids, local_folder, read_snapshot_fil
 from foundry_rest.private_files import check_own, make_own, make_private, patiently, read_own, read_regular
 
 HERE = "http://127.0.0.1:1"
-
-
-def pipe(place):
-    """Make a named pipe, which blocks whoever opens it to read."""
-    os.mkfifo(place)
-
-
-def link(place):
-    """Make a link to a file of somebody's."""
-    target = place.parent / "theirs"
-    target.write_bytes(b"precious")
-    place.symlink_to(target)
-
-
-def second_name(place):
-    """Make a second name of a file of somebody's."""
-    target = place.parent / "theirs"
-    target.write_bytes(b"precious")
-    place.hardlink_to(target)
-
-
-def dangling(place):
-    """Make a link to a file that somebody wants to have made."""
-    place.symlink_to(place.parent / "wanted")
-
-
-def folder(place):
-    """Make a folder."""
-    place.mkdir()
-
-
-def open_to_all(place):
-    """Make a file that anybody may write."""
-    place.write_bytes(b"")
-    place.chmod(0o666)
-
-
-def device(place):
-    """Make a link to a device that never ends."""
-    place.symlink_to("/dev/zero")
-
-
-TRAPS = [pipe, link, second_name, dangling, folder, open_to_all, device]
 
 
 @posix

@@ -28,6 +28,7 @@ from foundry_rest.batch.stop import Stop
 from foundry_rest.cli.failures import UsageError
 from foundry_rest.cli.parser import build_parser
 from foundry_rest.endpoints import window
+from foundry_rest.resilience.host_slots import HostSlots, default_directory
 from foundry_rest.schema.batch import EMBEDDINGS, RESPONSES
 from foundry_rest.testing import (
     DEMO_MODEL,
@@ -283,6 +284,8 @@ WRONG = [
     (["-o", "out", "--limit", "x"], "invalid int value"),
     (["-o", "out", "--concurrency", "0"], "--concurrency must be"),
     (["-o", "out", "--concurrency", "1001"], "--concurrency must be"),
+    (["-o", "out", "--host-slots", "0"], "--host-slots must be a whole number from 1 to 256"),
+    (["-o", "out", "--host-slots", "257"], "--host-slots must be"),
     (["-o", "out", "--max-errors", "0"], "--max-errors must be"),
     (["-o", "out", "--stop-after", "0"], "--stop-after must be"),
     (["-o", "out", "--stop-after", "nan"], "--stop-after must be"),
@@ -651,6 +654,35 @@ def test_concurrency_that_is_no_number(value):
     """Another word than ``auto`` is refused as an argument."""
     with pytest.raises(UsageError, match="--concurrency"):
         build_parser().parse_args(["batch", "in", "--concurrency", value])
+
+
+def test_host_slots(batch, folder, server):
+    """``--host-slots`` bounds the calls together with those of others: who finds none waits for one."""
+    others, asked_before = HostSlots(2), []
+    held = [others.acquire(), others.acquire()]
+
+    def give_back():
+        asked_before.append(len(asked(server)))
+        held.pop().release()
+
+    timer = threading.Timer(0.2, give_back)
+    timer.start()
+    code, _, stderr = batch(given(folder, "a", "b", "c", name="in.txt"), "-o", "out", "--host-slots", "2")
+    timer.join()
+
+    assert (code, len(lines("out")), asked_before) == (0, 3, [0]), stderr
+
+
+def test_host_slots_that_cannot_be_kept(batch, folder, server):
+    """Code 2 and a sentence that says what is needed; nothing is sent."""
+    default_directory().parent.mkdir(parents=True)
+    default_directory().write_text("")
+    code, _, stderr = batch(given(folder, "a", name="in.txt"), "-o", "out", "--host-slots", "2")
+
+    assert code == 2
+    assert "the slots of the machine cannot be kept" in stderr
+    assert "They need a folder of this user's own, where files can be made and locked." in stderr
+    assert asked(server) == []
 
 
 @pytest.mark.parametrize(
