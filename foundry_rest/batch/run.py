@@ -23,7 +23,7 @@ from foundry_rest.batch.request_index import IndexedRequest, RequestIndex
 from foundry_rest.batch.resume import RETRIES, note_earlier, note_results
 from foundry_rest.batch.stop import OUT_OF_TIME, TOO_MANY_ERRORS, Outage, Stop
 from foundry_rest.checks import only_known, positive_seconds, seconds_from_zero, whole_number
-from foundry_rest.endpoints.batch import CONCURRENCY, Answering, answer
+from foundry_rest.endpoints.batch import CONCURRENCY, Answering, WorkerCalls, answers_of
 from foundry_rest.endpoints.window import Window
 from foundry_rest.errors import Cancelled, ConfigError, FoundryError, StreamInterrupted
 from foundry_rest.schema.batch import Answer
@@ -120,6 +120,7 @@ class BatchRun:
         stop: Ends it early.
         meanings: What each model's name stands for: exact id and generation.
         until: Monotonic instant at which the whole job is over; default ``stop_after`` from now.
+        workers: Make the calls in place of this process.
     """
 
     def __init__(
@@ -134,8 +135,10 @@ class BatchRun:
         stop: Stop,
         meanings: dict[str, str],
         until: float | None = None,
+        workers: WorkerCalls | None = None,
     ) -> None:
-        self._client, self._index, self._journal, self._output = client, index, journal, output
+        self._answer = answers_of(client, workers)
+        self._index, self._journal, self._output = index, journal, output
         self._settings, self._hooks, self._stop, self._meanings = settings, hooks, stop, meanings
         self._until = clock.monotonic() + (settings.stop_after or math.inf) if until is None else until
         self._outage = Outage(settings.downtime, stop)
@@ -200,7 +203,7 @@ class BatchRun:
         while not self._stop.asked.cancelled:
             started = clock.monotonic()
             try:
-                value = answer(self._client, request, **self._options)
+                value = self._answer(request, **self._options)
             except Cancelled:
                 return None
             except FoundryError as error:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 
 from foundry_rest import clock
-from foundry_rest.errors import Cancelled, CircuitOpen, FoundryError, ServiceNotFound, TransportError
+from foundry_rest.errors import (
+    Cancelled,
+    CircuitOpen,
+    ExecutorBroken,
+    FoundryError,
+    ServiceNotFound,
+    TransportError,
+)
 from foundry_rest.transport.cancellation import CancelToken, sleep
 
 #: Why a batch stopped early.
@@ -73,7 +80,7 @@ class Outage:
         now = clock.monotonic()
         self.error, self._since = error, min(self._since, now)
         left = self._since + self._longest - now
-        if left <= 0:
+        if left <= 0 or isinstance(error, ExecutorBroken):  # only the program can make a new one
             self._stop.ask(SERVICE_DOWN)
             return False
         seconds = error.retry_in if isinstance(error, CircuitOpen) else _PAUSE

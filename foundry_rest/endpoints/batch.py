@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from foundry_rest import clock
 from foundry_rest.checks import flag, instance_of, only_known, whole_number
 from foundry_rest.endpoints.window import Window
-from foundry_rest.errors import Cancelled, ConfigError, FoundryError
+from foundry_rest.errors import Cancelled, ConfigError, ExecutorBroken, FoundryError
 from foundry_rest.schema.batch import (
     CHAT,
     EMBEDDINGS,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from foundry_rest.endpoints.embeddings import Embeddings
     from foundry_rest.endpoints.responses import Responses
     from foundry_rest.services.context import Context
+
+T = TypeVar("T")
 
 #: Calls at a time. Where all share two cores the service is full at 2 to 4, and more only wait longer
 #: (docs/service.md, section 10.2).
@@ -61,6 +64,25 @@ def answer(client: Answering, request: BatchRequest, **options: Unpack[CallOptio
     return _METHODS[request.url](client)(request.input, **arguments)
 
 
+class WorkerCalls(Protocol):
+    """Where calls are made in place of this process."""
+
+    def call(self, function: Callable[..., T], *arguments: object, **options: Unpack[CallOptions]) -> T:
+        """Return what the function returns for a client of theirs and these arguments."""
+
+
+class Answers(Protocol):
+    """Who answers the requests of a batch."""
+
+    def __call__(self, request: BatchRequest, **options: Unpack[CallOptions]) -> Answer:
+        """Return the answer of one request."""
+
+
+def answers_of(client: Answering, workers: WorkerCalls | None) -> Answers:
+    """Return who answers: the client in this process, or the workers of an executor."""
+    return partial(answer, client) if workers is None else partial(workers.call, answer)
+
+
 _METHODS: dict[str, Callable[[Answering], Callable[..., Answer]]] = {
     CHAT: lambda client: client.chat.complete,
     RESPONSES: lambda client: client.responses.create,
@@ -76,6 +98,7 @@ def run_batch(
     max_concurrency: int | None,
     ordered: bool,
     options: CallOptions,
+    workers: WorkerCalls | None = None,
 ) -> Iterator[BatchResult]:
     """Return an iterator over the results; check the arguments at once, send nothing before its first step.
 
@@ -86,7 +109,7 @@ def run_batch(
     context.options(**options)
     most = context.config.max_concurrency
     size = min(CONCURRENCY, most) if max_concurrency is None else max_concurrency
-    if whole_number("max_concurrency", size, 1) > most:
+    if whole_number("max_concurrency", size, 1) > most and workers is None:
         raise ConfigError(
             f"max_concurrency={size} is more than the client's {most}",
             advice=f"Make the client with max_concurrency={size}.",
@@ -96,16 +119,16 @@ def run_batch(
         raise ConfigError("requests must be an iterable of requests, not a single one")
     given = options.get("cancel")
     cancel = CancelToken() if given is None else instance_of("cancel", given, CancelToken)
-    return _Run(client, context, cancel, options).results(requests, size, ordered=ordered)
+    return _Run(answers_of(client, workers), context, cancel, options).results(
+        requests, size, ordered=ordered
+    )
 
 
 class _Run:
     """One run over the requests of a batch."""
 
-    def __init__(
-        self, client: Answering, context: Context, cancel: CancelToken, options: CallOptions
-    ) -> None:
-        self._client, self._context = client, context
+    def __init__(self, answers: Answers, context: Context, cancel: CancelToken, options: CallOptions) -> None:
+        self._answer, self._context = answers, context
         self._given, self._left = cancel, CancelToken()
         self._options: CallOptions = {**options, "cancel": self._left}
 
@@ -131,7 +154,9 @@ class _Run:
         try:
             request = read_request(given, name, self._context.config.model)
             name = request.custom_id
-            value = answer(self._client, request, **self._options)
+            value = self._answer(request, **self._options)
+        except ExecutorBroken:  # it would be the result of every further request
+            raise
         except FoundryError as error:
             return BatchResult(custom_id=name, index=index, error=error, elapsed=clock.monotonic() - started)
         return BatchResult(custom_id=name, index=index, value=value, elapsed=clock.monotonic() - started)

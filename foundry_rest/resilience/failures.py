@@ -50,6 +50,9 @@ TABLE: dict[type[errors.FoundryError], Failure] = {
     errors.ServiceUnreachable: Failure(_FAILURE, 1, elsewhere=True, unsent=_ALL),
     errors.ServiceTimeout: Failure(_FAILURE, 1, elsewhere=True, unsent=_ALL),
     errors.StreamInterrupted: Failure(_FAILURE, 1, elsewhere=True),
+    # No attempt ends so: an executor's workers make whole calls.
+    errors.WorkerLost: Failure(_NEUTRAL, 0, elsewhere=False),
+    errors.ExecutorBroken: Failure(_NEUTRAL, 0, elsewhere=False),
     errors.ServiceError: Failure(_NEUTRAL, 0, elsewhere=True),  # a redirect: no service is at the address
     errors.BadRequest: Failure(_NEUTRAL, 0, elsewhere=False),
     errors.AudioFileNotFound: Failure(_NEUTRAL, 0, elsewhere=True),
