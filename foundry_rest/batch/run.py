@@ -38,6 +38,9 @@ GRACE = 10.0
 SYNCS = {"every": 0.1, "second": 1.0, "none": 0.0}
 #: Seconds for which results are gathered before they are counted together.
 _GATHER = 0.02
+#: Longest pause in seconds before a request goes to an executor again: another worker may have a service, and
+#: one without has rested already.
+_WORKERS_PAUSE = 0.1
 #: Further tries when an answer breaks off: nobody has seen any of it.
 _MORE_TRIES = 2
 
@@ -141,7 +144,7 @@ class BatchRun:
         self._index, self._journal, self._output = index, journal, output
         self._settings, self._hooks, self._stop, self._meanings = settings, hooks, stop, meanings
         self._until = clock.monotonic() + (settings.stop_after or math.inf) if until is None else until
-        self._outage = Outage(settings.downtime, stop)
+        self._outage = Outage(settings.downtime, stop, math.inf if workers is None else _WORKERS_PAUSE)
         self._options: CallOptions = {**settings.options, "cancel": stop.now}
         self._unsynced: list[_Done] = []
         self._synced_at = clock.monotonic()

@@ -11,11 +11,16 @@ from typing import Protocol
 
 import msgspec
 
+from foundry_rest import clock
 from foundry_rest.client.spec import ClientSpec
-from foundry_rest.errors import ConfigError, ExecutorBroken
+from foundry_rest.errors import ConfigError, ExecutorBroken, FoundryError
 from foundry_rest.errors.advice import Advice
+from foundry_rest.resilience.failures import is_outage
 from foundry_rest.transport.fork import renew_after_fork
 
+#: Seconds for which a worker without a service keeps a task that it cannot do. An engine gives the next one
+#: to whoever is done first: failing at once, it would take the tasks of all the others.
+REST = 1.0
 #: Clients that a worker's process keeps; each further one costs the connections of the oldest unused.
 _KEPT = 4
 SAME_CODE: str = Advice(
@@ -171,9 +176,20 @@ def run_task(task: Task) -> bytes:
     try:
         return _pickled(function(held.client, *arguments, **options))
     except Exception as error:  # noqa: BLE001 (it is raised where the result is waited for)
+        if isinstance(error, FoundryError) and is_outage(error):
+            clock.sleep(REST)
         return _pickled_error(error)
     finally:
         clients.give_back(held)
+
+
+def run_task_elsewhere(task: Task) -> bytes:
+    """Do the same, if it can be on another worker.
+
+    Dask gives tasks of one name, where few are under way, to the same worker each time, also to one that has
+    no service; those of a rare name go round.
+    """
+    return run_task(task)
 
 
 def _pickled(value: object) -> bytes:

@@ -17,9 +17,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 from foundry_rest import clock
 from foundry_rest.client.engine_failures import Verdict, verdict_on
-from foundry_rest.client.worker_tasks import SAME_CODE, Task, run_task
+from foundry_rest.client.worker_tasks import SAME_CODE, Task, run_task, run_task_elsewhere
 from foundry_rest.control_characters import visible
-from foundry_rest.errors import Cancelled, ConfigError, DeadlineExceeded, ExecutorBroken, WorkerLost
+from foundry_rest.errors import (
+    Cancelled,
+    ConfigError,
+    DeadlineExceeded,
+    ExecutorBroken,
+    FoundryError,
+    WorkerLost,
+)
+from foundry_rest.resilience.failures import is_outage
 from foundry_rest.transport.cancellation import CancelToken, wait_for
 
 if TYPE_CHECKING:
@@ -58,6 +66,7 @@ class Workers:
             )
         self._client, self._executor, self._closing = client, executor, closing
         self._name, self._numbers = uuid.uuid4().hex, itertools.count()
+        self._run = run_task
 
     def call(self, function: Callable[..., T], *arguments: object, **options: Unpack[CallOptions]) -> T:
         """Return what a function of a module returns for a worker's client and these arguments.
@@ -96,6 +105,8 @@ class Workers:
             future.cancel()
             raise
         outcome = _unpickled(_result(future))
+        has_no_service = isinstance(outcome, FoundryError) and is_outage(outcome)
+        self._run = run_task_elsewhere if has_no_service else run_task
         if isinstance(outcome, Cancelled):  # nobody on this side did it
             raise _TaskLost("its process was ended")
         if isinstance(outcome, Exception):
@@ -105,7 +116,7 @@ class Workers:
     def _submit(self, work: bytes) -> Future[bytes]:
         task = Task(self._client, work, f"{self._name}-{next(self._numbers)}")
         try:
-            future = self._executor.submit(run_task, task)
+            future = self._executor.submit(self._run, task)
         except Exception as error:
             raise ExecutorBroken(f"the executor takes no task: {_told(error)}") from error
         if not isinstance(future, Future):

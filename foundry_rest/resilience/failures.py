@@ -110,6 +110,13 @@ def most_retries(error: errors.FoundryError, replay: Replay) -> float:
     return 0 if replay is Replay.IF_UNSENT else row.retries
 
 
+def is_outage(error: errors.FoundryError) -> bool:
+    """Return whether an error says that no service was there, so that the request cannot have begun."""
+    if isinstance(error, (errors.CircuitOpen, errors.ServiceNotFound)):
+        return True
+    return isinstance(error, errors.TransportError) and not error.sent
+
+
 def is_answer(error: errors.FoundryError) -> bool:
     """Return whether the service answered with a status."""
     return isinstance(error, (errors.ServiceError, errors.InvalidReply))

@@ -19,6 +19,7 @@ class HereExecutor(Executor):
     """
 
     def __init__(self, *script) -> None:
+        self.functions = []
         self.tasks = []
         self.futures = []
         self._script, self._lock = list(script), threading.Lock()
@@ -27,6 +28,7 @@ class HereExecutor(Executor):
         """Do what the script says."""
         future = Future()
         with self._lock:
+            self.functions.append(function)
             self.tasks.append(arguments[0])
             self.futures.append(future)
             step = self._script.pop(0) if self._script else None

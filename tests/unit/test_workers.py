@@ -15,14 +15,17 @@ from support.waits import until
 
 from foundry_rest import CancelToken, FoundryAPIClient, clock
 from foundry_rest.client import workers as workers_module
-from foundry_rest.client.worker_tasks import run_task
+from foundry_rest.client.worker_tasks import REST, run_task
 from foundry_rest.endpoints import batch as batch_module
 from foundry_rest.errors import (
     BadRequest,
     Cancelled,
+    CircuitOpen,
     ConfigError,
     DeadlineExceeded,
     ExecutorBroken,
+    ServiceNotFound,
+    ServiceUnreachable,
     WorkerLost,
 )
 from foundry_rest.testing import DEMO_MODEL, json_error, stall
@@ -248,6 +251,37 @@ def test_a_worker_that_is_ended_under_the_call(client):
     """Nobody on this side cancelled it: it counts as lost."""
     with pytest.raises(WorkerLost, match="its process was ended"):
         client.workers(HereExecutor()).call(end_the_process)
+
+
+@pytest.mark.parametrize(
+    ("error", "rest"),
+    [
+        (ServiceNotFound("none"), [REST]),
+        (ServiceUnreachable("refused", sent=False), [REST]),
+        (CircuitOpen("open", retry_in=30.0), [REST]),
+        (ServiceUnreachable("reset", sent=True), []),
+        (BadRequest("no"), []),
+    ],
+)
+def test_a_worker_without_a_service_rests(client, time, error, rest):
+    """It does not take the tasks of those that have one, as whoever is done first gets the next."""
+    with pytest.raises(type(error)):
+        client.workers(HereExecutor()).call(fail, error)
+
+    assert time.slept == rest
+
+
+def test_a_task_after_an_outage_has_another_name(client, time):
+    """Dask would give one of the same name to the worker that has no service again."""
+    executor = HereExecutor()
+    workers = client.workers(executor)
+    for _ in range(2):
+        with pytest.raises(CircuitOpen):
+            workers.call(fail, CircuitOpen("open"))
+    for _ in range(2):
+        workers.call(give, 1)
+
+    assert [run is run_task for run in executor.functions] == [True, False, False, True]
 
 
 BROKEN = {
