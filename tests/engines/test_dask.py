@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 from support.engines import needs
@@ -82,10 +85,47 @@ def test_two_equal_prompts_make_two_calls(tmp_path, options):
         assert prompts(server) == ["Hi", "Hi"]
 
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "dask_cluster.py"
+
+
+def run_example(*arguments):
+    """Run the example as a user does."""
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLE), *arguments],
+        env={**os.environ, "FOUNDRY_MODEL": DEMO_MODEL},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_example_on_its_own(monkeypatch):
+    """Without arguments it has a cluster of its own, and shows the answers."""
+    with FaultServer(reply="Paris, or Rome") as server:
+        monkeypatch.setenv("FOUNDRY_ENDPOINT", server.url)
+        shown = run_example()
+
+        assert shown.count("Paris, or Rome") == 2
+        assert len(prompts(server)) == 2
+
+
+def test_the_example_on_a_cluster(tmp_path):
+    """With a scheduler's address it answers a file there."""
+    (tmp_path / "in.txt").write_text("One\nTwo\nThree\n", "utf-8")
+    with FaultServer() as server, cluster(tmp_path, asks(server.url)) as dask:
+        run_example(dask.scheduler.address, str(tmp_path / "in.txt"), str(tmp_path / "out.jsonl"))
+
+        assert sorted(prompts(server)) == ["One", "Three", "Two"]
+    assert (tmp_path / "out.jsonl").read_bytes().count(b"\n") == 3
+
+
 class Slow:
     """An answer that takes its time, as a model does that serves one request after the other."""
 
-    seconds = 0.1
+    seconds = 0.25
 
     def __call__(self, request):
         """Answer late."""
@@ -96,7 +136,7 @@ class Slow:
 def seconds_of(client, dask, count):
     """Return how long a batch takes on warm workers."""
     executor = dask.get_executor()
-    list(client.batch(["warm"] * 8, executor=executor, max_concurrency=8))
+    list(client.batch(["warm"] * 4, executor=executor, max_concurrency=8))
     began = clock.monotonic()
     results = list(client.batch(["x"] * count, executor=executor, max_concurrency=8))
     assert all(result.ok for result in results)
@@ -104,14 +144,14 @@ def seconds_of(client, dask, count):
 
 
 def test_two_workers_do_twice_the_work(tmp_path):
-    """With services that take 0.1 s for a call, one at a time, two workers reach at least 1.8 x one."""
+    """With services that take 0.25 s for a call, one at a time, two workers reach at least 1.8 x one."""
     with FaultServer() as one, FaultServer() as two, FoundryAPIClient(model=DEMO_MODEL) as client:
         for server in (one, two):
             server.on("POST", CHAT, Slow())
         with cluster(tmp_path / "one", asks(one.url), threads=1) as dask:
-            alone = seconds_of(client, dask, 24)
+            alone = seconds_of(client, dask, 20)
         with cluster(tmp_path / "two", asks(one.url), asks(two.url), threads=1) as dask:
-            both = seconds_of(client, dask, 24)
+            both = seconds_of(client, dask, 20)
 
     assert alone / both >= 1.8, f"one worker {alone:.2f} s, two {both:.2f} s"
 
