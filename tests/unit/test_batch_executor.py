@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 import pytest
-from support.executors import HereExecutor, KilledWorker, RefusingExecutor
+from support.executors import HereExecutor, KilledWorker, RefusingExecutor, never
 from support.servers import bodies
 
-from foundry_rest import FoundryAPIClient
+from foundry_rest import FoundryAPIClient, clock
 from foundry_rest.batch.job import answer_file
 from foundry_rest.batch.run import Settings
-from foundry_rest.batch.stop import SERVICE_DOWN, TOO_MANY_ERRORS
+from foundry_rest.batch.stop import OUT_OF_TIME, SERVICE_DOWN, TOO_MANY_ERRORS
 from foundry_rest.errors import CircuitOpen, ConfigError, ExecutorBroken, ServiceUnreachable
 from foundry_rest.testing import DEMO_MODEL, dead_address
 
@@ -139,6 +139,19 @@ def test_an_executor_that_is_broken_from_the_start(server, client, source, outpu
         )
 
     assert not output.exists()
+
+
+@pytest.mark.parametrize("first", [never, None], ids=["from the start", "later"])
+def test_an_executor_without_workers(client, source, output, first):
+    """The time of the job ends it, wherever it waits."""
+    executor = HereExecutor(first, *[never] * 50)
+    settings = Settings(concurrency=2, stop_after=0.05, grace=0)
+    began = clock.monotonic()
+    outcome = answer_file(client, source, output, executor=executor, settings=settings)
+
+    assert (outcome.reason, outcome.counts.unsent) == (OUT_OF_TIME, COUNT)
+    assert clock.monotonic() - began < 5
+    assert all(future.cancelled() for future in executor.futures[first is None :])
 
 
 def test_no_executor(client, source, output):
