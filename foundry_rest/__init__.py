@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         ConfigError,
         ContextLengthExceeded,
         DeadlineExceeded,
+        ExecutorBroken,
         FoundryError,
         InferenceFailed,
         InvalidMember,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
         UnknownArgument,
         UnsupportedByService,
         UnsupportedParameter,
+        WorkerLost,
     )
     from foundry_rest.observe.log import configure_logging
     from foundry_rest.resilience.breaker.policy import BreakerPolicy
@@ -100,6 +102,7 @@ _HOME = {
         "ConfigError",
         "ContextLengthExceeded",
         "DeadlineExceeded",
+        "ExecutorBroken",
         "FoundryError",
         "InferenceFailed",
         "InvalidMember",
@@ -124,6 +127,7 @@ _HOME = {
         "UnknownArgument",
         "UnsupportedByService",
         "UnsupportedParameter",
+        "WorkerLost",
     ),
     "observe.log": ("configure_logging",),
     "resilience.breaker.policy": ("BreakerPolicy",),
@@ -176,6 +180,7 @@ __all__ = [
     "DeadlineExceeded",
     "DownloadStep",
     "EmbeddingReply",
+    "ExecutorBroken",
     "FoundryAPIClient",
     "FoundryError",
     "HealthReport",
@@ -224,6 +229,7 @@ __all__ = [
     "UnsupportedByService",
     "UnsupportedParameter",
     "Usage",
+    "WorkerLost",
     "configure_logging",
     "from_env",
     "tool_message",

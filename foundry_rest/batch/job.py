@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,12 +22,16 @@ from foundry_rest.batch.output import Counts, Output
 from foundry_rest.batch.request_index import RequestIndex
 from foundry_rest.batch.run import BatchRun, Hooks, Settings
 from foundry_rest.batch.stop import OUT_OF_TIME, Stop
-from foundry_rest.endpoints.batch import Gate
+from foundry_rest.endpoints.batch import Gate, WorkerCalls
 from foundry_rest.errors import Cancelled, ConfigError, DeadlineExceeded, FoundryError
 from foundry_rest.transport.call import CallOptions
 from foundry_rest.values import Value
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from typing_extensions import Unpack
+
     from foundry_rest.client import FoundryAPIClient
 
 #: Findings that an error shows.
@@ -67,6 +72,7 @@ def answer_file(
     settings: Settings | None = None,
     hooks: Hooks | None = None,
     stop: Stop | None = None,
+    executor: Executor | None = None,
 ) -> Outcome:
     """Answer every request of a file that has no result yet, and write the results as OpenAI does.
 
@@ -83,12 +89,15 @@ def answer_file(
         settings: How it is run.
         hooks: Functions that are told about it.
         stop: Ends it early.
+        executor: Whose workers make the calls in place of this process, see ``FoundryAPIClient.workers``.
 
     Raises:
         ConfigError: A line cannot be sent, or a file cannot be used; nothing was sent.
-        TransportError: No service was there at the start; call it again when it is back.
+        TransportError: No service was there at the start, or the executor runs nothing; call it again when
+            that is mended.
         OSError: The journal or the output cannot be written.
     """
+    workers = None if executor is None else client.workers(executor)
     target = Output(Path(output), None if errors is None else Path(errors), ordered)
     target.check(Path(source))
     first: list[Finding] = []
@@ -103,7 +112,8 @@ def answer_file(
                 f"{source} has {intake.findings:,} findings, and nothing was sent: {lines}",
                 advice="Mend the lines; foundry-rest batch --dry-run names all of them.",
             )
-        return run_job(client, index, target, settings or Settings(), hooks or Hooks(), stop or Stop())
+        given = settings or Settings(), hooks or Hooks(), stop or Stop()
+        return run_job(client, index, target, *given, workers=workers)
 
 
 def read_input(name: str, intake: Intake, form: str = "auto", selection: Selection | None = None) -> None:
@@ -124,6 +134,8 @@ def run_job(
     settings: Settings,
     hooks: Hooks,
     stop: Stop,
+    *,
+    workers: WorkerCalls | None = None,
 ) -> Outcome:
     """Run a batch whose requests are in an index, and return how it ended.
 
@@ -133,7 +145,8 @@ def run_job(
     until = clock.monotonic() + (settings.stop_after or math.inf)
     with _naming(output.journal), Journal(output.journal, output.files) as journal:
         try:
-            meanings = _meanings(client, index, hooks, _options(settings, stop))
+            with _asked_at(until if workers is not None else math.inf, stop):
+                meanings = _meanings(client, index, hooks, _options(settings, stop), workers)
         except (Cancelled, DeadlineExceeded):
             if clock.monotonic() >= until:
                 stop.ask(OUT_OF_TIME)
@@ -151,6 +164,7 @@ def run_job(
             stop=stop,
             meanings=meanings,
             gate=Gate.at(client._context, settings.concurrency),  # noqa: SLF001 (nothing for users)
+            workers=workers,
         )
         summary, counts = run.run()
     return Outcome(summary, counts, stop.reason, run.outage)
@@ -171,15 +185,40 @@ def _options(settings: Settings, stop: Stop) -> CallOptions:
 
 
 def _meanings(
-    client: FoundryAPIClient, index: RequestIndex, hooks: Hooks, options: CallOptions
+    client: FoundryAPIClient,
+    index: RequestIndex,
+    hooks: Hooks,
+    options: CallOptions,
+    workers: WorkerCalls | None,
 ) -> dict[str, str]:
     """Return what each model's name stands for; find the service first."""
     models = index.models
     if len(models) > 1:
         parts = ", ".join(f"{name} ({count:,})" for name, count in models.items())
         hooks.note(f"Several models, one after the other, because a load takes long: {parts}.")
-    ids = {name: client.models.id_of(name, **options) for name in models}
-    return {name: f"\n{id_}\n{client.generation}" for name, id_ in ids.items()}
+    if workers is not None:  # this machine need not have a service
+        return {name: workers.call(_meaning, name, **options) for name in models}
+    return {name: _meaning(client, name, **options) for name in models}
+
+
+def _meaning(client: FoundryAPIClient, name: str, **options: Unpack[CallOptions]) -> str:
+    id_ = client.models.id_of(name, **options)
+    return f"\n{id_}\n{client.generation}"
+
+
+@contextmanager
+def _asked_at(until: float, stop: Stop) -> Iterator[None]:
+    """Ask to stop when the job is out of time: an executor may have no worker, where no deadline counts."""
+    if until == math.inf:
+        yield
+        return
+    timer = threading.Timer(max(0.0, until - clock.monotonic()), stop.ask, [OUT_OF_TIME])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextmanager

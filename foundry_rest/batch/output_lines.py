@@ -36,6 +36,7 @@ _CODES: dict[type[errors.FoundryError], str] = {
     errors.ServiceTimeout: "request_timeout",
     errors.ServiceUnreachable: "connection_lost",
     errors.StreamInterrupted: "answer_cut",
+    errors.WorkerLost: "worker_lost",
     errors.InvalidReply: "invalid_answer",
     errors.TransportError: "connection_failed",
 }

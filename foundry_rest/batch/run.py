@@ -30,7 +30,7 @@ from foundry_rest.checks import (
     whole_number,
     whole_number_or_auto,
 )
-from foundry_rest.endpoints.batch import CONCURRENCY, Answering, Gate, answer
+from foundry_rest.endpoints.batch import CONCURRENCY, Answering, Gate, WorkerCalls, answers_of
 from foundry_rest.endpoints.window import Window
 from foundry_rest.errors import Cancelled, ConfigError, FoundryError, StreamInterrupted
 from foundry_rest.resilience.host_slots import MOST, HostSlots
@@ -46,6 +46,9 @@ GRACE = 10.0
 SYNCS = {"every": 0.1, "second": 1.0, "none": 0.0}
 #: Seconds for which results are gathered before they are counted together.
 _GATHER = 0.02
+#: Longest pause in seconds before a request goes to an executor again: another worker may have a service, and
+#: one without has rested already.
+_WORKERS_PAUSE = 0.1
 #: Further tries when an answer breaks off: nobody has seen any of it.
 _MORE_TRIES = 2
 
@@ -134,6 +137,7 @@ class BatchRun:
         meanings: What each model's name stands for: exact id and generation.
         until: Monotonic instant at which the whole job is over; default ``stop_after`` from now.
         gate: The bound on the calls under way; default that of the settings.
+        workers: Make the calls in place of this process.
     """
 
     def __init__(
@@ -149,12 +153,14 @@ class BatchRun:
         meanings: dict[str, str],
         until: float | None = None,
         gate: Gate | None = None,
+        workers: WorkerCalls | None = None,
     ) -> None:
-        self._client, self._index, self._journal, self._output = client, index, journal, output
+        self._answer = answers_of(client, workers)
+        self._index, self._journal, self._output = index, journal, output
         self._settings, self._hooks, self._stop, self._meanings = settings, hooks, stop, meanings
         self._until = clock.monotonic() + (settings.stop_after or math.inf) if until is None else until
-        self._outage = Outage(settings.downtime, stop)
         self._host_slots = None if settings.host_slots is None else HostSlots(settings.host_slots)
+        self._outage = Outage(settings.downtime, stop, math.inf if workers is None else _WORKERS_PAUSE)
         self._options: CallOptions = {**settings.options, "cancel": stop.now}
         self._gate = gate or Gate(settings.concurrency)
         self._unsynced: list[_Done] = []
@@ -233,7 +239,7 @@ class BatchRun:
                 # A turn first: a slot of the machine is not held while this batch itself waits.
                 with self._gate.turn(ends) as count, self._slot():
                     started = clock.monotonic()
-                    value = count(answer(self._client, request, **self._options))
+                    value = count(self._answer(request, **self._options))
             except Cancelled:
                 return None
             except FoundryError as error:

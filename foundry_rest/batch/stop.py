@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 
 from foundry_rest import clock
-from foundry_rest.errors import Cancelled, CircuitOpen, FoundryError, ServiceNotFound, TransportError
+from foundry_rest.errors import Cancelled, CircuitOpen, ExecutorBroken, FoundryError
+from foundry_rest.resilience.failures import is_outage
 from foundry_rest.transport.cancellation import CancelToken, sleep
 
 #: Why a batch stopped early.
@@ -47,38 +49,39 @@ class Outage:
     Args:
         longest: Seconds after which the batch is stopped.
         stop: Is asked to stop then.
+        pause: Longest pause in seconds between two tries, whatever an open circuit says.
 
     Attributes:
         error: The latest reason; ``None`` while a service answers.
     """
 
-    def __init__(self, longest: float, stop: Stop) -> None:
-        self._longest, self._stop = longest, stop
+    def __init__(self, longest: float, stop: Stop, pause: float = math.inf) -> None:
+        self._longest, self._stop, self._pause = longest, stop, pause
         self._since = math.inf
+        self._over = CancelToken()
         self.error: FoundryError | None = None
 
     def is_one(self, error: FoundryError) -> bool:
         """Return whether an error says that no service was there, so that the request cannot have begun."""
-        if isinstance(error, (CircuitOpen, ServiceNotFound)):
-            return True
-        return isinstance(error, TransportError) and not error.sent
+        return is_outage(error)
 
     def end(self) -> None:
         """Record that a service has answered."""
         if self.error is not None:
             self._since, self.error = math.inf, None
+            over, self._over = self._over, CancelToken()
+            over.cancel()  # the others need not wait any longer
 
     def wait(self, error: FoundryError) -> bool:
         """Wait until the next try; return whether there is to be one."""
         now = clock.monotonic()
         self.error, self._since = error, min(self._since, now)
         left = self._since + self._longest - now
-        if left <= 0:
+        if left <= 0 or isinstance(error, ExecutorBroken):  # only the program can make a new one
             self._stop.ask(SERVICE_DOWN)
             return False
         seconds = error.retry_in if isinstance(error, CircuitOpen) else _PAUSE
-        try:
-            sleep(min(max(seconds, 0.01), left), (self._stop.asked, self._stop.now), "for the service")
-        except Cancelled:
-            return False
-        return True
+        ends = (self._stop.asked, self._stop.now)
+        with suppress(Cancelled):
+            sleep(min(max(seconds, 0.01), left, self._pause), (*ends, self._over), "for the service")
+        return not any(token.cancelled for token in ends)

@@ -13,14 +13,18 @@ from foundry_rest.client.core import Core
 from foundry_rest.client.endpoints import Endpoints
 from foundry_rest.client.spec import ClientSpec
 from foundry_rest.config import Timeouts
+from foundry_rest.errors import ConfigError
 from foundry_rest.resilience.breaker.breaker import Breaker
 from foundry_rest.resilience.retry import RetryPolicy
 from foundry_rest.schema import Stats
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from typing_extensions import Self, Unpack
 
     from foundry_rest.client.spec import ClientArguments
+    from foundry_rest.client.workers import Workers
     from foundry_rest.runtime import LocalRuntime
 
 
@@ -113,6 +117,27 @@ class FoundryAPIClient(Endpoints):
         """
         spec = self._spec.with_options(timeout=timeout, deadline=deadline, retries=retries, model=model)
         return self._made(spec, self._additions(), core=self._core)
+
+    def workers(self, executor: Executor) -> Workers:
+        """Return what makes this client's calls on the workers of an executor, such as a cluster's.
+
+        A worker's process makes a client with the same settings, once, and keeps it. Where the address was
+        not given, it finds the Foundry Local of its own machine. A key of this process's environment stays
+        here: workers read their own ``FOUNDRY_API_KEY``.
+
+        Raises:
+            ConfigError: The client owns an embedded runtime, or cannot be pickled; or this is no executor.
+        """
+        from foundry_rest.client.worker_tasks import pickled_client
+        from foundry_rest.client.workers import Workers
+
+        if self._context.fetch is not None:
+            raise ConfigError(
+                "the workers of an executor cannot reach an embedded runtime, which is this process's own",
+                advice="Run foundry-rest serve on each worker's machine, and do not use embedded().",
+            )
+        pickled = pickled_client(self._made, self._spec, self._additions())
+        return Workers(pickled, executor, self._core.bounds.closing)
 
     def stats(self) -> Stats:
         """Return counts, latencies, tokens and circuits since the client was made, its views' included."""

@@ -18,8 +18,11 @@ from foundry_rest.services.context import Context
 from foundry_rest.stream import ChatStream
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from typing_extensions import Unpack
 
+    from foundry_rest.client.workers import Workers
     from foundry_rest.endpoints.audio import Audio
     from foundry_rest.endpoints.chat import ChatArguments
     from foundry_rest.endpoints.embeddings import Embeddings
@@ -53,6 +56,11 @@ class Endpoints(Raw):
     chat: Chat
     models: Models
     health: Health
+
+    if TYPE_CHECKING:
+
+        def workers(self, executor: Executor) -> Workers:
+            """Return what makes this client's calls on the workers of an executor."""
 
     def _connect(self, context: Context) -> None:
         self._context = context
@@ -139,6 +147,7 @@ class Endpoints(Raw):
         *,
         max_concurrency: int | Literal["auto"] | None = None,
         ordered: bool = False,
+        executor: Executor | None = None,
         **options: Unpack[CallOptions],
     ) -> Iterator[BatchResult]:
         """Return an iterator that sends many requests, several at a time, and yields a result for each.
@@ -155,10 +164,13 @@ class Endpoints(Raw):
                 finds out how many the service is worth (docs/concurrency.md).
             ordered: Whether results come in the order of the requests, else as they are done. A slow request
                 then holds up the later ones once 16 for each call at a time are waiting.
+            executor: Whose workers make the calls, see ``workers``; then give two to four times their number
+                as ``max_concurrency``, which the client's own number does not bound.
             options: Options of each call, see ``CallOptions``; a ``cancel`` token ends the whole batch.
 
         Raises:
             ConfigError: An argument cannot be used.
+            ExecutorBroken: The executor runs no more tasks; some requests have no result.
             Cancelled: The batch was cancelled, or the client closed; some requests have no result.
         """
         from foundry_rest.endpoints.batch import run_batch
@@ -170,4 +182,5 @@ class Endpoints(Raw):
             max_concurrency=max_concurrency,
             ordered=ordered,
             options=options,
+            workers=None if executor is None else self.workers(executor),
         )

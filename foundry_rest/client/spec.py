@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 import msgspec
 
 from foundry_rest.checks import instance_of, only_known
-from foundry_rest.config import Config, Timeouts, from_env
+from foundry_rest.config import Config, EnvironmentKey, Timeouts, from_env
 from foundry_rest.dialects.detect import named
 from foundry_rest.dialects.operation import Dialect
 from foundry_rest.events import Event
@@ -122,6 +122,20 @@ class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
         config = self.config.with_changes(model=model, deadline=deadline).with_timeout(timeout)
         policy = self.policy if retries is None else RetryPolicy.of(retries)
         return msgspec.structs.replace(self, config=config, policy=policy)
+
+    def elsewhere(self) -> Self:
+        """Return the spec for another machine: without a key that the environment of this process gave."""
+        if not isinstance(self.config.api_key, EnvironmentKey):
+            return self
+        return msgspec.structs.replace(self, config=msgspec.structs.replace(self.config, api_key=None))
+
+    def here(self) -> Self:
+        """Return the spec of another machine with the address and key of this one, where it has none."""
+        given, own = self.config, from_env()
+        config = given.with_changes(
+            endpoint=given.endpoint or own.endpoint, api_key=given.api_key or own.api_key
+        )
+        return msgspec.structs.replace(self, config=config)
 
     def __rich_repr__(self) -> list[tuple[str, object]]:
         """Return the fields that ``repr`` shows: those that cannot hold a key."""

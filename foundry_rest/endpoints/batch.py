@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from foundry_rest import clock
 from foundry_rest.checks import flag, instance_of, only_known, whole_number_or_auto
 from foundry_rest.config import MAX_CONCURRENCY
 from foundry_rest.endpoints.window import Window
-from foundry_rest.errors import Cancelled, ConfigError, FoundryError
+from foundry_rest.errors import Cancelled, ConfigError, ExecutorBroken, FoundryError
 from foundry_rest.schema.batch import (
     CHAT,
     EMBEDDINGS,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from foundry_rest.endpoints.responses import Responses
     from foundry_rest.resilience.adaptive_slots import AdaptiveSlots
     from foundry_rest.services.context import Context
+
+T = TypeVar("T")
 
 #: Calls at a time. Where all share two cores the service is full at 2 to 4, and more only wait longer
 #: (docs/service.md, section 10.2).
@@ -63,6 +66,25 @@ def answer(client: Answering, request: BatchRequest, **options: Unpack[CallOptio
     arguments: dict[str, Any] = {**request.params, "lane": BATCH, **options, "model": request.model}
     arguments.pop("encoding_format", None)  # how vectors are written, which is not the service's business
     return _METHODS[request.url](client)(request.input, **arguments)
+
+
+class WorkerCalls(Protocol):
+    """Where calls are made in place of this process."""
+
+    def call(self, function: Callable[..., T], *arguments: object, **options: Unpack[CallOptions]) -> T:
+        """Return what the function returns for a client of theirs and these arguments."""
+
+
+class Answers(Protocol):
+    """Who answers the requests of a batch."""
+
+    def __call__(self, request: BatchRequest, **options: Unpack[CallOptions]) -> Answer:
+        """Return the answer of one request."""
+
+
+def answers_of(client: Answering, workers: WorkerCalls | None) -> Answers:
+    """Return who answers: the client in this process, or the workers of an executor."""
+    return partial(answer, client) if workers is None else partial(workers.call, answer)
 
 
 _METHODS: dict[str, Callable[[Answering], Callable[..., Answer]]] = {
@@ -150,6 +172,7 @@ def run_batch(
     max_concurrency: int | Literal["auto"] | None,
     ordered: bool,
     options: CallOptions,
+    workers: WorkerCalls | None = None,
 ) -> Iterator[BatchResult]:
     """Return an iterator over the results; check the arguments at once, send nothing before its first step.
 
@@ -161,7 +184,7 @@ def run_batch(
     most = context.config.most_calls
     size = min(CONCURRENCY, most) if max_concurrency is None else max_concurrency
     checked = whole_number_or_auto("max_concurrency", size)
-    if checked != "auto" and checked > most:
+    if checked != "auto" and checked > most and workers is None:
         raise ConfigError(
             f"max_concurrency={checked} is more than the client's {most}",
             advice=f"Make the client with max_concurrency={checked}.",
@@ -171,17 +194,17 @@ def run_batch(
         raise ConfigError("requests must be an iterable of requests, not a single one")
     given = options.get("cancel")
     cancel = CancelToken() if given is None else instance_of("cancel", given, CancelToken)
-    gate = Gate.at(context, checked)
-    return _Run(client, context, cancel, options, gate).results(requests, ordered=ordered)
+    answers, gate = answers_of(client, workers), Gate.at(context, checked)
+    return _Run(answers, context, cancel, options, gate).results(requests, ordered=ordered)
 
 
 class _Run:
     """One run over the requests of a batch."""
 
     def __init__(
-        self, client: Answering, context: Context, cancel: CancelToken, options: CallOptions, gate: Gate
+        self, answers: Answers, context: Context, cancel: CancelToken, options: CallOptions, gate: Gate
     ) -> None:
-        self._client, self._context, self._gate = client, context, gate
+        self._answer, self._context, self._gate = answers, context, gate
         self._given, self._left = cancel, CancelToken()
         self._ends = (self._left, context.closing)
         self._options: CallOptions = {**options, "cancel": self._left}
@@ -210,7 +233,9 @@ class _Run:
             name = request.custom_id
             with self._gate.turn(self._ends) as count:
                 started = clock.monotonic()
-                value = count(answer(self._client, request, **self._options))
+                value = count(self._answer(request, **self._options))
+        except ExecutorBroken:  # it would be the result of every further request
+            raise
         except FoundryError as error:
             return BatchResult(custom_id=name, index=index, error=error, elapsed=clock.monotonic() - started)
         return BatchResult(custom_id=name, index=index, value=value, elapsed=clock.monotonic() - started)

@@ -36,6 +36,7 @@ from foundry_rest.errors.tree import (
     UnsupportedByService,
     UnsupportedParameter,
 )
+from foundry_rest.errors.workers import ExecutorBroken, WorkerLost
 
 __all__ = [
     "Attempt",
@@ -48,6 +49,7 @@ __all__ = [
     "ConfigError",
     "ContextLengthExceeded",
     "DeadlineExceeded",
+    "ExecutorBroken",
     "FoundryError",
     "InferenceFailed",
     "InvalidMember",
@@ -72,4 +74,5 @@ __all__ = [
     "UnknownArgument",
     "UnsupportedByService",
     "UnsupportedParameter",
+    "WorkerLost",
 ]

@@ -13,7 +13,9 @@
     │   ├── ServiceNotFound
     │   ├── ServiceUnreachable (requests.ConnectionError)
     │   ├── ServiceTimeout (requests.Timeout)
-    │   └── StreamInterrupted
+    │   ├── StreamInterrupted
+    │   ├── WorkerLost
+    │   └── ExecutorBroken
     ├── ServiceError (requests.HTTPError)
     │   ├── BadRequest
     │   │   ├── AudioFileNotFound

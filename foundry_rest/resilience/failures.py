@@ -50,6 +50,9 @@ TABLE: dict[type[errors.FoundryError], Failure] = {
     errors.ServiceUnreachable: Failure(_FAILURE, 1, elsewhere=True, unsent=_ALL),
     errors.ServiceTimeout: Failure(_FAILURE, 1, elsewhere=True, unsent=_ALL),
     errors.StreamInterrupted: Failure(_FAILURE, 1, elsewhere=True),
+    # No attempt ends so: an executor's workers make whole calls.
+    errors.WorkerLost: Failure(_NEUTRAL, 0, elsewhere=False),
+    errors.ExecutorBroken: Failure(_NEUTRAL, 0, elsewhere=False),
     errors.ServiceError: Failure(_NEUTRAL, 0, elsewhere=True),  # a redirect: no service is at the address
     errors.BadRequest: Failure(_NEUTRAL, 0, elsewhere=False),
     errors.AudioFileNotFound: Failure(_NEUTRAL, 0, elsewhere=True),
@@ -105,6 +108,13 @@ def most_retries(error: errors.FoundryError, replay: Replay) -> float:
     if isinstance(error, errors.TransportError) and not error.sent:
         return row.unsent
     return 0 if replay is Replay.IF_UNSENT else row.retries
+
+
+def is_outage(error: errors.FoundryError) -> bool:
+    """Return whether an error says that no service was there, so that the request cannot have begun."""
+    if isinstance(error, (errors.CircuitOpen, errors.ServiceNotFound)):
+        return True
+    return isinstance(error, errors.TransportError) and not error.sent
 
 
 def is_answer(error: errors.FoundryError) -> bool:

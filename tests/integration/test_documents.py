@@ -32,7 +32,9 @@ INPUTS = {
     "requests.jsonl": '{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", '
     '"body": {"model": "phi-4-mini", "messages": [{"role": "user", "content": "Say OK"}]}}\n',
 }
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+#: Those that need more than the extra ``test``; tests/engines runs them.
+ON_ENGINES = {"celery_tasks", "dask_cluster"}
+EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.stem not in ON_ENGINES)
 
 pytestmark = pytest.mark.runtime
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import socket
-import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support.breakers import fail, is_admitted
+from support.redis_server import RedisServer
 
 from foundry_rest.errors import CircuitOpen, ConfigError
 from foundry_rest.resilience.breaker.breaker import Breaker, BreakerPolicy, Outcome
@@ -30,33 +29,8 @@ POLICY = BreakerPolicy(failures=3, reset_after=10, reset_max=60)
 LONG = 20.0
 
 
-class Server:
-    """A Redis server of the test's own: a free port, nothing on disk."""
-
-    def __init__(self, folder):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.folder = folder
-
-    def start(self):
-        """Start it and wait until it answers."""
-        options = f"--port {self.port} --bind 127.0.0.1 --save  --appendonly no --daemonize no"
-        self.process = subprocess.Popen(
-            ["redis-server", *options.split(" "), "--dir", str(self.folder)], stdout=subprocess.DEVNULL
-        )
-        until = time.monotonic() + LONG
-        with contextlib.closing(self.client()) as client:
-            while time.monotonic() < until:
-                with contextlib.suppress(redis.ConnectionError):
-                    return client.ping()
-                time.sleep(0.01)
-        raise TimeoutError("redis-server does not answer")
-
-    def kill(self):
-        """End it as kill -9 does."""
-        self.process.kill()
-        self.process.wait(LONG)
+class Server(RedisServer):
+    """A Redis server with clients of the state."""
 
     def client(self, **options):
         """Return a client as RedisState advises: short time-outs, no retries."""

@@ -7,6 +7,7 @@ one is an error here before it is one in a user's code.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import TypedDict
 
@@ -184,6 +185,15 @@ def responses() -> None:
     client.responses.delete(first.id)
 
 
+def _length(client: FoundryAPIClient, prompt: str) -> int:
+    return len(client.complete(prompt).content)
+
+
+def executors(pool: Executor) -> None:
+    texts: list[str] = [each.custom_id for each in client.batch(["a"], executor=pool, max_concurrency=8)]
+    length: int = client.workers(pool).call(_length, "Hello", deadline=5)
+
+
 def managed_models() -> None:
     info: ModelInfo = client.models.load("phi-4-mini", ttl=600, device="CPU")
     client.models.unload(info.id, force=False)
@@ -203,6 +213,7 @@ def mistakes() -> None:
     client.chat.run_tools("Hello")  # type: ignore[call-arg]
     FoundryAPIClient("http://127.0.0.1:5273", "phi-4-mini")  # type: ignore[call-arg]
     client.health_check().status = "well"  # type: ignore[misc]
+    client.batch(["a"], executor="dask")  # type: ignore[arg-type]
 
 
 def errors() -> None:

@@ -13,6 +13,7 @@ from foundry_rest.errors import (
     CircuitOpen,
     ConfigError,
     DeadlineExceeded,
+    ExecutorBroken,
     InvalidReply,
     ServerError,
     ServiceNotFound,
@@ -155,6 +156,35 @@ def test_an_answer_ends_an_outage(time):
         assert outage.wait(REFUSED)
     assert not outage.wait(REFUSED)
     assert stop.reason == SERVICE_DOWN
+
+
+def test_an_answer_wakes_the_others():
+    """Where several services answer, one that is down keeps nobody from the others for long."""
+    outage = Outage(300, Stop())
+    timer = threading.Timer(0.01, outage.end)
+    timer.start()
+    began = clock.monotonic()
+
+    assert outage.wait(CircuitOpen("open", retry_in=100.0))
+    assert clock.monotonic() - began < 5
+    timer.join(5)
+
+
+@pytest.mark.parametrize("error", [CircuitOpen("open", retry_in=100.0), REFUSED])
+def test_a_bounded_pause(time, error):
+    """One circuit of several says nothing about the others."""
+    assert Outage(300, Stop(), pause=0.1).wait(error)
+    assert time.slept == [0.1]
+
+
+def test_a_broken_executor_is_not_waited_for(time):
+    """It never comes back: the batch is stopped at once."""
+    stop, broken = Stop(), ExecutorBroken("gone")
+    outage = Outage(300, stop)
+
+    assert outage.is_one(broken)
+    assert not outage.wait(broken)
+    assert (stop.reason, outage.error, time.slept) == (SERVICE_DOWN, broken, [])
 
 
 def test_no_time_for_outages(time):

@@ -17,6 +17,8 @@ TABLE = {
     "ServiceUnreachable": (FAILURE, True),
     "ServiceTimeout": (FAILURE, True),
     "StreamInterrupted": (FAILURE, True),
+    "WorkerLost": (NEUTRAL, False),
+    "ExecutorBroken": (NEUTRAL, False),
     "InvalidReply": (FAILURE, True),
     "InvalidMember": (NEUTRAL, True),
     "ServerError": (FAILURE, True),

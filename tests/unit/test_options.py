@@ -110,6 +110,7 @@ SILENT = {"PARTS", "audio", "breaker", "close", "embedded", "embeddings", "gener
     "stats",
     "url",
     "with_options",
+    "workers",
 }
 ENDPOINTS = {
     "chat": Chat,
