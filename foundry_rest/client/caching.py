@@ -1,0 +1,137 @@
+"""The cache of a client: who answers, who asks, and the sender that needs to know both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
+
+from foundry_rest.cache import ResponseCache
+from foundry_rest.cache.flights import Flights
+from foundry_rest.cache.key import origin_of
+from foundry_rest.cache.sender import CachingSender
+from foundry_rest.client.spec import ClientSpec
+from foundry_rest.dialects.operation import UNKNOWN
+from foundry_rest.errors import ConfigError, FoundryError
+from foundry_rest.events import Event
+from foundry_rest.models.loading import Loading, LoadRequest
+from foundry_rest.services.context import Context
+from foundry_rest.services.identity import name_of
+from foundry_rest.services.pool import TargetPool
+from foundry_rest.services.target import Target
+from foundry_rest.transport.call import Options, Request, Sender
+from foundry_rest.transport.cancellation import CancelToken
+from foundry_rest.transport.session.caller import Caller
+
+
+class Caching:
+    """The parts of a cache that a client and its views share.
+
+    Args:
+        spec: The client's settings.
+        cache: The cache.
+        targets: The services that calls go to.
+        is_named: Whether the user named the address.
+
+    Raises:
+        ConfigError: Nobody can tell for whom requests are signed, and no namespace says so.
+    """
+
+    def __init__(
+        self, spec: ClientSpec, cache: ResponseCache, targets: TargetPool, *, is_named: bool
+    ) -> None:
+        self._cache, self._targets, self._is_named = cache, targets, is_named
+        self._caller = Caller(spec.headers, spec.auth, spec.config.api_key, spec.session)
+        if not self._caller.is_known and cache.namespace is None:
+            raise ConfigError(
+                "the cache cannot tell for whom auth= or session= signs requests",
+                advice="Give cache=ResponseCache(path, namespace='...'), another one for each such user.",
+            )
+        self._flights = Flights()
+        self._tried: WeakKeyDictionary[Target, set[str]] = WeakKeyDictionary()
+        self._origins: dict[tuple[str, str, str], bytes] = {}
+
+    def around(
+        self,
+        sender: Sender,
+        emit: Callable[[Event], None],
+        closing: CancelToken,
+        parts: Callable[[], tuple[Context, Loading]],
+    ) -> CachingSender:
+        """Return a sender that looks into the cache before ``sender`` asks the service.
+
+        Args:
+            sender: Asks the service.
+            emit: Gets an event for each whole answer from the cache.
+            closing: Ends every wait.
+            parts: Returns the context and the loading that use the new sender.
+        """
+        return CachingSender(sender, self._cache, self._flights, _Identities(self, parts), emit, closing)
+
+    def target_for(self, request: Request, parts: Callable[[], tuple[Context, Loading]]) -> Target:
+        """Return the target that a request would go to, once it is known who answers there."""
+        targets = self._targets
+        target = targets.current or targets.last or targets.take(request.options)
+        if not target.identity or not self._knows_name(target, request.runs_on):
+            self._learn(target, request, *parts())
+        return target
+
+    def origin_of(self, target: Target) -> bytes:
+        """Return who answers at a target for whom; ``b""`` if that is not known."""
+        if not target.identity or not (self._caller.is_known or self._cache.namespace is not None):
+            return b""
+        facts = (target.identity, target.dialect.generation, self._caller.hash)
+        origin = self._origins.get(facts)
+        if origin is None:
+            origin = self._origins[facts] = origin_of(*facts, self._cache.namespace)
+        return origin
+
+    def close(self) -> None:
+        """Close the cache's file; the next use opens it again."""
+        self._cache.close()
+
+    def _knows_name(self, target: Target, name: str) -> bool:
+        """Return whether a name is an exact id, or was looked up, or the service has no versions."""
+        if ":" in name or target.names.get(name) is not None or not target.dialect.has("load_model"):
+            return True
+        return name in self._tried.get(target, ())
+
+    def _learn(self, target: Target, request: Request, context: Context, loading: Loading) -> None:
+        """Learn who answers at a target, and which version of a model a name means there."""
+        options = request.options
+        if target.dialect is UNKNOWN:
+            context.dialect_for(options)
+        if not self._is_named and not target.cache_path:
+            self._ask_status(target, options, context)
+        target.identity = name_of(target, is_named=self._is_named)
+        if (
+            target.identity
+            and target is self._targets.current
+            and not self._knows_name(target, request.runs_on)
+        ):
+            self._tried.setdefault(target, set()).add(request.runs_on)
+            try:
+                loading.resolve(LoadRequest(request.runs_on), options)
+            except FoundryError:  # the service itself decides about a name that it does not list
+                return
+
+    def _ask_status(self, target: Target, options: Options, context: Context) -> None:
+        status = context.ask(lambda each: each.dialect.status(options), options)
+        self._targets.note_pid(status.pid)
+        if target is self._targets.current:
+            target.learn(target.dialect, status)
+
+
+class _Identities:
+    """Who answers the requests of a client or of a view, and who asks."""
+
+    def __init__(self, caching: Caching, parts: Callable[[], tuple[Context, Loading]]) -> None:
+        self._caching, self._parts = caching, parts
+
+    def of_request(self, request: Request) -> tuple[Target, bytes]:
+        """Return the target that a request would go to, and its origin."""
+        target = self._caching.target_for(request, self._parts)
+        return target, self._caching.origin_of(target)
+
+    def of_target(self, target: Target) -> bytes:
+        """Return the origin of what a target answered."""
+        return self._caching.origin_of(target)
