@@ -23,6 +23,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from foundry_rest.cache import CacheStats, ResponseCache
     from foundry_rest.client.client import FoundryAPIClient
     from foundry_rest.config import Config, Timeouts, from_env
     from foundry_rest.errors import (
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
     from foundry_rest.transport.cancellation import CancelToken
 
 _HOME = {
+    "cache": ("CacheStats", "ResponseCache"),
     "client.client": ("FoundryAPIClient",),
     "config": ("Config", "Timeouts", "from_env"),
     "errors": (
@@ -162,6 +164,7 @@ __all__ = [
     "BatchRequest",
     "BatchResult",
     "BreakerPolicy",
+    "CacheStats",
     "CallMade",
     "CancelToken",
     "Cancelled",
@@ -196,6 +199,7 @@ __all__ = [
     "Replay",
     "Reply",
     "Response",
+    "ResponseCache",
     "ResponseEvent",
     "ResponseNotFound",
     "ResponsePage",

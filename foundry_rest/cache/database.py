@@ -9,6 +9,7 @@ across a fork"): a fork waits for those in use, which takes milliseconds, and cl
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from typing import TypeVar
 
 from foundry_rest import clock
 from foundry_rest.errors import ConfigError
-from foundry_rest.private_files import check_own, make_own
+from foundry_rest.private_files import check_own, make_private
 from foundry_rest.transport.fork import suspend_across_fork
 
 T = TypeVar("T")
@@ -30,8 +31,8 @@ VERSION = 1
 _IDLE = 8
 #: Longest wait in seconds of a fork for the connections in use, and the pause between two looks.
 _FORK_PATIENCE, _PAUSE = 1.0, 0.001
-#: First bytes of every sqlite file.
-_MAGIC = b"SQLite format 3\x00"
+#: Fewest bytes of a database.
+_SMALLEST = 512
 _SIDE_FILES = ("-wal", "-shm")
 
 _COLUMNS = (
@@ -115,8 +116,7 @@ class Database:
                 self._idle.append(connection)
 
     def _connect(self) -> sqlite3.Connection:
-        remove_log(self.path)
-        make_own(self.path)  # before sqlite does, which cannot set its mode
+        _make_or_check(self.path)  # before sqlite makes it, which cannot set its mode
         connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
         try:
             self._prepare(connection)
@@ -160,8 +160,7 @@ def check_file(path: Path) -> None:
     """Raise ConfigError unless a file is a cache of this user, of this version or an older one."""
     try:
         check_own(path.lstat(), path)
-        with path.open("rb") as file:
-            is_database = file.read(len(_MAGIC)) == _MAGIC
+        is_database = path.lstat().st_size >= _SMALLEST
         if is_database:
             connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
             try:
@@ -172,6 +171,26 @@ def check_file(path: Path) -> None:
         raise ConfigError(f"{path} cannot be read as a cache: {error}") from error
     if not is_database:
         raise _foreign(path)
+
+
+def _make_or_check(path: Path) -> None:
+    """Make the file, mode 0600, or check the one that is there, without opening it.
+
+    On POSIX whoever closes a file gives up all locks that his process has on it, those of sqlite, too. So a file
+    that is there is only looked at, and one that was made here is never closed.
+    """
+    remove_log(path)
+    make_private(path.parent)
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+    except FileExistsError:
+        status = path.lstat()
+        check_own(status, path)
+        if 0 < status.st_size < _SMALLEST:  # sqlite would take it for an empty one
+            raise sqlite3.DatabaseError("file is not a database") from None
+        return
+    if os.name != "posix":
+        os.close(descriptor)
 
 
 def is_damaged(error: Exception) -> bool:

@@ -94,6 +94,8 @@ class Flight:
     def wait(self, options: Options, closing: CancelToken) -> Answer | End:
         """Return the end; ``FAILED`` for a slow reader, ``ALONE`` when the waiting call itself is over."""
         tokens, before = options.tokens(closing), self.paused
+        woken = threading.Event()
+        self._waiting.append(woken)
         while self._end is None:
             patience = READER_PATIENCE - (self.paused - before)
             left = options.until - clock.monotonic()
@@ -102,10 +104,7 @@ class Flight:
             if patience <= 0:
                 self._leave(self)
                 return End.FAILED
-            woken = threading.Event()
-            self._waiting.append(woken)
-            if self._end is None:
-                wait_watched(woken, min(patience, left), tokens)
+            wait_watched(woken, min(patience, left), tokens)
         return self._end
 
 
