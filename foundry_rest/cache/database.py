@@ -176,8 +176,8 @@ def check_file(path: Path) -> None:
 def _make_or_check(path: Path) -> None:
     """Make the file, mode 0600, or check the one that is there, without opening it.
 
-    On POSIX whoever closes a file gives up all locks that his process has on it, those of sqlite, too. So a file
-    that is there is only looked at, and one that was made here is never closed.
+    On POSIX whoever closes a file gives up all locks that his process has on it, those of sqlite, too. So a
+    file that is there is only looked at, and one that was made here is never closed.
     """
     remove_log(path)
     make_private(path.parent)

@@ -188,12 +188,12 @@ def test_the_callers_own_parse(client, server):
 
 def test_a_type_of_ones_own(client, server):
     """``response_model=`` reads hits; what does not fit is not kept, though it is whole."""
-    Answer = msgspec.defstruct("Answer", [("number", int)])
+    answer = msgspec.defstruct("Answer", [("number", int)])
     texts = ['{"number": "x"}', '{"number": 1}', '{"number": 2}', '{"number": 3}']
     server.on("POST", CHAT, *(chat_stream([text]) for text in texts))
 
     def ask():
-        return client.chat.complete("Hi", response_model=Answer, max_reasks=0, cache=True)
+        return client.chat.complete("Hi", response_model=answer, max_reasks=0, cache=True)
 
     with pytest.raises(InvalidReply):
         ask()
@@ -339,7 +339,8 @@ def test_settings_are_checked(tmp_path, setting, value):
 def test_without_a_cache_nothing_of_it_is_imported():
     """A client without a cache imports neither sqlite nor a module of the cache."""
     code = (
-        "import sys\nfrom foundry_rest import FoundryAPIClient\nfrom foundry_rest.testing import FaultServer\n"
+        "import sys\nfrom foundry_rest import FoundryAPIClient\n"
+        "from foundry_rest.testing import FaultServer\n"
         "with FaultServer() as server, FoundryAPIClient(server.url, model='demo') as client:\n"
         "    client.complete('Hi', temperature=0)\n"
         "print([name for name in sys.modules if name == 'sqlite3' or name.startswith('foundry_rest.cache')])"
