@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -25,13 +26,13 @@ class Answer(msgspec.Struct, frozen=True):
     Attributes:
         headers: Its headers, in lower case.
         body: Its body.
-        events: Its events; empty for a whole body.
+        events: Its events, each as it came if it is JSON, else as a JSON text; empty for a whole body.
         status: Its HTTP status.
     """
 
     headers: dict[str, str] = msgspec.field(default_factory=dict)
     body: str = ""
-    events: list[str] = msgspec.field(default_factory=list)
+    events: list[msgspec.Raw] = msgspec.field(default_factory=list)
     status: int = 200
 
 
@@ -42,9 +43,26 @@ def answer_of(headers: Mapping[str, str], body: bytes = b"", events: tuple[bytes
     """Return an answer in the form in which it is kept; ``None`` for bytes that are not UTF-8."""
     kept = {name.lower(): str(value) for name, value in headers.items() if name.lower() not in _PRIVATE}
     try:
-        return Answer(kept, body.decode(), [event.decode() for event in events])
+        return Answer(kept, body.decode(), [_as_json(event) for event in events])
     except UnicodeDecodeError:
         return None
+
+
+def _as_json(event: bytes) -> msgspec.Raw:
+    """Return an event as JSON: in this form it is read again in a fraction of the time."""
+    if event[:1] == b"{" and event[-1:] == b"}":
+        with suppress(*UNDECODABLE):
+            msgspec.json.decode(event)
+            return msgspec.Raw(event)
+    return msgspec.Raw(_ENCODER.encode(event.decode()))
+
+
+def _as_event(value: msgspec.Raw) -> bytes:
+    event = bytes(value)
+    if event[:1] != b'"':
+        return event
+    text: str = msgspec.json.decode(event)
+    return text.encode()
 
 
 def encode(answer: Answer) -> bytes | None:
@@ -113,7 +131,7 @@ class ReplayedReply:
             for token in self._tokens:
                 if token.cancelled:
                     raise Cancelled("the call was ended from elsewhere")
-            yield event.encode()
+            yield _as_event(event)
 
     def set_idle(self, seconds: float) -> None:
         """Ignore the bound: everything is there."""
