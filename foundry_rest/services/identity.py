@@ -54,7 +54,7 @@ def _files(top: Path, folder: Path, depth: int) -> Iterator[tuple[str, int, int,
         if entry.is_dir(follow_symlinks=False):
             if depth:
                 yield from _files(top, path, depth - 1)
-        elif entry.name != _WRITTEN:
+        elif folder != top and entry.name != _WRITTEN:  # in the top one lies what the runtime writes
             found = path.stat()
             place = path.relative_to(top).as_posix()
             yield place, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
