@@ -9,6 +9,7 @@ The route of one call, ``client.complete("Hello")``; ``tools/route.py`` prints i
     endpoints/chat.py                split the options from the parameters, build the request
       schema/request.py, messages.py check both (pure)
     services/context.py              Context.ask(build), or Context.open(kind, build) for a stream
+      cache/sender.py                with cache= alone: a kept answer, or that of an equal call under way
       resilience/sender.py           for each attempt: slot (slot_lease.py), circuit breaker (breaker/)
         services/target.py           the address, its dialect, the learned model ids
         dialects/openai.py           build(target) -> Operation: the call, and the parser of its reply (pure)

@@ -37,23 +37,28 @@ class Answering(Protocol):
 class Identities(Protocol):
     """The knowledge of who answers, and who asks."""
 
-    def of_request(self, request: Request) -> tuple[Answering, bytes]:
-        """Return the target that a request would go to, and its origin; ``b""`` if that is not known."""
+    def target_for(self, request: Request) -> Answering:
+        """Return the target that a request would go to."""
 
-    def of_target(self, target: Any) -> bytes:  # noqa: ANN401 (of the class that the sender below uses)
-        """Return the origin of what a target answered."""
+    def learn(self, target: Any, request: Request) -> None:  # noqa: ANN401 (of the class that the sender uses)
+        """Learn who answers at a target, and what the name of the request's model means there."""
+
+    def of_target(self, target: Any) -> bytes:  # noqa: ANN401 (as above)
+        """Return who answers at a target, and who asks; ``b""`` if that is not known."""
 
 
 class Asked(NamedTuple):
     """One call that the cache may answer.
 
     Attributes:
+        key: The answer's key.
         question: The question.
         target: Who would be asked.
         age: Greatest age in seconds that the call accepts, and for which its answer is kept.
         started: When it began.
     """
 
+    key: bytes
     question: Question
     target: Answering
     age: float

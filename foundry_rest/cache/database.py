@@ -13,6 +13,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -34,6 +35,8 @@ _FORK_PATIENCE, _PAUSE = 1.0, 0.001
 #: Fewest bytes of a database.
 _SMALLEST = 512
 _SIDE_FILES = ("-wal", "-shm")
+#: Seconds.
+_NEW = 5.0
 
 _COLUMNS = (
     "id INTEGER PRIMARY KEY",
@@ -179,7 +182,6 @@ def _make_or_check(path: Path) -> None:
     On POSIX whoever closes a file gives up all locks that his process has on it, those of sqlite, too. So a
     file that is there is only looked at, and one that was made here is never closed.
     """
-    remove_log(path)
     make_private(path.parent)
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
@@ -191,6 +193,7 @@ def _make_or_check(path: Path) -> None:
         return
     if os.name != "posix":
         os.close(descriptor)
+    _remove_log(path)
 
 
 def is_damaged(error: Exception) -> bool:
@@ -224,8 +227,13 @@ def _foreign(path: Path) -> ConfigError:
     return ConfigError(f"{path} is not a cache of foundry_rest", advice="Give another file; this one stays.")
 
 
-def remove_log(path: Path) -> None:
-    """Remove the write-ahead log that lies beside a path without a file: it belongs to one that is gone."""
-    if not path.exists():
-        for suffix in _SIDE_FILES:
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+def _remove_log(path: Path) -> None:
+    """Remove the write-ahead log of a file that is gone, which sqlite would play into the new one.
+
+    One that is a few seconds old may belong to a process that has just opened the new file.
+    """
+    for suffix in _SIDE_FILES:
+        log = path.with_name(path.name + suffix)
+        with suppress(OSError):
+            if clock.now() - log.lstat().st_mtime > _NEW:
+                log.unlink()

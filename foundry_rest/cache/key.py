@@ -25,14 +25,20 @@ class Question(msgspec.Struct, frozen=True):
     """One call as the cache sees it.
 
     Attributes:
-        key: The answer's key.
         call: The call.
         members: The members of its body, as JSON.
     """
 
-    key: bytes
     call: Call
     members: Mapping[str, msgspec.Raw]
+
+    @classmethod
+    def of(cls, call: Call) -> Question | None:
+        """Return the question of a call; ``None`` for a body that is no JSON object."""
+        try:
+            return cls(call, _MEMBERS.decode(call.body or b""))
+        except UNDECODABLE:
+            return None
 
     @property
     def is_deterministic(self) -> bool:
@@ -55,24 +61,16 @@ class Question(msgspec.Struct, frozen=True):
         wanted = bytes(self.members.get("response_format", b"null"))
         return wanted not in _NOTHING and b"json" in wanted
 
-
-def question_of(call: Call, who: bytes) -> Question | None:
-    """Return the question of a call; ``None`` for a body that is no JSON object.
-
-    Args:
-        call: The call, built for the service that answers.
-        who: Who asks and who answers, see ``origin_of``.
-    """
-    try:
-        members = _MEMBERS.decode(call.body or b"")
-    except UNDECODABLE:
-        return None
-    head = msgspec.json.encode((call.method, call.path, _sorted(call.options.headers)))
-    body = b",".join(
-        msgspec.json.encode(name) + b":" + bytes(value) for name, value in sorted(members.items(), key=_name)
-    )
-    # JSON on one line holds no line feed, so no two parts run together; the body is the last of them.
-    return Question(hashlib.sha256(b"\n".join((who, head, body))).digest(), call, members)
+    def key(self, who: bytes) -> bytes:
+        """Return the key of the answer; ``who`` answers and asks, see ``origin_of``."""
+        call = self.call
+        head = msgspec.json.encode((call.method, call.path, _sorted(call.options.headers)))
+        body = b",".join(
+            msgspec.json.encode(name) + b":" + bytes(value)
+            for name, value in sorted(self.members.items(), key=_name)
+        )
+        # JSON on one line holds no line feed, so no two parts run together; the body is the last of them.
+        return hashlib.sha256(b"\n".join((who, head, body))).digest()
 
 
 def origin_of(who: str, generation: str, caller: str, namespace: str | None) -> bytes:

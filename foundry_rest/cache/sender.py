@@ -16,7 +16,7 @@ from foundry_rest import clock
 from foundry_rest.cache.answers import model_of_events, model_of_reply
 from foundry_rest.cache.calls import Asked, Fetched, Found, Identities, Watched
 from foundry_rest.cache.flights import MOST_LEADERS, End, Flights, Lead
-from foundry_rest.cache.key import question_of
+from foundry_rest.cache.key import Question
 from foundry_rest.cache.recording import (
     Answer,
     RecordingReply,
@@ -101,19 +101,23 @@ class CachingSender:
         if mark is False or not request.runs_on or self._has_ended(options):
             return None
         started = clock.monotonic()
+        identities = self._identities
         try:
-            target, origin = self._identities.of_request(request)
-            call = request.call_for(target)
+            target = identities.target_for(request)
+            question = _question(request, target)
+            if question is None or (mark is None and not question.is_deterministic):
+                return None
+            identities.learn(target, request)
+            if request.call_for(target) is not question.call:  # a name was found to mean another id
+                question = _question(request, target)
         except FoundryError:  # the service is asked, and the error is that of the call
             return None
-        if not origin or not call.cacheable:
-            return None
-        question = question_of(call, origin)
-        if question is None or (mark is None and not question.is_deterministic):
+        origin = identities.of_target(target)
+        if not origin or question is None:
             return None
         longest = self._cache.max_age
         age = min(float(mark), longest) if isinstance(mark, (int, float)) and mark is not True else longest
-        return Asked(question, target, age, started)
+        return Asked(question.key(origin), question, target, age, started)
 
     def _has_ended(self, options: Options) -> bool:
         """Return whether the call is over before it began: the service's sender says how."""
@@ -146,7 +150,7 @@ class CachingSender:
             found = self._find(asked)
             if found is not None:
                 return found
-            flight = self._flights.enter(asked.question.key)
+            flight = self._flights.enter(asked.key)
             if isinstance(flight, Lead):
                 # An equal call may have ended between the look and now.
                 return self._find(asked) or flight
@@ -160,7 +164,7 @@ class CachingSender:
 
     def _find(self, asked: Asked) -> Found | None:
         """Return a kept answer that is fresh, or that may be given while the circuit is open."""
-        kept = self._cache.find(asked.question.key)
+        kept = self._cache.find(asked.key)
         if kept is None:
             return None
         age = clock.now() - kept.created
@@ -170,7 +174,7 @@ class CachingSender:
         answer = decode(kept.answer)
         if answer is None:
             return None
-        self._cache.note(asked.question.key)
+        self._cache.note(asked.key)
         return Found(answer, max(0.0, expired))
 
     def _may_be_stale(self, asked: Asked, expired: float) -> bool:
@@ -213,12 +217,19 @@ class CachingSender:
         origin = self._identities.of_target(watched.target)
         if answer is None or data is None or len(data) > self._cache.largest or not origin:
             return
-        question = None if watched.call is None else question_of(watched.call, origin)
+        question = None if watched.call is None else Question.of(watched.call)
         if question is None:
             return
-        if question.key == asked.question.key:
+        key = question.key(origin)
+        if key == asked.key:
             lead.flight.land(answer)
         try:
-            self._cache.keep(question.key, model, data, asked.age)
+            self._cache.keep(key, model, data, asked.age)
         finally:
             lead.flight.leave()
+
+
+def _question(request: Request, target: object) -> Question | None:
+    """Return the question that a request asks a target; ``None`` for one that is no business of the cache."""
+    call = request.call_for(target)
+    return Question.of(call) if call.cacheable else None

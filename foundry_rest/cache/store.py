@@ -18,6 +18,7 @@ import msgspec
 
 from foundry_rest import clock
 from foundry_rest.cache.database import Database, is_damaged
+from foundry_rest.checks import is_number
 
 T = TypeVar("T")
 
@@ -27,10 +28,10 @@ _logger = logging.getLogger("foundry_rest")
 _SHARE, LARGEST_ANSWER = 8, 8 * 1024 * 1024
 #: Seconds to wait for another process's write, which takes milliseconds, and the pause between two tries.
 _PATIENCE, _PAUSE = 0.5, 0.002
-#: Uses noted in memory until they are written.
-_NOTES = 512
-#: Bytes of a page, of an entry without its answer, and entries removed in one step.
-_PAGE, _ENTRY, _STEP = 4096, 512, 16
+#: Uses, and seconds, noted in memory until they are written.
+_NOTES, _NOTE_SECONDS = 512, 60.0
+#: Bytes of a page, and of an entry without its answer.
+_PAGE, _ENTRY = 4096, 512
 #: Files that may be damaged, one after the other, until nothing is kept.
 _MOST_FILES = 9
 
@@ -85,6 +86,7 @@ class Store:
         self._path, self._number = path, 1
         self._database = Database(path, self._log_pages)
         self._used: dict[bytes, tuple[float, int]] = {}
+        self._noted = clock.now()
 
     @property
     def path(self) -> Path:
@@ -94,19 +96,23 @@ class Store:
     def find(self, key: bytes) -> Kept | None:
         """Return the entry of a key, and note its use."""
         row = self._run(lambda connection: connection.execute(_FIND, (key,)).fetchone())
-        return None if row is None else Kept(*row)
+        if row is None or not isinstance(row[0], bytes) or not all(is_number(value) for value in row[1:]):
+            return None  # nothing, or nothing that was written here
+        return Kept(*row)
 
     def note(self, key: bytes) -> None:
         """Note that an entry was used."""
-        _, hits = self._used.get(key, (0.0, 0))
-        self._used[key] = (clock.now(), hits + 1)
-        if len(self._used) >= _NOTES:
-            self.flush()
+        now, (_, hits) = clock.now(), self._used.get(key, (0.0, 0))
+        self._used[key] = (now, hits + 1)
+        if len(self._used) >= _NOTES or not 0 <= now - self._noted < _NOTE_SECONDS:
+            self._noted = now
+            self.flush(patience=0.0)
 
-    def flush(self) -> None:
-        """Write the notes about used entries."""
+    def flush(self, patience: float = _PATIENCE) -> None:
+        """Write the notes about used entries; where another process writes for so long, later."""
         if self._used:
-            self._run(lambda connection: self._write(connection, ()))
+            with suppress(sqlite3.OperationalError):  # they are kept in memory
+                self._run(lambda connection: self._write(connection, ()), patience)
 
     def keep(self, key: bytes, model: str, kept: Kept, forgotten: float) -> None:
         """Keep an answer until ``forgotten``, in seconds since the epoch, in place of an earlier one."""
@@ -169,12 +175,13 @@ class Store:
             yield used, hits, key
 
     def _make_room(self, connection: sqlite3.Connection, size: int) -> None:
-        needed = (size // _PAGE + 2) * _PAGE
+        needed, step = (size // _PAGE + 2) * _PAGE, 1
         while _live_bytes(connection) + needed > self._max_bytes:
-            if not connection.execute(_SHRINK, (_STEP,)).rowcount:
+            if not connection.execute(_SHRINK, (step,)).rowcount:
                 return
+            step *= 2
 
-    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _run(self, work: Callable[[sqlite3.Connection], T], patience: float = _PATIENCE) -> T:
         """Return what ``work`` returns; wait for other processes, and go on in a new file if one is damaged.
 
         sqlite's own waiting is unfair, and cannot be told from a hang.
@@ -185,7 +192,7 @@ class Store:
             try:
                 return database.run(work)
             except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or clock.monotonic() - began >= _PATIENCE:
+                if "locked" not in str(error) or clock.monotonic() - began >= patience:
                     raise
             except sqlite3.DatabaseError as error:
                 if not is_damaged(error) or self._number >= _MOST_FILES:

@@ -67,13 +67,14 @@ class Caching:
         """
         return CachingSender(sender, self._cache, self._flights, _Identities(self, parts), emit, closing)
 
-    def target_for(self, request: Request, parts: Callable[[], tuple[Context, Loading]]) -> Target:
-        """Return the target that a request would go to, once it is known who answers there."""
+    def target_for(self, request: Request) -> Target:
+        """Return the target that a request would go to: also one that was lost, before another is found."""
         targets = self._targets
-        target = targets.current or targets.last or targets.take(request.options)
-        if not target.identity or not self._knows_name(target, request.runs_on):
-            self._learn(target, request, *parts())
-        return target
+        return targets.current or targets.last or targets.take(request.options)
+
+    def knows(self, target: Target, request: Request) -> bool:
+        """Return whether it is known who answers, and what the name of the request's model means there."""
+        return bool(target.identity) and self._knows_name(target, request.runs_on)
 
     def origin_of(self, target: Target) -> bytes:
         """Return who answers at a target for whom; ``b""`` if that is not known."""
@@ -95,7 +96,7 @@ class Caching:
             return True
         return name in self._tried.get(target, ())
 
-    def _learn(self, target: Target, request: Request, context: Context, loading: Loading) -> None:
+    def learn(self, target: Target, request: Request, context: Context, loading: Loading) -> None:
         """Learn who answers at a target, and which version of a model a name means there."""
         options = request.options
         if target.dialect is UNKNOWN:
@@ -127,11 +128,15 @@ class _Identities:
     def __init__(self, caching: Caching, parts: Callable[[], tuple[Context, Loading]]) -> None:
         self._caching, self._parts = caching, parts
 
-    def of_request(self, request: Request) -> tuple[Target, bytes]:
-        """Return the target that a request would go to, and its origin."""
-        target = self._caching.target_for(request, self._parts)
-        return target, self._caching.origin_of(target)
+    def target_for(self, request: Request) -> Target:
+        """Return the target that a request would go to."""
+        return self._caching.target_for(request)
+
+    def learn(self, target: Target, request: Request) -> None:
+        """Learn who answers at a target, and what the name of the request's model means there."""
+        if not self._caching.knows(target, request):
+            self._caching.learn(target, request, *self._parts())
 
     def of_target(self, target: Target) -> bytes:
-        """Return the origin of what a target answered."""
+        """Return who answers at a target, and who asks."""
         return self._caching.origin_of(target)

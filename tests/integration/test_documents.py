@@ -102,7 +102,7 @@ def test_commands_of_the_page_on_batches_run(runtime, tmp_path):
 
 
 def test_the_page_on_the_cache_runs(runtime, tmp_path):
-    """The programs of docs/cache.md run one after the other in one folder, then its commands on their file."""
+    """The programs of docs/cache.md run in one folder, then its commands on the file that they made."""
     programs = re.findall(r"```python\n(.*?)```", CACHE_PAGE, re.DOTALL)
     commands = re.findall(r"^\$ foundry-rest (cache .*)$", CACHE_PAGE, re.MULTILINE)
     assert len(programs) >= 2

@@ -9,7 +9,7 @@ import sys
 
 import msgspec
 import pytest
-from support.caches import SURE, asked, cache_in, cached_client, numbered
+from support.caches import SURE, asked, at_once, cache_in, cached_client, numbered
 from support.servers import CHAT
 
 from foundry_rest import CancelToken, FoundryAPIClient, ResponseCache, clock
@@ -348,6 +348,44 @@ def test_without_a_cache_nothing_of_it_is_imported():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout == "[]\n"
+
+
+def test_calls_that_miss_the_cache_by_their_kind_send_nothing_more(tmp_path):
+    """Nobody looks up who answers and what a name means for a call of chance, or one that is left out."""
+    counts = []
+    for arguments in ({}, {"cache": tmp_path / "a.sqlite"}):
+        service = LegacyService(cached=["Phi-4-mini-instruct-generic-cpu:5"], loaded=["phi-4-mini"])
+        with FaultServer(service=service) as server:
+            with FoundryAPIClient(server.url, model="phi-4-mini", retries=0, **arguments) as client:
+                client.complete("Hi")
+                client.complete("Hi", cache=False, **SURE)
+            counts.append([request.path for request in server.requests])
+
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("dialect", ["2.x", "openai"])
+def test_a_hundred_streams_at_once(server, tmp_path, dialect):
+    """Equal streams share as equal whole calls do, each with all of the pieces."""
+    server.on("POST", CHAT, chat_stream("one two three"))
+    with cached_client(server, tmp_path, dialect=dialect) as client:
+
+        def ask(number):
+            with client.chat.stream("Hi", **SURE) as stream:
+                return [chunk.event for chunk in stream]
+
+        found = at_once(100, ask)
+
+    assert asked(server) == 1
+    assert all(events == found[0] and len(events) > 3 for events in found)
+
+
+def test_a_batch(client, server):
+    """Equal requests of a batch are equal calls."""
+    results = list(client.batch(["Hi"] * 20 + ["Ho"], cache=True))
+
+    assert all(each.error is None for each in results)
+    assert asked(server) == 2
 
 
 def test_an_older_generation(tmp_path):

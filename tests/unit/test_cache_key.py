@@ -13,7 +13,7 @@ from requests.auth import HTTPBasicAuth
 from support.caches import SURE, asked, cache_in, cached_client, numbered
 
 from foundry_rest import FoundryAPIClient
-from foundry_rest.cache.key import origin_of, question_of
+from foundry_rest.cache.key import Question, origin_of
 from foundry_rest.dialects.generation2_native import Generation2Dialect
 from foundry_rest.errors import ConfigError
 from foundry_rest.runtime import child_directory
@@ -28,7 +28,7 @@ BODY = b'{"model":"m","temperature":0,"messages":[]}'
 
 def key(body=BODY, who=WHO, method="POST", path="/v1/chat/completions", **headers):
     """Return the key of a question."""
-    return question_of(Call(method, path, body, options=Options(headers=headers)), who).key
+    return Question.of(Call(method, path, body, options=Options(headers=headers))).key(who)
 
 
 def schema(*names):
@@ -77,7 +77,7 @@ def test_what_does_not_count():
 @pytest.mark.parametrize("body", [None, b"", b"[]", b"{", b"null", b'"a"', b"\xff"])
 def test_a_body_that_is_no_object(body):
     """What is no JSON object has no key."""
-    assert question_of(Call("POST", "/x", body), WHO) is None
+    assert Question.of(Call("POST", "/x", body)) is None
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_body_that_is_no_object(body):
 )
 def test_what_is_deterministic(members, is_sure):
     """Temperature 0 or a seed, on the top level, whatever its spelling."""
-    question = question_of(Call("POST", "/v1/chat/completions", b"{" + members + b"}"), WHO)
+    question = Question.of(Call("POST", "/v1/chat/completions", b"{" + members + b"}"))
 
     assert question.is_deterministic is is_sure
 

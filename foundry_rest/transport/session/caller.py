@@ -46,7 +46,8 @@ class Caller:
         session = self._session
         if session is None:
             return self._made
-        own = (_pairs(session.headers), _user_of(session.auth), repr(session.cert))
+        ways = repr((session.cert, sorted(session.proxies.items())))
+        own = (_pairs(session.headers), _user_of(session.auth), ways)
         return _hash((*self._facts, own))
 
 
