@@ -9,6 +9,7 @@ from socket import inet_aton
 from typing import TypeVar
 
 from foundry_rest.errors import ConfigError, UnknownArgument
+from foundry_rest.errors.advice import Advice, Words
 
 T = TypeVar("T")
 
@@ -63,7 +64,7 @@ def cache_mark(value: object, *, has_cache: bool) -> None:
     if not has_cache:
         raise ConfigError(
             f"cache={value!r} asks for a cache, and the client has none",
-            advice='Make the client with FoundryAPIClient(cache="answers.sqlite").',
+            advice=Advice(Words('Make the client with FoundryAPIClient(cache="answers.sqlite").', "")),
         )
 
 

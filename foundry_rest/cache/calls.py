@@ -40,8 +40,8 @@ class Identities(Protocol):
     def target_for(self, request: Request) -> Answering:
         """Return the target that a request would go to."""
 
-    def learn(self, target: Any, request: Request) -> None:  # noqa: ANN401 (of the class that the sender uses)
-        """Learn who answers at a target, and what the name of the request's model means there."""
+    def learn(self, target: Any, request: Request) -> bool:  # noqa: ANN401 (of the class that the sender uses)
+        """Learn who answers at a target, and which model is meant; return whether that is known."""
 
     def of_target(self, target: Any) -> bytes:  # noqa: ANN401 (as above)
         """Return who answers at a target, and who asks; ``b""`` if that is not known."""

@@ -107,7 +107,8 @@ class CachingSender:
             question = _question(request, target)
             if question is None or (mark is None and not question.is_deterministic):
                 return None
-            identities.learn(target, request)
+            if not identities.learn(target, request):
+                return None
             if request.call_for(target) is not question.call:  # a name was found to mean another id
                 question = _question(request, target)
         except FoundryError:  # the service is asked, and the error is that of the call

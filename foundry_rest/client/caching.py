@@ -11,8 +11,10 @@ from foundry_rest.cache.key import origin_of
 from foundry_rest.cache.sender import CachingSender
 from foundry_rest.client.spec import ClientSpec
 from foundry_rest.dialects.operation import UNKNOWN
-from foundry_rest.errors import ConfigError, FoundryError
+from foundry_rest.errors import ConfigError, ModelNotFound
+from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.events import Event
+from foundry_rest.models.disk import local_folder
 from foundry_rest.models.loading import Loading, LoadRequest
 from foundry_rest.services.context import Context
 from foundry_rest.services.identity import name_of
@@ -21,6 +23,9 @@ from foundry_rest.services.target import Target
 from foundry_rest.transport.call import Options, Request, Sender
 from foundry_rest.transport.cancellation import CancelToken
 from foundry_rest.transport.session.caller import Caller
+
+#: Pairs of an answerer and a caller that are kept ready.
+_ORIGINS = 64
 
 
 class Caching:
@@ -44,10 +49,12 @@ class Caching:
         if not self._caller.is_known and cache.namespace is None:
             raise ConfigError(
                 "the cache cannot tell for whom auth= or session= signs requests",
-                advice="Give cache=ResponseCache(path, namespace='...'), another one for each such user.",
+                advice=Advice(
+                    Words("Give cache=ResponseCache(path, namespace='...'), one for each user.", "")
+                ),
             )
         self._flights = Flights()
-        self._tried: WeakKeyDictionary[Target, set[str]] = WeakKeyDictionary()
+        self._strange: WeakKeyDictionary[Target, set[str]] = WeakKeyDictionary()
         self._origins: dict[tuple[str, str, str], bytes] = {}
 
     def around(
@@ -74,7 +81,7 @@ class Caching:
 
     def knows(self, target: Target, request: Request) -> bool:
         """Return whether it is known who answers, and what the name of the request's model means there."""
-        return bool(target.identity) and self._knows_name(target, request.runs_on)
+        return bool(target.identity) and _knows_name(target, request.runs_on)
 
     def origin_of(self, target: Target) -> bytes:
         """Return who answers at a target for whom; ``b""`` if that is not known."""
@@ -83,6 +90,8 @@ class Caching:
         facts = (target.identity, target.dialect.generation, self._caller.hash)
         origin = self._origins.get(facts)
         if origin is None:
+            if len(self._origins) >= _ORIGINS:  # a session whose headers differ in each call
+                self._origins.clear()
             origin = self._origins[facts] = origin_of(*facts, self._cache.namespace)
         return origin
 
@@ -90,36 +99,45 @@ class Caching:
         """Close the cache's file; the next use opens it again."""
         self._cache.close()
 
-    def _knows_name(self, target: Target, name: str) -> bool:
-        """Return whether a name is an exact id, or was looked up, or the service has no versions."""
-        if ":" in name or target.names.get(name) is not None or not target.dialect.has("load_model"):
-            return True
-        return name in self._tried.get(target, ())
+    def learn(self, target: Target, request: Request, context: Context, loading: Loading) -> bool:
+        """Learn who answers at a target, and which model a name means there; return whether that is known.
 
-    def learn(self, target: Target, request: Request, context: Context, loading: Loading) -> None:
-        """Learn who answers at a target, and which version of a model a name means there."""
-        options = request.options
+        Raises:
+            FoundryError: The service does not tell.
+        """
+        options, name = request.options, request.runs_on
         if target.dialect is UNKNOWN:
             context.dialect_for(options)
-        if not self._is_named and not target.cache_path:
-            self._ask_status(target, options, context)
-        target.identity = name_of(target, is_named=self._is_named)
-        if (
-            target.identity
-            and target is self._targets.current
-            and not self._knows_name(target, request.runs_on)
-        ):
-            self._tried.setdefault(target, set()).add(request.runs_on)
-            try:
-                loading.resolve(LoadRequest(request.runs_on), options)
-            except FoundryError:  # the service itself decides about a name that it does not list
-                return
+        if not target.identity:
+            self._identify(target, options, context)
+        if not target.identity or _knows_name(target, name):
+            return bool(target.identity)
+        strange = self._strange.setdefault(target, set())
+        if name in strange or target is not self._targets.current:
+            return False
+        try:
+            loading.resolve(LoadRequest(name), options)
+        except ModelNotFound:  # the service may know it all the same, but not in which version
+            strange.add(name)
+        return _knows_name(target, name)
 
-    def _ask_status(self, target: Target, options: Options, context: Context) -> None:
-        status = context.ask(lambda each: each.dialect.status(options), options)
-        self._targets.note_pid(status.pid)
-        if target is self._targets.current:
-            target.learn(target.dialect, status)
+    def _identify(self, target: Target, options: Options, context: Context) -> None:
+        """Name who answers at a target, which nobody can for a stranger's process."""
+        folder = None
+        if not self._is_named and target.is_known:
+            if not target.cache_path:
+                status = context.ask(lambda each: each.dialect.status(options), options)
+                self._targets.note_pid(status.pid)
+                if target is not self._targets.current:  # it is another process's
+                    return
+                target.learn(target.dialect, status)
+            folder = local_folder(target.cache_path, target.url)
+        target.identity = name_of(target, folder, is_named=self._is_named)
+
+
+def _knows_name(target: Target, name: str) -> bool:
+    """Return whether a name is an exact id, or was found to mean one, or the service has no versions."""
+    return ":" in name or target.names.get(name) is not None or not target.dialect.has("load_model")
 
 
 class _Identities:
@@ -132,10 +150,9 @@ class _Identities:
         """Return the target that a request would go to."""
         return self._caching.target_for(request)
 
-    def learn(self, target: Target, request: Request) -> None:
+    def learn(self, target: Target, request: Request) -> bool:
         """Learn who answers at a target, and what the name of the request's model means there."""
-        if not self._caching.knows(target, request):
-            self._caching.learn(target, request, *self._parts())
+        return self._caching.knows(target, request) or self._caching.learn(target, request, *self._parts())
 
     def of_target(self, target: Target) -> bytes:
         """Return who answers at a target, and who asks."""

@@ -24,18 +24,18 @@ _WRITTEN = "inference_model.json"
 _DEPTH = 5
 
 
-def name_of(target: Target, *, is_named: bool) -> str:
+def name_of(target: Target, folder: Path | None, *, is_named: bool) -> str:
     """Return the name of who answers at a target; ``""`` if it cannot be known.
 
     Args:
-        target: The target, with its model directory if that was reported.
+        target: The target.
+        folder: Its model directory on this machine, or ``None``.
         is_named: Whether the user named the address.
     """
     if is_named:
         return f"at {target.url}"
-    if not target.is_known or not target.cache_path:
+    if not target.is_known or folder is None:
         return ""
-    folder = Path(target.cache_path)
     try:
         is_private = any(part.startswith(PRIVATE_FOLDER) for part in folder.parts)
         files = sorted(_files(folder, folder, _DEPTH)) if is_private else []

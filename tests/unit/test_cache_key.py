@@ -19,7 +19,7 @@ from foundry_rest.errors import ConfigError
 from foundry_rest.runtime import child_directory
 from foundry_rest.services.identity import PRIVATE_FOLDER, name_of
 from foundry_rest.services.target import Target
-from foundry_rest.testing import DEMO_MODEL, FaultServer
+from foundry_rest.testing import DEMO_MODEL, FaultServer, LegacyService, chat_completion
 from foundry_rest.transport.call import Call, Options
 
 WHO = origin_of("at http://h", "2.x", "caller", None)
@@ -265,13 +265,11 @@ def test_no_key_lies_in_the_file(server, tmp_path):
 # ---------------------------------------------------------------- who answers
 
 
-def found(folder, **facts):
-    """Return a target that was found, not named."""
+def name(folder, *, is_known=True):
+    """Return the name of a service that was found, with a model directory."""
     target = Target("http://127.0.0.1:1", dialect=Generation2Dialect())
-    target.cache_path = str(folder)
-    for name, value in facts.items():
-        setattr(target, name, value)
-    return target
+    target.is_known = is_known
+    return name_of(target, folder, is_named=False)
 
 
 def test_a_found_service_is_its_directory(tmp_path):
@@ -279,15 +277,16 @@ def test_a_found_service_is_its_directory(tmp_path):
     one, other = tmp_path / "one", tmp_path / "other"
     one.mkdir()
     (tmp_path / "link").symlink_to(one)
-    names = [name_of(found(path), is_named=False) for path in (one, tmp_path / "link", other)]
+    names = [name(path) for path in (one, tmp_path / "link", other)]
 
     assert names[0] == names[1] != names[2]
 
 
-@pytest.mark.parametrize("facts", [{"is_known": False}, {"cache_path": ""}, {"cache_path": "\0"}])
-def test_who_cannot_be_known(tmp_path, facts):
-    """A service of nobody knows whom, or without a directory, has no name."""
-    assert name_of(found(tmp_path, **facts), is_named=False) == ""
+def test_who_cannot_be_known(tmp_path):
+    """A service of nobody knows whom, or without a directory here, has no name."""
+    assert name(tmp_path, is_known=False) == ""
+    assert name(None) == ""
+    assert name(Path(f"{PRIVATE_FOLDER}\0")) == ""
 
 
 def test_the_runtimes_own_directory_is_what_its_links_lead_to(tmp_path):
@@ -295,16 +294,16 @@ def test_the_runtimes_own_directory_is_what_its_links_lead_to(tmp_path):
     model = tmp_path / "model.onnx"
     model.write_bytes(b"1")
     for start in ("a", "b", "c"):
-        folder = tmp_path / f"{PRIVATE_FOLDER}{start}" / "cache" / "Local" / "m"
+        top = tmp_path / f"{PRIVATE_FOLDER}{start}" / "cache"
+        folder = top / "Local" / "m"
         folder.mkdir(parents=True)
         (folder / "model.onnx").symlink_to(model)
-        (folder / "inference_model.json").write_text(start)
-    names = [
-        name_of(found(tmp_path / f"{PRIVATE_FOLDER}{start}" / "cache"), is_named=False) for start in "ab"
-    ]
+        for written in (folder / "inference_model.json", top / "foundry.modelinfo.json"):
+            written.write_text(start)
+    names = [name(tmp_path / f"{PRIVATE_FOLDER}{start}" / "cache") for start in "ab"]
     model.write_bytes(b"22")
     os.utime(model, ns=(1, 1))
-    changed = name_of(found(tmp_path / f"{PRIVATE_FOLDER}c" / "cache"), is_named=False)
+    changed = name(tmp_path / f"{PRIVATE_FOLDER}c" / "cache")
 
     assert names[0] == names[1]
     assert names[0] not in ("", changed)
@@ -316,4 +315,16 @@ def test_an_empty_directory_of_links_is_no_name(tmp_path):
     folder = Path(tmp_path / f"{PRIVATE_FOLDER}x")
     folder.mkdir()
 
-    assert name_of(found(folder), is_named=False) == ""
+    assert name(folder) == ""
+
+
+def test_a_name_that_is_not_listed(tmp_path):
+    """Where versions exist, and nobody knows which one a name means, the service is asked each time."""
+    service = LegacyService(cached=["Phi-4-mini-instruct-generic-cpu:5"], loaded=["phi-4-mini"])
+    with FaultServer(service=service) as server:
+        server.on("POST", "/v1/chat/completions", chat_completion("yes"))
+        with FoundryAPIClient(server.url, model="unlisted", cache=tmp_path / "a.sqlite", retries=0) as client:
+            assert [client.complete("Hi", **SURE).cached for _ in range(2)] == [False, False]
+            listed = [len(server.asked("/foundry/list"))]
+            client.complete("Hi", **SURE)
+            assert [len(server.asked("/foundry/list"))] == listed
