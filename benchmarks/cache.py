@@ -1,4 +1,6 @@
-"""What a hit of the cache costs, beside the same call without one, in one run on this machine.
+"""What a hit of the cache costs the calling thread, beside the same call without one, in one run.
+
+Its CPU time is measured, which other work on the machine disturbs little; a call without a cache waits besides.
 
 python benchmarks/cache.py
 """
@@ -23,7 +25,7 @@ PIECES = (8, 64)
 
 
 def per_call(work: Callable[[], object], calls: int = CALLS) -> float:
-    """Return the median over some rounds of the microseconds that one call of ``work`` takes."""
+    """Return the median over some rounds of the microseconds of CPU that one call of ``work`` takes."""
     figures = []
     for _ in range(ROUNDS):
         started = time.thread_time()

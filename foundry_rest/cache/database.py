@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -72,6 +73,7 @@ class Database:
         self._idle: list[sqlite3.Connection] = []
         self._used = 0
         self._is_suspended = False
+        weakref.finalize(self, _close_all, self._idle)
         suspend_across_fork(self)
 
     def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -95,10 +97,7 @@ class Database:
 
     def close(self) -> None:
         """Close the connections that are not in use; the next use opens others."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+        _close_all(self._idle)
 
     def _take(self) -> sqlite3.Connection | None:
         """Return an idle connection, or ``None`` for a new one, unless the process is about to fork."""
@@ -106,7 +105,9 @@ class Database:
             with self._lock:
                 if not self._is_suspended:
                     self._used += 1
-                    return self._idle.pop() if self._idle else None
+                    with suppress(IndexError):
+                        return self._idle.pop()
+                    return None
             clock.sleep(_PAUSE)
 
     def _put(self, connection: sqlite3.Connection | None, *, is_sound: bool) -> None:
@@ -157,6 +158,12 @@ class Database:
         """Allow the use again after a fork; in parent and child alike the forking thread holds the lock."""
         self._is_suspended = False
         self._lock.release()
+
+
+def _close_all(idle: list[sqlite3.Connection]) -> None:
+    while idle:
+        with suppress(IndexError):  # another thread took the last one
+            idle.pop().close()
 
 
 def check_file(path: Path) -> None:
