@@ -1,6 +1,6 @@
 """What a hit of the cache costs the calling thread, beside the same call without one, in one run.
 
-Its CPU time is measured, which other work on the machine disturbs little; a call without a cache waits besides.
+Its CPU time is measured, which other work disturbs little; a call without a cache waits besides.
 
 python benchmarks/cache.py
 """

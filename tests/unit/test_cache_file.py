@@ -13,6 +13,7 @@ from support.forks import forks, in_child
 
 from foundry_rest import ResponseCache, clock
 from foundry_rest.cache import database
+from foundry_rest.cache.recording import Answer, Headers, answer_of, encode
 from foundry_rest.errors import ConfigError
 
 WEEK = 7 * 24 * 3600
@@ -394,3 +395,68 @@ def test_forks(cache):
         finally:
             ends.set()
     assert kept(cache, *(f"c{number}" for number in range(5))) == [f"c{number}" for number in range(5)]
+
+
+# ---------------------------------------------------------------- small parts
+
+
+def test_notes_wait_for_another_process(cache):
+    """Uses that cannot be written now are written later, and cost a hit no wait."""
+    keep(cache, "a")
+    other = sqlite3.connect(cache.path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    kept(cache, *["a"] * 3)
+    cache.close()
+    other.execute("ROLLBACK")
+    other.close()
+
+    assert cache.stats().hits == 3
+
+
+def test_notes_are_written_in_time(cache, time):
+    """A process that only hits writes its uses now and then."""
+    keep(cache, "a")
+    kept(cache, "a")
+    time.advance(61)
+    kept(cache, "a")
+
+    assert cache._store._used == {}
+
+
+def test_figures_of_a_file_that_fails(cache):
+    """What a person asks for is an error where the file fails."""
+    with (
+        Failing(cache, "figures", OSError(5, "I/O error")),
+        pytest.raises(ConfigError, match="cannot be used"),
+    ):
+        cache.stats()
+    with (
+        Failing(cache, "clear", sqlite3.OperationalError("locked")),
+        pytest.raises(ConfigError, match="locked"),
+    ):
+        cache.clear()
+
+
+def test_what_it_shows(cache, tmp_path):
+    """Its repr is its path; the headers of a hit read as a mapping."""
+    headers = Headers({"content-type": "a", "x": "b"})
+
+    assert repr(cache) == f"ResponseCache({str(cache.path)!r})"
+    assert (headers["X"], list(headers), len(headers)) == ("b", ["content-type", "x"], 2)
+    assert repr(headers) == "{'content-type': 'a', 'x': 'b'}"
+
+
+def test_what_cannot_be_kept():
+    """Bytes that are no UTF-8 make no answer, and half a character no JSON."""
+    assert answer_of({}, b"\xff") is None
+    assert encode(Answer(body="\ud800")) is None
+    assert answer_of({"Set-Cookie": "a", "X": "b"}).headers == {"x": "b"}
+
+
+def test_a_user_without_a_home(monkeypatch):
+    """A path below a home that is not there is the caller's mistake."""
+    monkeypatch.setattr(
+        "pathlib.Path.expanduser", lambda path: (_ for _ in ()).throw(RuntimeError("no home"))
+    )
+    with pytest.raises(ConfigError, match="no home"):
+        ResponseCache("~/answers.sqlite")

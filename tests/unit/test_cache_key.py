@@ -17,6 +17,7 @@ from foundry_rest.cache.key import Question, origin_of
 from foundry_rest.dialects.generation2_native import Generation2Dialect
 from foundry_rest.errors import ConfigError
 from foundry_rest.runtime import child_directory
+from foundry_rest.services.discovery import registry_file
 from foundry_rest.services.identity import PRIVATE_FOLDER, name_of
 from foundry_rest.services.target import Target
 from foundry_rest.testing import DEMO_MODEL, FaultServer, LegacyService, chat_completion
@@ -328,3 +329,41 @@ def test_a_name_that_is_not_listed(tmp_path):
             listed = [len(server.asked("/foundry/list"))]
             client.complete("Hi", **SURE)
             assert [len(server.asked("/foundry/list"))] == listed
+
+
+def test_a_service_that_was_found(tmp_path):
+    """A service of this user is known by its directory, whichever port it has, and not without one."""
+    models, cached = tmp_path / "models", []
+    models.mkdir()
+    for folder in (models, models, tmp_path / "nowhere", tmp_path / "nowhere"):
+        with FaultServer(model_cache_path=str(folder)) as server:
+            registry_file.write(registry_file.Entry(server.url, os.getpid(), 1.0))
+            with FoundryAPIClient(model="demo", cache=tmp_path / "answers.sqlite", retries=0) as client:
+                cached += [client.complete("Hi", **SURE).cached for _ in range(2)]
+            registry_file.remove(os.getpid())
+
+    assert cached == [False, True, True, True, False, False, False, False]
+
+
+def test_a_found_service_of_which_nobody_knows_whose_it_is(tmp_path, monkeypatch):
+    """A service whose process the system does not reveal is used, and nothing of it is kept."""
+    monkeypatch.setattr("foundry_rest.services.listeners.pids_at", lambda url: set())
+    with FaultServer(model_cache_path=str(tmp_path)) as server:
+        registry_file.write(registry_file.Entry(server.url, os.getpid(), 1.0))
+        with FoundryAPIClient(model="demo", cache=tmp_path / "answers.sqlite", retries=0) as client:
+            target = client._core.targets.take()
+            target.is_known = False
+            assert [client.complete("Hi", **SURE).cached for _ in range(2)] == [False, False]
+        registry_file.remove(os.getpid())
+
+
+def test_a_session_whose_headers_change(server, tmp_path):
+    """A session's headers count as they are at each call, however often they change."""
+    own = requests.Session()
+    with cached_client(numbered(server), tmp_path, session=own) as client:
+        for number in range(80):
+            own.headers["X-User"] = str(number)
+            assert not client.complete("Hi", **SURE).cached
+        own.headers["X-User"] = "0"
+        assert client.complete("Hi", **SURE).cached
+        assert len(client._core.caching._origins) <= 64
