@@ -102,6 +102,14 @@ def model_of_events(
     return _model_of_response(last, has_items=has_items)
 
 
+def is_accepted(events: Iterable[bytes], body: bytes, question: Question) -> bool:
+    """Return whether this call accepts a kept answer: the one that kept it may have been less choosy."""
+    if question.call.options.accepts is None:
+        return True
+    bodies = [event for event in events if event != _DONE] or [body]
+    return _model_of_chats(bodies, question) is not None
+
+
 def model_of_reply(reply: Reply, question: Question, check: Callable[[Reply], object]) -> str | None:
     """Return the model that wrote a whole answer; ``None`` for an answer that is not to be kept.
 

@@ -57,6 +57,11 @@ def _as_json(event: bytes) -> msgspec.Raw:
     return msgspec.Raw(_ENCODER.encode(event.decode()))
 
 
+def events_of(answer: Answer) -> Iterator[bytes]:
+    """Yield the data of each event of a kept stream."""
+    return map(_as_event, answer.events)
+
+
 def _as_event(value: msgspec.Raw) -> bytes:
     event = bytes(value)
     if event[:1] != b'"':
@@ -127,11 +132,11 @@ class ReplayedReply:
         self._events, self._tokens = answer.events, tokens
 
     def __iter__(self) -> Iterator[bytes]:
-        for event in self._events:
+        for event in map(_as_event, self._events):
             for token in self._tokens:
                 if token.cancelled:
                     raise Cancelled("the call was ended from elsewhere")
-            yield _as_event(event)
+            yield event
 
     def set_idle(self, seconds: float) -> None:
         """Ignore the bound: everything is there."""

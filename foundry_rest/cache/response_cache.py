@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from foundry_rest import clock
+from foundry_rest.cache.flights import Flights
 from foundry_rest.checks import positive_seconds, seconds_from_zero, whole_number
 from foundry_rest.errors import ConfigError
 from foundry_rest.values import Value
@@ -109,6 +110,10 @@ class ResponseCache:
         namespace: Name of who asks, as a part of every key: needed where ``auth=`` or the session signs
             requests, for nobody sees then whose answers they get.
 
+    Attributes:
+        flights: The calls under way that may share an answer: those of all clients that were given this
+            cache.
+
     Raises:
         ConfigError: A setting cannot be used, the file is not a cache, or a newer version made it.
     """
@@ -126,7 +131,7 @@ class ResponseCache:
             raise ConfigError(f"cache must be a path or a ResponseCache, not {path!r}")
         try:
             self.path = Path(path).expanduser().absolute()
-        except RuntimeError as error:  # the user has no home
+        except (RuntimeError, TypeError) as error:  # the user has no home; a path of bytes
             raise ConfigError(f"cache={str(path)!r} cannot be used: {error}") from None
         self.max_bytes = whole_number("max_bytes", max_bytes, _FEWEST_BYTES)
         self.max_age = positive_seconds("max_age", max_age)
@@ -135,6 +140,7 @@ class ResponseCache:
             raise ConfigError(f"namespace must be a text that is not empty, not {namespace!r}")
         self.namespace = namespace
         self._reading, self._writing = _Side(self.path, "read"), _Side(self.path, "written")
+        self.flights = Flights()
         self._store = self._open()
 
     @property
@@ -204,8 +210,8 @@ class ResponseCache:
             store.find(b"")
         except sqlite3.Error as error:
             self._reading.fail(error)
-        except OSError as error:
-            if error.errno not in _PASSING:
+        except (OSError, ValueError) as error:
+            if getattr(error, "errno", None) not in _PASSING:
                 raise ConfigError(
                     f"answers cannot be kept in {self.path}: {error}",
                     advice="Give a path in a folder of this user's own, on a local disk.",

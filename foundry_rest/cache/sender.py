@@ -13,7 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 from foundry_rest import clock
-from foundry_rest.cache.answers import model_of_events, model_of_reply
+from foundry_rest.cache.answers import is_accepted, model_of_events, model_of_reply
 from foundry_rest.cache.calls import Asked, Fetched, Found, Identities, Watched
 from foundry_rest.cache.flights import MOST_LEADERS, End, Flights, Lead
 from foundry_rest.cache.key import Question
@@ -24,6 +24,7 @@ from foundry_rest.cache.recording import (
     answer_of,
     decode,
     encode,
+    events_of,
     whole_reply,
 )
 from foundry_rest.cache.response_cache import ResponseCache
@@ -156,9 +157,9 @@ class CachingSender:
                 # An equal call may have ended between the look and now.
                 return self._find(asked) or flight
             end = flight.wait(asked.options, self._closing)
-            if isinstance(end, Answer):
+            if isinstance(end, Answer) and _is_accepted(asked, end):
                 return Found(end)
-            if end is End.ALONE:
+            if end is not End.FAILED and end is not End.GIVEN_UP:
                 break
             failed += end is End.FAILED
         return Lead()
@@ -173,7 +174,7 @@ class CachingSender:
         if age < -_STEP or (expired > 0 and not self._may_be_stale(asked, expired)):
             return None
         answer = decode(kept.answer)
-        if answer is None:
+        if answer is None or not _is_accepted(asked, answer):
             return None
         self._cache.note(asked.key)
         return Found(answer, max(0.0, expired))
@@ -228,6 +229,10 @@ class CachingSender:
             self._cache.keep(key, model, data, asked.age)
         finally:
             lead.flight.leave()
+
+
+def _is_accepted(asked: Asked, answer: Answer) -> bool:
+    return is_accepted(events_of(answer), answer.body.encode(), asked.question)
 
 
 def _question(request: Request, target: object) -> Question | None:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 from foundry_rest.cache import ResponseCache
-from foundry_rest.cache.flights import Flights
 from foundry_rest.cache.key import origin_of
 from foundry_rest.cache.sender import CachingSender
 from foundry_rest.client.spec import ClientSpec
@@ -53,7 +52,7 @@ class Caching:
                     Words("Give cache=ResponseCache(path, namespace='...'), one for each user.", "")
                 ),
             )
-        self._flights = Flights()
+        self._flights = cache.flights
         self._strange: WeakKeyDictionary[Target, set[str]] = WeakKeyDictionary()
         self._origins: dict[tuple[str, str, str], bytes] = {}
 

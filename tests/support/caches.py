@@ -17,7 +17,8 @@ SURE = {"temperature": 0}
 def cached_client(server, folder, **arguments):
     """Return a client of a server that keeps answers in a folder; it knows the service."""
     given = {"model": DEMO_MODEL, "retries": 0, "dialect": "2.x", **arguments}
-    given.setdefault("cache", folder / "answers.sqlite")
+    if "cache" not in given:
+        given["cache"] = folder / "answers.sqlite"
     return FoundryAPIClient(server.url, **given)
 
 

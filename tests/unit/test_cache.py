@@ -201,6 +201,24 @@ def test_a_type_of_ones_own(client, server):
     assert asked(server) == 2
 
 
+def test_a_hit_that_does_not_fit(client, server):
+    """An answer that a less choosy call has kept is asked for anew where it does not fit."""
+    answer = msgspec.defstruct("Answer", [("number", int)])
+    texts = ['{"number": "x"}', '{"number": 1}']
+    server.on("POST", CHAT, *(chat_stream([text]) for text in texts))
+    with pytest.raises(InvalidReply):
+        client.chat.complete("Hi", response_model=answer, max_reasks=0, **SURE)
+    body = server.asked(CHAT)[-1].json()
+    server.on("POST", CHAT, *(chat_stream([text]) for text in texts))
+    plain = client.complete("Hi", response_format=body["response_format"], **SURE)
+    assert server.asked(CHAT)[-1].json() == server.asked(CHAT)[-2].json()
+
+    assert plain.content == texts[0]
+    assert client.chat.complete("Hi", response_model=answer, **SURE).number == 1
+    assert client.chat.complete("Hi", response_model=answer, **SURE).number == 1
+    assert asked(server) == 3
+
+
 def test_a_tool_loop(client, server):
     """Each turn is a call of its own."""
     turn = [{"id": "c", "type": "function", "function": {"name": "now", "arguments": "{}"}}]
@@ -295,7 +313,22 @@ def test_a_hit_is_cancelled_in_the_middle(client, server):
 # ---------------------------------------------------------------- the client's argument
 
 
-@pytest.mark.parametrize("bad", ["", 5, b"x", object()])
+class OfBytes:
+    """A path of bytes."""
+
+    def __fspath__(self):
+        return b"x"
+
+
+@pytest.mark.parametrize("bad", ["\0", "a\0b", OfBytes()])
+def test_a_path_that_no_file_can_have(bad, tmp_path, monkeypatch):
+    """A path that the system cannot take is the caller's mistake, too."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError):
+        FoundryAPIClient("http://127.0.0.1:9", cache=bad)
+
+
+@pytest.mark.parametrize("bad", ["", 5, b"x", object(), True])
 def test_a_cache_that_is_none(bad):
     """Anything but a path or a cache is the caller's mistake."""
     with pytest.raises(ConfigError, match="cache must be a path or a ResponseCache"):

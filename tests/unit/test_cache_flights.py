@@ -211,6 +211,17 @@ def test_views_share(server, client, gate):
     assert asked(server) == 1
 
 
+def test_clients_of_one_cache_share(server, client, gate):
+    """So are those of two clients that were given the same cache."""
+    with cached_client(server, None, cache=client._spec.cache) as other, ThreadPoolExecutor(2) as pool:
+        calls = [pool.submit(each.complete, "Hi", **SURE) for each in (client, other)]
+        until(lambda: waiting(client) == 1)
+        gate.set()
+        assert [call.result(5).content for call in calls] == ["one two"] * 2
+
+    assert asked(server) == 1
+
+
 def test_without_a_file(server, client, tmp_path, caplog):
     """Equal calls share also where nothing can be kept."""
     client._spec.cache._store.keep = lambda *row: (_ for _ in ()).throw(

@@ -345,9 +345,8 @@ def test_a_service_that_was_found(tmp_path):
     assert cached == [False, True, True, True, False, False, False, False]
 
 
-def test_a_found_service_of_which_nobody_knows_whose_it_is(tmp_path, monkeypatch):
+def test_a_found_service_of_which_nobody_knows_whose_it_is(tmp_path):
     """A service whose process the system does not reveal is used, and nothing of it is kept."""
-    monkeypatch.setattr("foundry_rest.services.listeners.pids_at", lambda url: set())
     with FaultServer(model_cache_path=str(tmp_path)) as server:
         registry_file.write(registry_file.Entry(server.url, os.getpid(), 1.0))
         with FoundryAPIClient(model="demo", cache=tmp_path / "answers.sqlite", retries=0) as client:
