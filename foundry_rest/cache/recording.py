@@ -14,6 +14,8 @@ from foundry_rest.raw_json import UNDECODABLE
 from foundry_rest.transport.call import OpenReply, Reply
 from foundry_rest.transport.cancellation import CancelToken
 
+#: First byte of an event that is kept as a JSON text.
+_QUOTE = b'"'
 #: Headers that are one caller's own.
 _PRIVATE = frozenset(
     ("set-cookie", "set-cookie2", "www-authenticate", "authentication-info", "proxy-authenticate")
@@ -64,7 +66,7 @@ def events_of(answer: Answer) -> Iterator[bytes]:
 
 def _as_event(value: msgspec.Raw) -> bytes:
     event = bytes(value)
-    if event[:1] != b'"':
+    if event[:1] != _QUOTE:
         return event
     text: str = msgspec.json.decode(event)
     return text.encode()
@@ -132,11 +134,13 @@ class ReplayedReply:
         self._events, self._tokens = answer.events, tokens
 
     def __iter__(self) -> Iterator[bytes]:
-        for event in map(_as_event, self._events):
-            for token in self._tokens:
+        tokens = self._tokens
+        for value in self._events:
+            for token in tokens:
                 if token.cancelled:
                     raise Cancelled("the call was ended from elsewhere")
-            yield event
+            event = bytes(value)
+            yield event if event[:1] != _QUOTE else _as_event(value)
 
     def set_idle(self, seconds: float) -> None:
         """Ignore the bound: everything is there."""
