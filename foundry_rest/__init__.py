@@ -9,6 +9,7 @@ The route of one call, ``client.complete("Hello")``; ``tools/route.py`` prints i
     endpoints/chat.py                split the options from the parameters, build the request
       schema/request.py, messages.py check both (pure)
     services/context.py              Context.ask(build), or Context.open(kind, build) for a stream
+      cache/sender.py                with cache= alone: a kept answer, or that of an equal call under way
       resilience/sender.py           for each attempt: slot (slot_lease.py), circuit breaker (breaker/)
         services/target.py           the address, its dialect, the learned model ids
         dialects/openai.py           build(target) -> Operation: the call, and the parser of its reply (pure)
@@ -23,6 +24,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from foundry_rest.cache import CacheStats, ResponseCache
     from foundry_rest.client.client import FoundryAPIClient
     from foundry_rest.config import Config, Timeouts, from_env
     from foundry_rest.errors import (
@@ -90,6 +92,7 @@ if TYPE_CHECKING:
     from foundry_rest.transport.cancellation import CancelToken
 
 _HOME = {
+    "cache": ("CacheStats", "ResponseCache"),
     "client.client": ("FoundryAPIClient",),
     "config": ("Config", "Timeouts", "from_env"),
     "errors": (
@@ -166,6 +169,7 @@ __all__ = [
     "BatchRequest",
     "BatchResult",
     "BreakerPolicy",
+    "CacheStats",
     "CallMade",
     "CancelToken",
     "Cancelled",
@@ -201,6 +205,7 @@ __all__ = [
     "Replay",
     "Reply",
     "Response",
+    "ResponseCache",
     "ResponseEvent",
     "ResponseNotFound",
     "ResponsePage",

@@ -9,6 +9,7 @@ from socket import inet_aton
 from typing import Literal, TypeVar
 
 from foundry_rest.errors import ConfigError, UnknownArgument
+from foundry_rest.errors.advice import Advice, Words
 
 T = TypeVar("T")
 
@@ -48,6 +49,23 @@ def seconds_from_zero(name: str, value: object) -> float:
     if not is_number(value, 0):
         raise ConfigError(f"{name} must be seconds, 0 or more, not {value!r}")
     return float(value)  # type: ignore[arg-type]
+
+
+def cache_mark(value: object, *, has_cache: bool) -> None:
+    """Check the option ``cache`` of a call.
+
+    Raises:
+        ConfigError: It is neither True, False nor seconds, or asks for a cache where there is none.
+    """
+    if value is None or value is False:
+        return
+    if value is not True and (not is_number(value, 0) or not value):
+        raise ConfigError(f"cache must be True, False or a number of seconds above 0, not {value!r}")
+    if not has_cache:
+        raise ConfigError(
+            f"cache={value!r} asks for a cache, and the client has none",
+            advice=Advice(Words('Make the client with FoundryAPIClient(cache="answers.sqlite").', "")),
+        )
 
 
 def whole_number(name: str, value: object, least: int, most: int | None = None) -> int:

@@ -66,6 +66,12 @@ def _batch(arguments: Namespace) -> int:
     return batch(arguments)
 
 
+def _cache(arguments: Namespace) -> None:
+    from foundry_rest.cli.cache import cache  # sqlite is for this command and for batch alone
+
+    cache(arguments)
+
+
 def _chat(arguments: Namespace) -> None:
     prompt = read_prompt(arguments.prompt)
     params = {
@@ -100,6 +106,7 @@ def _serve(arguments: Namespace) -> None:
 
 _COMMANDS: dict[str, Callable[[Namespace], int | None]] = {
     "batch": _batch,
+    "cache": _cache,
     "demo": _demo,
     "chat": _chat,
     "models": models,

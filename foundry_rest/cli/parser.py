@@ -59,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_download(commands)
     _add_health(commands)
     _add_serve(commands)
+    _add_cache(commands)
     return parser
 
 
@@ -160,7 +161,24 @@ def _add_serve(commands: _Commands[_Parser]) -> None:
     serve.add_argument("--port", type=int, default=0, help="port to bind (default: a free one)")
 
 
-def _add_command(commands: _Commands[_Parser], name: str, text: str) -> argparse.ArgumentParser:
+def _add_cache(commands: _Commands[_Parser]) -> None:
+    cache = _add_command(commands, "cache", "look into a file of kept answers, or clear it; asks no service")
+    actions = cache.add_subparsers(dest="action", required=True, metavar="ACTION")
+    stats = _add_command(
+        actions, "stats", "print how many answers are in it, of which model, and how often used"
+    )
+    clear = _add_command(actions, "clear", "remove the answers in it and print how many there were")
+    clear.add_argument(
+        "--older-than", type=float, default=0.0, metavar="S", help="only those kept more than S seconds ago"
+    )
+    for action in (stats, clear):
+        action.add_argument("file", metavar="FILE", help="the file given as cache= to the client")
+        action.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_command(
+    commands: _Commands[_Parser] | _Commands[argparse.ArgumentParser], name: str, text: str
+) -> argparse.ArgumentParser:
     return commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
 
 

@@ -62,6 +62,8 @@ class FoundryAPIClient(Endpoints):
         session: Your own ``requests.Session``, used unchanged and not closed; its adapters' own retries
             are left out.
         dialect: ``"auto"``, or the generation: ``"2.x"``, ``"1.x"``, ``"0.x"``, ``"openai"``.
+        cache: A file in which whole answers are kept and looked up, or a ``ResponseCache`` with bounds of
+            its own; none by default.
         config: All settings in one value, in place of the environment.
 
     Raises:

@@ -31,7 +31,9 @@ from foundry_rest.transport.session.transport import SessionTransport
 from foundry_rest.transport.single_flight import SingleFlight
 
 if TYPE_CHECKING:
+    from foundry_rest.client.caching import Caching
     from foundry_rest.runtime import LocalRuntime
+    from foundry_rest.transport.call import Sender
 
 
 class Core:
@@ -76,6 +78,12 @@ class Core:
             pool_size=config.most_calls,
         )
         self.flights = SingleFlight(closing)
+        self.caching: Caching | None = None
+        if spec.cache is not None:
+            from foundry_rest.client.caching import Caching
+
+            is_named = config.endpoint is not None and runtime is None
+            self.caching = Caching(spec, spec.cache, self.targets, is_named=is_named)
         self.fetch: Fetch | None = None if runtime is None else partial(_fetch, runtime)
 
     def context(self, spec: ClientSpec) -> Context:
@@ -83,13 +91,13 @@ class Core:
         recoveries = build_recoveries(
             lambda: loading, self.targets.has_moved, auto_load=spec.config.auto_load
         )
+        terms = Terms(spec.policy, self.targets, self.bounds, recoveries, self.emit, diagnose(self.transport))
+        sender: Sender = ResilientSender(self.transport, terms)
+        if self.caching is not None:
+            closing = self.bounds.closing
+            sender = self.caching.around(sender, self.emit, closing, lambda: (context, loading))
         context = Context(
-            sender=ResilientSender(
-                self.transport,
-                Terms(
-                    spec.policy, self.targets, self.bounds, recoveries, self.emit, diagnose(self.transport)
-                ),
-            ),
+            sender=sender,
             probe=SingleAttempt(self.transport, self.targets.take),
             targets=self.targets,
             config=spec.config,
@@ -98,6 +106,7 @@ class Core:
             locks=self.bounds.locks,
             closing=self.bounds.closing,
             fetch=self.fetch,
+            has_cache=self.caching is not None,
         )
         loading = Loading(context, Inventory(context))
         context.prepare = loading.prepare
@@ -107,6 +116,8 @@ class Core:
         """End every wait and close the connections."""
         self.bounds.closing.cancel()
         self.transport.close()
+        if self.caching is not None:
+            self.caching.close()
 
 
 def _slots(

@@ -18,8 +18,12 @@ from foundry_rest.resilience.retry import RetryPolicy
 from foundry_rest.transport.call import Auth
 
 if TYPE_CHECKING:
+    import os
+
     import requests
     from typing_extensions import Self
+
+    from foundry_rest.cache import ResponseCache
 
 #: Five failures in a row open the circuit for 30 s, and for longer after each probe that fails.
 _DEFAULT_BREAKER = BreakerPolicy()
@@ -60,6 +64,8 @@ class ClientArguments(TypedDict, total=False):
     session: requests.Session | None
     #: ``"auto"``, or the generation: ``"2.x"``, ``"1.x"``, ``"0.x"``, ``"openai"``.
     dialect: str | Dialect
+    #: A file in which whole answers are kept and looked up, or a ``ResponseCache``; none by default.
+    cache: str | os.PathLike[str] | ResponseCache | None
     #: All settings in one value, in place of the environment.
     config: Config | None
 
@@ -77,6 +83,7 @@ class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
         auth: Signs every request.
         session: The caller's own session.
         dialect: The given dialect; ``None`` to recognise it.
+        cache: Keeps whole answers; ``None`` for no cache.
     """
 
     config: Config
@@ -88,6 +95,7 @@ class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
     auth: Auth | tuple[str, str] | None = None
     session: requests.Session | None = None
     dialect: Dialect | None = None
+    cache: ResponseCache | None = None
 
     @classmethod
     def of(cls, base_url: str | None, arguments: ClientArguments) -> Self:
@@ -104,6 +112,10 @@ class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
         config = config.with_changes(endpoint=base_url, **changes).with_timeout(timeout)
         given["observers"] = tuple(given.get("observers", ()))
         given["dialect"] = _dialect(given.get("dialect", "auto"), config.endpoint or "")
+        if given.get("cache") is not None:
+            from foundry_rest.cache.response_cache import cache_of
+
+            given["cache"] = cache_of(given["cache"])
         if given.get("breaker") is not None:
             instance_of("breaker", given["breaker"], BreakerPolicy)
         return cls(

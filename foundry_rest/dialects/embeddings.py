@@ -55,6 +55,8 @@ def parse_embeddings(reply: Reply, count: int) -> EmbeddingReply:
         usage=response.usage or Usage(),
         elapsed=reply.elapsed,
         headers=reply.headers,
+        cached=reply.cached,
+        stale_for=reply.stale_for,
     )
 
 
@@ -74,7 +76,14 @@ def join_batches(batches: Sequence[EmbeddingReply], elapsed: float) -> Embedding
         sum(each.completion_tokens for each in usages),
         sum(each.total_tokens for each in usages),
     )
-    return msgspec.structs.replace(last, vectors=vectors, usage=usage, elapsed=elapsed)
+    return msgspec.structs.replace(
+        last,
+        vectors=vectors,
+        usage=usage,
+        elapsed=elapsed,
+        cached=all(each.cached for each in batches),
+        stale_for=max(each.stale_for for each in batches),
+    )
 
 
 def _numbers(given: list[float] | str, where: str, reply: Reply) -> list[float]:

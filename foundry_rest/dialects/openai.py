@@ -80,7 +80,9 @@ class OpenAIDialect(ResponsesDialect):
     def embed(self, request: EmbeddingRequest, options: Options) -> Operation[Reply, EmbeddingReply]:
         """Build the request for one vector per text."""
         body = {"model": request.id, "input": request.texts}
-        call = self.build_call("POST", "/v1/embeddings", "embeddings.create", options, body, request.model)
+        call = self.build_call(
+            "POST", "/v1/embeddings", "embeddings.create", options, body, request.model, cacheable=True
+        )
         return Operation(call, partial(parse_embeddings, count=len(request.texts)))
 
     def chat_fields(self, request: ChatRequest) -> dict[str, object]:
@@ -100,7 +102,14 @@ class OpenAIDialect(ResponsesDialect):
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         replay = Replay.IF_UNSENT if request.is_trial else Replay.ALWAYS
         return self.build_call(
-            "POST", "/v1/chat/completions", label, options, body, request.model, replay=replay
+            "POST",
+            "/v1/chat/completions",
+            label,
+            options,
+            body,
+            request.model,
+            replay=replay,
+            cacheable=True,
         )
 
 
@@ -165,6 +174,8 @@ def parse_completion(reply: Reply) -> ChatReply:
         elapsed=reply.elapsed,
         headers=reply.headers,
         bodies=(reply.body,),
+        cached=reply.cached,
+        stale_for=reply.stale_for,
     )
 
 

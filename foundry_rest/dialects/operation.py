@@ -47,10 +47,13 @@ class Operation(msgspec.Struct, Generic[A, T], frozen=True):
     Attributes:
         call: The call to send.
         parse: Parses a whole ``Reply``, or the data of one event of a stream.
+        check: Raises for an answer that is not whole, where ``parse`` is the caller's own; else ``parse``
+            does.
     """
 
     call: Call
     parse: Callable[[A], T]
+    check: Callable[[A], object] | None = None
 
 
 class Dialect:
@@ -251,12 +254,13 @@ class Dialect:
         model: str = "",
         *,
         replay: Replay = Replay.ALWAYS,
+        cacheable: bool = False,
     ) -> Call:
         """Return a call with a JSON body, ``None`` for none."""
         content = None if body is None else encode_json(body)
         if self.omits_version:
             path = path.removeprefix("/v1")
-        return Call(method, path, content, replay, options, label, model, self.header_limit)
+        return Call(method, path, content, replay, options, label, model, self.header_limit, cacheable)
 
 
 #: The dialect of a service that was not probed yet: it supports nothing.

@@ -74,7 +74,8 @@ class ResponsesDialect(Dialect):
     def _create_call(
         self, request: ResponseRequest, options: Options, label: str, body: dict[str, object]
     ) -> Call:
-        call = self.build_call("POST", PATH, label, options, body, request.model)
+        is_alone = not request.is_stored and request.previous is None
+        call = self.build_call("POST", PATH, label, options, body, request.model, cacheable=is_alone)
         # A repeated request would store a second response, whose id nobody knows.
         return replace(call, replay=Replay.IF_UNSENT) if request.is_stored else call
 

@@ -106,7 +106,13 @@ def parse_response(reply: Reply, *, previous: str | None = None) -> Response:
     if response.status == "failed":
         raise _failure(reply.body)
     _check_previous(response, previous)
-    return msgspec.structs.replace(response, elapsed=reply.elapsed, headers=reply.headers)
+    return msgspec.structs.replace(
+        response,
+        elapsed=reply.elapsed,
+        headers=reply.headers,
+        cached=reply.cached,
+        stale_for=reply.stale_for,
+    )
 
 
 def parse_event(event: bytes, *, previous: str | None = None) -> ResponseEvent:

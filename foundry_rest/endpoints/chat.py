@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar, overload
 
 from msgspec import UNSET, UnsetType
@@ -118,11 +119,12 @@ class Chat:
         options, params = self._context.split(given, CHAT_NAMES, CHAT_MISTAKES)
         request = self._request(prompt_or_messages(prompt, messages), model, system, params)
         if response_model is not None:
-            from foundry_rest.endpoints.structured import ask_structured, check_structured
+            from foundry_rest.endpoints.structured import ask_structured, check_structured, fits
             from foundry_rest.schema.structure import structure_of
 
             check_structured(max_reasks, params, parse=parse)
             structure = structure_of(response_model)
+            options = replace(options, accepts=partial(fits, structure))
             self._context.dialect_for(options)  # detects the service
             return ask_structured(
                 lambda question: self._complete(question, options),
@@ -271,7 +273,8 @@ class Chat:
         """Return the result of the caller's own ``parse`` on the plain response."""
 
         def build(target: Target) -> Operation[Reply, T]:
-            return Operation(target.dialect.chat(target.named(request), options).call, parse)
+            operation = target.dialect.chat(target.named(request), options)
+            return Operation(operation.call, parse, operation.parse)
 
         return self._context.ask(build, options, model=request.model)
 

@@ -141,6 +141,15 @@ def read_answer(reply: ChatReply, structure: Structure[T]) -> T:
     raise first or SchemaMismatch(NOT_JSON)
 
 
+def fits(structure: Structure[T], text: str) -> bool:
+    """Return whether the text of a whole answer holds a value of the structure's type."""
+    try:
+        read_answer(ChatReply(content=text, finish_reason="stop"), structure)
+    except SchemaMismatch:
+        return False
+    return True
+
+
 def _clearer(first: SchemaMismatch | None, later: SchemaMismatch) -> SchemaMismatch:
     """Return what tells more: what is wrong with a value, before that there is none in a text."""
     return later if first is None or (first.what == NOT_JSON and later.what != NOT_JSON) else first

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from foundry_rest.events import ABANDONED, ERROR, OK, AttemptFailed, CallEvent, CallFinished, Event
+from foundry_rest.events import ABANDONED, CACHED, ERROR, OK, AttemptFailed, CallEvent, CallFinished, Event
 from foundry_rest.schema import CallStats, Stats
 from foundry_rest.transport.fork import renew_after_fork
 
@@ -22,6 +22,7 @@ class _Tally(msgspec.Struct):
     calls: int = 0
     errors: int = 0
     abandoned: int = 0
+    cached: int = 0
     failed_attempts: int = 0
     seconds: float = 0.0
     token_seconds: float = 0.0
@@ -31,6 +32,9 @@ class _Tally(msgspec.Struct):
     first_tokens: deque[float] = msgspec.field(default_factory=lambda: deque(maxlen=_KEPT))
 
     def add(self, event: CallFinished) -> None:
+        if event.outcome == CACHED:  # the service had no part in it: its figures stay its own
+            self.cached += 1
+            return
         self.calls += 1
         self.seconds += event.elapsed
         self.prompt_tokens += event.prompt_tokens
@@ -89,6 +93,7 @@ def _figures(tallies: list[_Tally]) -> CallStats:
         calls=sum(tally.calls for tally in tallies),
         errors=sum(tally.errors for tally in tallies),
         abandoned=sum(tally.abandoned for tally in tallies),
+        cached=sum(tally.cached for tally in tallies),
         failed_attempts=sum(tally.failed_attempts for tally in tallies),
         seconds=sum(tally.seconds for tally in tallies),
         p50=_percentile(durations, 50) or 0.0,

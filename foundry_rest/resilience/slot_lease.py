@@ -81,7 +81,12 @@ class LeasedReply:
         call_id: Id of the call in events.
         attempt: Number of the attempt that opened it.
         failures: The attempts that failed before it.
+        cached: It comes from a cache, which no answer of the service does.
+        stale_for: Seconds since it expired there.
     """
+
+    cached = False
+    stale_for = 0.0
 
     def __init__(
         self,

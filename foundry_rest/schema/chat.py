@@ -216,6 +216,8 @@ class ChatReply(Value, msgspec.Struct, frozen=True, kw_only=True):
         headers: HTTP headers of the response, case-insensitive.
         bodies: Bytes of the response: one JSON body, or each event of the stream it was gathered from.
         refusal: The text with which the model refused, which is also the content; ``""`` for an answer.
+        cached: It came from the client's cache, not from the service now.
+        stale_for: Seconds since it expired there, when the service's circuit is open; else 0.0.
     """
 
     content: str
@@ -231,6 +233,8 @@ class ChatReply(Value, msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     bodies: tuple[bytes, ...] = ()
     refusal: str = ""
+    cached: bool = False
+    stale_for: float = 0.0
 
     @property
     def raw(self) -> object:

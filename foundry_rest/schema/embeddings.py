@@ -35,6 +35,9 @@ class EmbeddingReply(Value, msgspec.Struct, frozen=True, kw_only=True):
         usage: Token counts; zeros when the service counts none, as on 2.2.1.
         elapsed: Seconds from the start of the call to its last byte, retries included.
         headers: HTTP headers of the last response, case-insensitive.
+        cached: All of them came from the client's cache, not from the service now.
+        stale_for: Seconds since the first of them expired there, when the service's circuit is open; else
+            0.0.
     """
 
     vectors: list[list[float]]
@@ -42,6 +45,8 @@ class EmbeddingReply(Value, msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage = Usage()
     elapsed: float = 0.0
     headers: Mapping[str, str] = {}
+    cached: bool = False
+    stale_for: float = 0.0
 
     @property
     def vector(self) -> list[float]:

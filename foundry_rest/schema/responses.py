@@ -165,6 +165,8 @@ class Response(Value, msgspec.Struct, frozen=True, kw_only=True):
         first_token: Seconds to the model's first token; ``None`` when the response was not streamed.
         headers: HTTP headers of the response, case-insensitive.
         body: The response object's JSON bytes.
+        cached: It came from the client's cache, not from the service now.
+        stale_for: Seconds since it expired there, when the service's circuit is open; else 0.0.
     """
 
     id: str
@@ -180,6 +182,8 @@ class Response(Value, msgspec.Struct, frozen=True, kw_only=True):
     first_token: float | None = None
     headers: Mapping[str, str] = {}
     body: bytes = b""
+    cached: bool = False
+    stale_for: float = 0.0
 
     @property
     def output_text(self) -> str:

@@ -11,9 +11,10 @@ class CallStats(Value, msgspec.Struct, frozen=True, kw_only=True):
     """The statistics of one operation.
 
     Attributes:
-        calls: Number of calls that ended.
+        calls: Number of calls that ended, without those that a cache answered.
         errors: Number of these that ended with an error.
         abandoned: Number of these that were streams closed early; they count neither as ok nor as errors.
+        cached: Number of calls that a cache answered; they are in none of the other figures.
         failed_attempts: Number of attempts that failed, including those followed by a recovery or a retry.
         seconds: Sum of the calls' durations.
         p50: Median duration in seconds of the latest 1,024 successful calls.
@@ -27,6 +28,7 @@ class CallStats(Value, msgspec.Struct, frozen=True, kw_only=True):
     calls: int = 0
     errors: int = 0
     abandoned: int = 0
+    cached: int = 0
     failed_attempts: int = 0
     seconds: float = 0.0
     p50: float = 0.0

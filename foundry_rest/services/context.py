@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import msgspec
 
 from foundry_rest import clock
-from foundry_rest.checks import instance_of, only_known, positive_seconds, whole_number
+from foundry_rest.checks import cache_mark, instance_of, only_known, positive_seconds, whole_number
 from foundry_rest.config import Config
 from foundry_rest.dialects.detect import detect
 from foundry_rest.dialects.operation import UNKNOWN, Dialect, Operation
@@ -103,6 +103,7 @@ class Context(msgspec.Struct):
         closing: Token that is cancelled when the client closes.
         prepare: Function that resolves and loads a model before the first request by its name.
         fetch: Function that downloads a model through the embedded runtime; ``None`` without one.
+        has_cache: Whether calls may be answered from a cache.
     """
 
     sender: Sender
@@ -115,6 +116,7 @@ class Context(msgspec.Struct):
     closing: CancelToken = msgspec.field(default_factory=CancelToken)
     prepare: Callable[[str, Options], None] | None = None
     fetch: Fetch | None = None
+    has_cache: bool = False
 
     # ---------------------------------------------------------------- sending
 
@@ -181,6 +183,7 @@ class Context(msgspec.Struct):
         if not given.keys() <= _DECLARED.keys():
             only_known(given, _DECLARED)
         retries, cancel = given.get("retries"), given.get("cancel")
+        cache_mark(given.get("cache"), has_cache=self.has_cache)
         return Options(
             self.config.timeouts.with_silence(given.get("timeout")),
             self._until(given.get("deadline")),

@@ -77,6 +77,7 @@ class Target:
         pid: Id of the process; ``None`` until it is reported.
         cache_path: Model directory; ``""`` until it is reported.
         is_known: It was named, or its process is this user's; else it gets no key of the environment.
+        identity: Name of who answers there that is the same after a restart; ``""`` while it is unknown.
         refuses_unknown_response: The service has refused an unknown ``previous_response_id``.
     """
 
@@ -88,6 +89,7 @@ class Target:
         self.pid: int | None = None
         self.cache_path = ""
         self.is_known = True
+        self.identity = ""
         self.refuses_unknown_response = False
         self._enforces_schema: bool | UnsetType | None = UNSET
 

@@ -25,7 +25,7 @@ from foundry_rest.errors import (
     TransportError,
 )
 from foundry_rest.errors.parsing import stream_error
-from foundry_rest.events import ABANDONED, ERROR, OK, CallFinished, Event
+from foundry_rest.events import ABANDONED, CACHED, ERROR, OK, CallFinished, Event
 from foundry_rest.schema import Usage
 from foundry_rest.transport.call import MAX_ANSWER, OpenReply
 from foundry_rest.transport.fork import renew_after_fork
@@ -63,10 +63,11 @@ renew_after_fork(_OPEN)
 class AnswerStream(Generic[C]):
     """The events of one answer, as they arrive.
 
-    ``close()``, the end of a ``with`` block, an error, or dropping the stream (as ``break`` does in
-    ``for chunk in client.chat.stream(...)``) releases the connection and makes the service stop generating.
-    A stream that was closed early never looks complete: reading on raises again. ``text`` and ``usage``
-    hold what has arrived so far. One thread reads; any thread may close.
+    ``close()``, the end of a ``with`` block, an error, or dropping the stream (as ``break`` does in ``for
+    chunk in client.chat.stream(...)``) releases the connection and makes the service stop generating. A
+    stream that was closed early never looks complete: reading on raises again. ``text`` and ``usage`` hold
+    what has arrived so far; ``cached`` tells whether a cache gave it, ``stale_for`` how many seconds it had
+    expired by then. One thread reads; any thread may close.
 
     A subclass implements ``_add``, which takes one event and returns whether it completes the answer.
 
@@ -86,6 +87,7 @@ class AnswerStream(Generic[C]):
         self.usage = Usage()
         self.first_token = clock.monotonic() - started
         self.headers: Mapping[str, str] = opened.headers
+        self.cached, self.stale_for = opened.cached, opened.stale_for
         self._opened, self._parse, self._call = opened, operation.parse, operation.call
         self._started, self._emit = started, emit
         # Not a generator: one that holds self is a reference cycle, and a dropped stream would stay open
@@ -252,7 +254,7 @@ class AnswerStream(Generic[C]):
                 self._call.label,
                 self._call.model,
                 self._opened.attempt,
-                outcome,
+                CACHED if self.cached and error is None else outcome,
                 clock.monotonic() - self._started,
                 error,
                 self.first_token,

@@ -20,10 +20,11 @@ _TEXTS = ("content", "reasoning_content", "reasoning_text", "refusal")
 class ChatStream(AnswerStream[ChatChunk]):
     """The chunks of one chat completion, as they arrive.
 
-    ``close()``, the end of a ``with`` block, an error, or dropping the stream (as ``break`` does in
-    ``for chunk in client.chat.stream(...)``) releases the connection and makes the service stop generating.
-    A stream that was closed early never looks complete: reading on raises again. ``text``, ``usage`` and
-    ``finish_reason`` hold what has arrived so far. One thread reads; any thread may close.
+    ``close()``, the end of a ``with`` block, an error, or dropping the stream (as ``break`` does in ``for
+    chunk in client.chat.stream(...)``) releases the connection and makes the service stop generating. A
+    stream that was closed early never looks complete: reading on raises again. ``text``, ``usage`` and
+    ``finish_reason`` hold what has arrived so far; ``cached`` tells whether a cache gave it, ``stale_for``
+    how many seconds it had expired by then. One thread reads; any thread may close.
 
     Raises:
         StreamInterrupted: The stream broke or ended early; the error holds the text so far.
@@ -81,6 +82,8 @@ class ChatStream(AnswerStream[ChatChunk]):
             refusal="".join(self._refusals),
             headers=self.headers,
             bodies=tuple(self._kept_events),
+            cached=self.cached,
+            stale_for=self.stale_for,
         )
 
     def _add(self, item: ChatChunk) -> bool:

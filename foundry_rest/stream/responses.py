@@ -109,6 +109,8 @@ class ResponseStream(AnswerStream[ResponseEvent]):
             elapsed=clock.monotonic() - self._started,
             first_token=self.first_token,
             headers=self.headers,
+            cached=self.cached,
+            stale_for=self.stale_for,
         )
 
     @property

@@ -161,11 +161,15 @@ class FakeOpenReply:
         call_id: Id of the call, as a sender sets it.
         attempt: Number of the attempt, as a sender sets it.
         failures: Attempts that failed before it, as a sender sets them.
+        cached: Whether it comes from a cache.
+        stale_for: Seconds since it expired there.
     """
 
     call_id = ""
     attempt = 1
     failures: tuple[Attempt, ...] = ()
+    cached = False
+    stale_for = 0.0
 
     def __init__(
         self,

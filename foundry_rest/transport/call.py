@@ -41,6 +41,8 @@ class OtherCallOptions(TypedDict, total=False):
     cancel: CancelToken | None
     #: Where it waits for a slot: ``"batch"`` behind all others; ``"interactive"`` when not given.
     lane: Literal["interactive", "batch"] | None
+    #: For the client's cache: ``False`` for not at all, ``True`` for any call, or the most seconds of age.
+    cache: bool | float | None
 
 
 class CallOptions(OtherCallOptions, total=False):
@@ -78,6 +80,7 @@ class Options(msgspec.Struct, frozen=True):
         retries: Tries after the first, in place of the client's number.
         lane: Where the call waits for a slot; ``""`` for the interactive lane.
         more: Options of ``CallOptions`` without a field of their own here, by name.
+        accepts: Tells of an answer's text whether a cache may keep it; ``None`` for any.
     """
 
     timeouts: Timeouts = msgspec.field(default_factory=Timeouts)
@@ -87,6 +90,7 @@ class Options(msgspec.Struct, frozen=True):
     retries: int | None = None
     lane: str = ""
     more: Mapping[str, object] = msgspec.field(default_factory=dict)
+    accepts: Callable[[str], bool] | None = None
 
     def tokens(self, closing: CancelToken) -> tuple[CancelToken, ...]:
         """Return the tokens that end the call's waits: ``closing``, the client's, and its own."""
@@ -132,7 +136,7 @@ class Call(msgspec.Struct, frozen=True):
         label: Operation's name in logs, metrics and errors.
         model: Model name as the caller gave it, for errors and recoveries.
         header_limit: Most bytes of request headers that the service accepts.
-        cacheable: The same bytes always get the same answer.
+        cacheable: Its answer depends on the request alone and changes nothing, so a cache may keep it.
         plain: Body of the same request without a stream; sent once to learn the cause when a stream breaks
             before its first event. ``None`` where the stream itself reports it.
         lines: The answer's stream has lines of text as its events, not server-sent events.
@@ -193,6 +197,8 @@ class Reply(Value, msgspec.Struct, frozen=True):
         body: Bytes as they came.
         url: Address that answered.
         elapsed: Seconds from sending to the last byte.
+        cached: It came from a cache.
+        stale_for: Seconds since it expired there; 0.0 for one that has not.
     """
 
     AS_IT_CAME: ClassVar[frozenset[str]] = frozenset()
@@ -202,6 +208,8 @@ class Reply(Value, msgspec.Struct, frozen=True):
     body: bytes
     url: str = ""
     elapsed: float = 0.0
+    cached: bool = False
+    stale_for: float = 0.0
 
     @property
     def raw(self) -> object:
@@ -248,6 +256,14 @@ class OpenReply(Protocol):
     @property
     def failures(self) -> tuple[Attempt, ...]:
         """Return the attempts that failed before it."""
+
+    @property
+    def cached(self) -> bool:
+        """Return whether it comes from a cache."""
+
+    @property
+    def stale_for(self) -> float:
+        """Return the seconds since it expired there; 0.0 for one that has not."""
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield each event's data; raise a TransportError where the connection breaks."""

@@ -24,6 +24,7 @@ CRON = re.findall(r"^0 \d \* \* \*  (.*)$", README, re.MULTILINE)
 BATCH_COMMANDS = re.findall(
     r"^\$ foundry-rest (batch .*)$", (ROOT / "docs" / "batch.md").read_text(encoding="utf-8"), re.MULTILINE
 )
+CACHE_PAGE = (ROOT / "docs" / "cache.md").read_text(encoding="utf-8")
 #: The files that the commands name.
 INPUTS = {
     "report.txt": "All is well.\n",
@@ -100,6 +101,22 @@ def test_commands_of_the_page_on_batches_run(runtime, tmp_path):
 
         assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "results.jsonl").read_text("utf-8"))["response"]["status_code"] == 200
+
+
+def test_the_page_on_the_cache_runs(runtime, tmp_path):
+    """The programs of docs/cache.md run in one folder, then its commands on the file that they made."""
+    programs = re.findall(r"```python\n(.*?)```", CACHE_PAGE, re.DOTALL)
+    commands = re.findall(r"^\$ foundry-rest (cache .*)$", CACHE_PAGE, re.MULTILINE)
+    assert len(programs) >= 2
+    assert len(commands) >= 3
+    for program in programs:
+        done = run([sys.executable, "-W", "error", "-c", program], runtime.url, tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip()
+    for command in commands:
+        done = run([sys.executable, "-m", "foundry_rest", *shlex.split(command)], runtime.url, tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip()
 
 
 @pytest.mark.parametrize("command", CRON)

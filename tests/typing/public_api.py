@@ -16,12 +16,14 @@ import requests
 
 from foundry_rest import (
     BadRequest,
+    CacheStats,
     CircuitOpen,
     ConfigError,
     DeadlineExceeded,
     FoundryAPIClient,
     FoundryError,
     ModelInfo,
+    ResponseCache,
     ServiceError,
     ServiceNotFound,
     ServiceTimeout,
@@ -41,10 +43,27 @@ def constructors() -> None:
         same: FoundryAPIClient = found
     same.close()
     FoundryAPIClient("http://127.0.0.1:5273", model="phi-4-mini", api_key="key")
+    FoundryAPIClient(cache="answers.sqlite")
+    FoundryAPIClient(cache=Path("answers.sqlite"))
+    FoundryAPIClient(cache=ResponseCache("answers.sqlite", max_bytes=2**20, max_age=60, serve_stale=5))
     FoundryAPIClient(timeout=10, deadline=60.5, retries=0)
     FoundryAPIClient(max_concurrency="auto")
     FoundryAPIClient(max_concurrency="many")  # type: ignore[arg-type]
     FoundryAPIClient(timeout=Timeouts(connect=1, first_token=120))
+
+
+def caching() -> None:
+    cache = ResponseCache(Path("answers.sqlite"), namespace="me")
+    reply = client.complete("Hi", temperature=0, cache=60.5)
+    is_hit: bool = reply.cached
+    seconds: float = reply.stale_for
+    with client.chat.stream("Hi", cache=True) as stream:
+        is_hit = stream.cached
+    is_hit = client.embeddings.create("Hi", cache=False).cached
+    is_hit = client.responses.create("Hi", cache=None).cached
+    figures: CacheStats = cache.stats()
+    hits: dict[str, dict[str, int]] = figures.by_model
+    removed: int = cache.clear(older_than=60)
 
 
 def prompt_by_name() -> None:

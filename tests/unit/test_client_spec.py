@@ -8,6 +8,7 @@ import pickle
 import pytest
 
 from foundry_rest import BreakerPolicy, Config, FoundryAPIClient, RetryPolicy, Timeouts
+from foundry_rest.cache import ResponseCache
 from foundry_rest.client.spec import ClientArguments, ClientSpec
 from foundry_rest.dialects.generation2_native import Generation2Dialect
 from foundry_rest.errors import ConfigError
@@ -107,7 +108,7 @@ def test_settings_of_a_wrong_type(make):
         make()
 
 
-def test_every_argument_reaches_an_embedded_client(server, monkeypatch):
+def test_every_argument_reaches_an_embedded_client(server, monkeypatch, tmp_path):
     """A client that starts its runtime takes every argument that a client takes."""
 
     class Runtime:
@@ -145,6 +146,7 @@ def test_every_argument_reaches_an_embedded_client(server, monkeypatch):
         "auth": None,
         "session": None,
         "dialect": "2.x",
+        "cache": ResponseCache(tmp_path / "answers.sqlite"),
         "config": Config(),
     }
     monkeypatch.setattr("foundry_rest.runtime.LocalRuntime", Runtime)

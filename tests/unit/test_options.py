@@ -102,7 +102,10 @@ OPEN = {"complete", "stream_complete", "chat.complete", "chat.stream", "chat.run
 }
 #: Those whose calls have a token of their own, which the caller's cancels.
 OWN_TOKEN = {"batch"}
-BAD = {"timeout": -1, "deadline": -1, "retries": -1, "headers": {"X": "\n"}, "cancel": "now", "lane": "slow"}
+BAD = {"timeout": -1, "deadline": -1, "retries": -1, "headers": {"X": "\n"}, "cancel": "now"} | {
+    "lane": "slow",
+    "cache": "often",
+}
 NOT_THERE = (ModelNotFound, ModelNotLoaded)
 #: Public names of the client that send no request.
 SILENT = {"PARTS", "audio", "breaker", "close", "embedded", "embeddings", "generation", "model"} | {

@@ -215,5 +215,5 @@ def test_the_keys_of_options_are_parameters(tool):
 
     assert tool.parameters(Health.check) == {
         "self": "either",
-        **dict.fromkeys(("timeout", "deadline", "retries", "headers", "cancel", "lane"), "keyword?"),
+        **dict.fromkeys(("timeout", "deadline", "retries", "headers", "cancel", "lane", "cache"), "keyword?"),
     }

@@ -100,6 +100,12 @@ class Breaker:
         """Return ``"closed"``, ``"open"`` or ``"half-open"``."""
         return self._state.read().state
 
+    @property
+    def refuses(self) -> bool:
+        """Return whether a call would be refused now; nothing is admitted or changed."""
+        record = self._state.read()
+        return record.state != CLOSED and self._left(record, self._state.now()) > 0
+
     def admit(self) -> Ticket:
         """Return the ticket for one attempt; each ticket is reported once.
 

@@ -48,6 +48,9 @@ class EventStream:
     call_id = ""
     attempt = 1
     failures = ()
+    #: It is the service's own answer.
+    cached = False
+    stale_for = 0.0
 
     @property
     def headers(self) -> Mapping[str, str]:
