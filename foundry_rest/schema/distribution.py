@@ -80,6 +80,11 @@ class Distribution(Value, msgspec.Struct, frozen=True, kw_only=True):
         """Return how many values there are."""
         return sum(self.buckets.values())
 
+    def at_most(self, bound: float) -> int:
+        """Return how many values do not exceed a bound, which is at most 1.2 % off."""
+        last = math.log10(bound) * _PER_DECADE + 0.5  # from where the middle of a bucket is above the bound
+        return sum(count for bucket, count in self.buckets.items() if bucket <= last)
+
     def percentiles(self) -> Percentiles:
         """Return the percentiles, at most 1.2 % off; zeros without any value."""
         if not self.buckets:

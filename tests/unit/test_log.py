@@ -9,14 +9,13 @@ import re
 from pathlib import Path
 
 import pytest
+from support.events import CLOSED, CURED, ERROR, FAILED, FINISHED, MOVED, OPENED
 
 from foundry_rest import events
-from foundry_rest.errors import ConfigError, ServerError
-from foundry_rest.events import AttemptFailed, CallFinished, CircuitChanged, CureStarted, Event, ServiceMoved
+from foundry_rest.errors import ConfigError
+from foundry_rest.events import AttemptFailed, CallFinished, Event
 from foundry_rest.observe import log
 from foundry_rest.observe.log import configure_logging, fan_out, log_event
-
-ERROR = ServerError("it broke", status=500)
 
 
 @pytest.fixture
@@ -77,12 +76,6 @@ def test_quiet_by_default(caplog):
     assert caplog.messages == []
 
 
-FAILED = AttemptFailed("http://h", "id", "chat.complete", "m", 2, ERROR, 1.5, 0.25)
-FINISHED = CallFinished("http://h", "id", "chat.stream", "m", 1, "abandoned", 1.5, completion_tokens=3)
-CURED = CureStarted("http://h", "id", "chat.complete", "m", 1, "load", ERROR)
-OPENED = CircuitChanged("http://h", "closed", "open")
-CLOSED = CircuitChanged("http://h", "half-open", "closed")
-MOVED = ServiceMoved("http://new", "http://old")
 ABOUT_A_CALL = {"label", "call_id", "attempt", "model", "address"}
 
 
