@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -102,6 +103,23 @@ def open_own(path: Path) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def replace_whole(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Replace a file in one step, so that a reader finds the old content or the new one as a whole.
+
+    Raises:
+        OSError: It cannot be written; the old one is left as it is.
+    """
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mode 0600
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        temporary.chmod(mode)
+        patiently(lambda: temporary.replace(path))
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _check_regular(status: os.stat_result, path: Path) -> None:

@@ -7,8 +7,8 @@ from collections import Counter, deque
 import msgspec
 
 from foundry_rest import clock
-from foundry_rest.batch.histogram import Histogram, Percentiles
 from foundry_rest.batch.units import duration, rate
+from foundry_rest.schema.distribution import Percentiles, Recorder
 from foundry_rest.values import Value
 
 #: Classes of errors that are counted apart, and the name of the rest; most characters of a class.
@@ -42,7 +42,7 @@ class BatchFigures:
         self._done_before = done_before
         self._succeeded = self._failed = 0
         self._prompt_tokens = self._completion_tokens = 0
-        self._latency, self._first_token = Histogram(), Histogram()
+        self._latency, self._first_token = Recorder(), Recorder()
         self._errors: Counter[str] = Counter()
         self._started = clock.monotonic()
         self._progress = _Progress()
@@ -95,7 +95,7 @@ class BatchFigures:
         """Return the figures so far."""
         elapsed, finished = self._elapsed(), self._succeeded + self._failed
         unsent = max(0, self._total - self._done_before - finished)
-        streamed = self._first_token.bars()
+        latency, first_token = self._latency.read(), self._first_token.read()
         return BatchSummary(
             total=self._total,
             done_before=self._done_before,
@@ -108,10 +108,10 @@ class BatchFigures:
             prompt_tokens=self._prompt_tokens,
             completion_tokens=self._completion_tokens,
             tokens_per_second=self._completion_tokens / elapsed if elapsed else 0.0,
-            latency=self._latency.percentiles(),
-            latency_histogram=self._latency.bars(),
-            first_token=self._first_token.percentiles() if streamed else None,
-            first_token_histogram=streamed,
+            latency=latency.percentiles(),
+            latency_histogram=latency.bars(),
+            first_token=first_token.percentiles() if first_token.buckets else None,
+            first_token_histogram=first_token.bars(),
             errors=dict(self._errors),
             progress=[*self._progress.points, (elapsed, self._succeeded, self._failed)],
             remaining=None if self.stopped else self._recent.time_for(unsent, elapsed, finished),

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from html import escape
 
 from foundry_rest.batch.figures import BatchSummary
-from foundry_rest.batch.histogram import Percentiles
 from foundry_rest.batch.svg import histogram_plot, progress_plot
 from foundry_rest.batch.units import duration, estimate, rate, share
 from foundry_rest.control_characters import visible
+from foundry_rest.schema.distribution import Percentiles
 
 _STYLE = """
 :root {

@@ -7,8 +7,8 @@ from html import escape
 from itertools import pairwise
 
 from foundry_rest.batch.axes import Axis, count_axis, log_axis, time_axis
-from foundry_rest.batch.histogram import Percentiles
 from foundry_rest.batch.units import duration
+from foundry_rest.schema.distribution import Percentiles
 
 #: A box of this size is stretched over the plot, for lines cannot be given in per cent.
 _BOX = 1000

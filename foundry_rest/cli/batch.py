@@ -212,6 +212,7 @@ def _stop_on_signals(stop: Stop, grace: float) -> AbstractContextManager[None]:
 def _print_summary(arguments: Namespace, outcome: Outcome) -> None:
     summary, counts = outcome.summary, outcome.counts
     written = {"succeeded": counts.succeeded, "failed": counts.failed, "unsent": counts.unsent}
+    arguments.items.update(written)
     if arguments.json:
         facts = {name: value for name, value in summary.to_dict().items() if name not in _FOR_PLOTS}
         print_json({**facts, "output": {"path": arguments.output, **written}})

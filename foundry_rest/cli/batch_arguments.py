@@ -17,11 +17,21 @@ def add_batch_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ordered", action="store_true", help="write the results in the order of the input")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.add_argument("--report", metavar="FILE", help="write a page of HTML with figures and plots")
+    add_metrics_arguments(parser)
     parser.add_argument(
         "--merge", nargs="+", metavar=("OUT", "PART"), help="only merge the outputs PART... into OUT"
     )
     _add_input(parser.add_argument_group("what is sent"))
     _add_run(parser.add_argument_group("how it is run"))
+
+
+def add_metrics_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the option of the commands that run as jobs."""
+    parser.add_argument(
+        "--metrics-textfile",
+        metavar="FILE",
+        help="leave figures of this run for node_exporter in FILE.prom; its name is the label job",
+    )
 
 
 def _add_input(group: argparse._ArgumentGroup) -> None:

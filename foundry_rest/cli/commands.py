@@ -26,15 +26,31 @@ from foundry_rest.stream import ChatStream
 def run(arguments: Namespace) -> int:
     """Run the command named by the arguments and return its exit code."""
     use_utf8_in_pipes()
-    as_json = getattr(arguments, "json", False)
+    arguments.items = {}
+    if getattr(arguments, "metrics_textfile", None) is None or getattr(arguments, "dry_run", False):
+        return _run(arguments)
+    from foundry_rest.cli.textfile import recorded
+
     try:
-        _start_log(as_json=as_json)
+        return recorded(_run, arguments)
+    except FoundryError as error:  # of the textfile itself
+        return _told(error, arguments)
+
+
+def _run(arguments: Namespace) -> int:
+    try:
+        _start_log(as_json=getattr(arguments, "json", False))
         return _COMMANDS[arguments.command](arguments) or 0
     except FoundryError as error:
-        in_lines = sys.stderr.isatty()
-        text = f"foundry-rest: {error.for_command(arguments.command, in_lines=in_lines)}"
-        code = exit_code_of(error, BATCH_EXIT_CODES if arguments.command == "batch" else EXIT_CODES)
-        return report(text, facts_of(error, arguments.command), code, as_json=as_json)
+        return _told(error, arguments)
+
+
+def _told(error: FoundryError, arguments: Namespace) -> int:
+    """Tell an error in the form that the command was asked for, and return its exit code."""
+    text = f"foundry-rest: {error.for_command(arguments.command, in_lines=sys.stderr.isatty())}"
+    code = exit_code_of(error, BATCH_EXIT_CODES if arguments.command == "batch" else EXIT_CODES)
+    as_json = getattr(arguments, "json", False)
+    return report(text, facts_of(error, arguments.command), code, as_json=as_json)
 
 
 def _start_log(*, as_json: bool) -> None:

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from foundry_rest import __version__
-from foundry_rest.cli.batch_arguments import add_batch_arguments
+from foundry_rest.cli.batch_arguments import add_batch_arguments, add_metrics_arguments
 from foundry_rest.cli.exit_codes import describe
 from foundry_rest.cli.failures import UsageError
 
@@ -81,6 +81,7 @@ def _add_chat(commands: _Commands[_Parser]) -> None:
     chat.add_argument("--temperature", type=float, metavar="T", help="0 (always the same) to 2")
     chat.add_argument("--no-stream", action="store_true", help="print the answer when it is whole")
     chat.add_argument("--json", action="store_true", help="print one JSON object with usage and timing")
+    add_metrics_arguments(chat)
     _add_service_options(chat)
 
 

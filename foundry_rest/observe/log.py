@@ -1,14 +1,28 @@
-"""Events in the standard log: logger ``foundry_rest``; never a prompt, an answer or a key."""
+"""Events in the standard log: logger ``foundry_rest``; never a prompt, an answer or a key.
+
+Each event is one record. What it is about stands in the record's attributes, too (``extra``), which a
+formatter of the caller's may use: ``label`` of the operation, ``call_id``, ``attempt``, ``model``,
+``address``, and those of the event's kind.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TextIO
 
 from foundry_rest.config import LOG_LEVELS, from_env
 from foundry_rest.control_characters import visible
 from foundry_rest.errors import ConfigError
-from foundry_rest.events import AttemptFailed, CallFinished, Event
+from foundry_rest.events import (
+    AttemptFailed,
+    CallEvent,
+    CallFinished,
+    CircuitChanged,
+    CureStarted,
+    Event,
+    ServiceMoved,
+)
 
 logger = logging.getLogger("foundry_rest")
 logger.addHandler(logging.NullHandler())
@@ -16,11 +30,26 @@ logger.addHandler(logging.NullHandler())
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
-def configure_logging(level: str | None = None) -> None:
-    """Write the package's log to stderr.
+class _Line(NamedTuple):
+    """The record of one event: its level, its text, and the attributes of its kind alone."""
+
+    level: int
+    text: str
+    more: dict[str, object]
+
+
+class _OwnHandler(logging.StreamHandler[TextIO]):
+    """The handler that ``configure_logging`` has made, and may change."""
+
+
+def configure_logging(level: str | None = None, *, stream: TextIO | None = None, json: bool = False) -> None:
+    """Write the package's log to a stream; another call changes what the one before has set.
 
     Args:
         level: ``"DEBUG"`` to ``"CRITICAL"``; default ``FOUNDRY_LOG_LEVEL``, else ``"INFO"``.
+        stream: Where the lines go; default stderr. A handler of the program's own is left as it is, and only
+            added to where ``stream`` or ``json`` is given.
+        json: Whether each line is a JSON object with all attributes of the record.
 
     Raises:
         ConfigError: The level is unknown.
@@ -28,32 +57,106 @@ def configure_logging(level: str | None = None) -> None:
     name = (level or from_env().log_level).upper()
     if name not in LOG_LEVELS:
         raise ConfigError(f"level must be one of {', '.join(LOG_LEVELS)}, not {level!r}")
-    if not any(isinstance(handler, logging.StreamHandler) for handler in logger.handlers):
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter(_FORMAT))
-        logger.addHandler(handler)
+    is_asked = stream is not None or json
+    if is_asked or not any(_writes_elsewhere(handler) for handler in logger.handlers):
+        _replace_handler(stream, as_json=json)
     logger.setLevel(name)
 
 
-def log_event(event: Event) -> None:
-    """Log a retry as a warning; log a recovery, a call given up and a success at debug level.
+def _writes_elsewhere(handler: logging.Handler) -> bool:
+    return isinstance(handler, logging.StreamHandler) and not isinstance(handler, _OwnHandler)
 
-    A call given up raises its error, so reporting that is left to the code that catches it.
+
+def _replace_handler(stream: TextIO | None, *, as_json: bool) -> None:
+    handler = _OwnHandler(stream)
+    if as_json:
+        from foundry_rest.observe.json_lines import JsonFormatter
+
+        handler.setFormatter(JsonFormatter())
+    else:
+        handler.setFormatter(logging.Formatter(_FORMAT))
+    for old in [each for each in logger.handlers if isinstance(each, _OwnHandler)]:
+        logger.removeHandler(old)
+    logger.addHandler(handler)
+
+
+def log_event(event: Event) -> None:
+    """Log an event as one record.
+
+    A call given up raises its error, so reporting that is left to the code that catches it: its level is
+    debug, as a success's.
     """
-    if isinstance(event, AttemptFailed):
-        logger.log(
-            logging.WARNING if event.wait and not event.cure else logging.DEBUG,
-            "%s attempt %d failed after %.3f s: %s; %s",
-            event.call,
-            event.attempt,
-            event.elapsed,
-            visible(event.error.message, keep_lines=False),
-            _next_step(event),
-        )
-    elif isinstance(event, CallFinished) and logger.isEnabledFor(logging.DEBUG):
-        outcome = type(event.error).__name__ if event.error else event.outcome
-        name = visible(event.model or event.url, keep_lines=False)
-        logger.debug("%s %s in %.3f s (%s)", event.call, outcome, event.elapsed, name)
+    line = _LINES.get(type(event))
+    if line is None or not logger.isEnabledFor(_LOWEST[type(event)]):
+        return
+    level, text, more = line(event)
+    if logger.isEnabledFor(level):
+        logger.log(level, "%s", text, extra=_facts(event) | more)
+
+
+def _facts(event: Event) -> dict[str, object]:
+    if not isinstance(event, CallEvent):
+        return {"address": event.url}
+    return {
+        "label": event.call,
+        "call_id": event.call_id,
+        "attempt": event.attempt,
+        "model": event.model,
+        "address": event.url,
+    }
+
+
+def _attempt_failed(event: AttemptFailed) -> _Line:
+    level = logging.WARNING if event.wait and not event.cure else logging.DEBUG
+    reason = visible(event.error.message, keep_lines=False)
+    text = f"{event.call} attempt {event.attempt} failed after {event.elapsed:.3f} s: {reason}"
+    more = {"error": type(event.error).__name__, "elapsed": event.elapsed, "cure": event.cure}
+    return _Line(level, f"{text}; {_next_step(event)}", {**more, "wait": event.wait})
+
+
+def _call_finished(event: CallFinished) -> _Line:
+    error = type(event.error).__name__ if event.error else ""
+    name = visible(event.model or event.url, keep_lines=False)
+    more = {"outcome": event.outcome, "elapsed": event.elapsed, "error": error}
+    tokens = {"prompt_tokens": event.prompt_tokens, "completion_tokens": event.completion_tokens}
+    text = f"{event.call} {error or event.outcome} in {event.elapsed:.3f} s ({name})"
+    return _Line(logging.DEBUG, text, {**more, **tokens, "first_token": event.first_token})
+
+
+def _cure_started(event: CureStarted) -> _Line:
+    name = visible(event.model or event.url, keep_lines=False)
+    error = type(event.error).__name__
+    text = f"{event.call} is helped by {event.cure} ({name})"
+    return _Line(logging.INFO, text, {"cure": event.cure, "error": error})
+
+
+def _circuit_changed(event: CircuitChanged) -> _Line:
+    level = logging.WARNING if event.after == "open" else logging.INFO
+    text = f"the circuit of {visible(event.url, keep_lines=False)} is {event.after}, and was {event.before}"
+    return _Line(level, text, {"before": event.before, "after": event.after})
+
+
+def _service_moved(event: ServiceMoved) -> _Line:
+    before, now = (visible(url, keep_lines=False) for url in (event.before, event.url))
+    return _Line(logging.INFO, f"the service is at {now}, and was at {before}", {"before": event.before})
+
+
+#: How each event is logged; the documentation has the same table.
+_LINES: dict[type[Event], Callable[[Any], _Line]] = {
+    AttemptFailed: _attempt_failed,
+    CallFinished: _call_finished,
+    CureStarted: _cure_started,
+    CircuitChanged: _circuit_changed,
+    ServiceMoved: _service_moved,
+}
+#: The lowest level of each, so that no text is made for a record that nobody wants.
+_LOWEST: dict[type[Event], int] = {
+    AttemptFailed: logging.DEBUG,
+    CallFinished: logging.DEBUG,
+    CureStarted: logging.INFO,
+    CircuitChanged: logging.INFO,
+    ServiceMoved: logging.INFO,
+}
 
 
 def fan_out(observers: Iterable[Callable[[Event], object]]) -> Callable[[Event], None]:

@@ -1,75 +1,128 @@
-"""Statistics from events: counts, latencies, tokens."""
+"""Statistics from events: counts, latencies, tokens.
+
+An event is put aside in one step of the interpreter, which needs no lock, and counted later: by the thread
+that puts the last of some hundred aside, or by one that asks for the figures. So no thread waits for another.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from contextlib import suppress
+from typing import NamedTuple
 
-import msgspec
-
-from foundry_rest.events import ABANDONED, CACHED, ERROR, OK, AttemptFailed, CallEvent, CallFinished, Event
+from foundry_rest.events import ABANDONED, CACHED, ERROR, OK, AttemptFailed, CallFinished, Event
 from foundry_rest.schema import CallStats, Stats
+from foundry_rest.schema.distribution import Recorder
 from foundry_rest.transport.fork import renew_after_fork
 
-#: Durations kept for percentiles: the latest, so that memory is constant.
-_KEPT = 1024
+#: Events that are put aside before they are counted.
+_ASIDE = 256
 
 
-class _Tally(msgspec.Struct):
+class _Finished(NamedTuple):
+    """What is counted of the end of a call; not its error, which may hold a connection."""
+
+    call: str
+    outcome: str
+    attempts: int
+    elapsed: float
+    first_token: float | None
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class _Failed(NamedTuple):
+    """What is counted of an attempt that failed."""
+
+    call: str
+    is_retried: bool
+
+
+class _Tally:
     """The running totals of one operation."""
 
-    calls: int = 0
-    errors: int = 0
-    abandoned: int = 0
-    cached: int = 0
-    failed_attempts: int = 0
-    seconds: float = 0.0
-    token_seconds: float = 0.0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    durations: deque[float] = msgspec.field(default_factory=lambda: deque(maxlen=_KEPT))
-    first_tokens: deque[float] = msgspec.field(default_factory=lambda: deque(maxlen=_KEPT))
+    def __init__(self) -> None:
+        self.outcomes = {OK: 0, ERROR: 0, ABANDONED: 0, CACHED: 0}
+        self.attempts = self.failed_attempts = self.retries = 0
+        self.prompt_tokens = self.completion_tokens = 0
+        self.seconds = self.token_seconds = 0.0
+        self.latency, self.first_token, self.speed = Recorder(), Recorder(), Recorder()
 
-    def add(self, event: CallFinished) -> None:
-        if event.outcome == CACHED:  # the service had no part in it: its figures stay its own
-            self.cached += 1
+    def add(self, event: _Finished | _Failed) -> None:
+        if isinstance(event, _Failed):
+            self.failed_attempts += 1
+            self.retries += event.is_retried
             return
-        self.calls += 1
+        self.outcomes[event.outcome] += 1
+        if event.outcome == CACHED:  # the service had no part in it: its figures stay its own
+            return
+        self.attempts += event.attempts
         self.seconds += event.elapsed
         self.prompt_tokens += event.prompt_tokens
         self.completion_tokens += event.completion_tokens
         if event.completion_tokens:
             self.token_seconds += event.elapsed
-        self.errors += event.outcome == ERROR
-        self.abandoned += event.outcome == ABANDONED
-        if event.outcome != OK:
-            return
-        self.durations.append(event.elapsed)
+        if event.outcome == OK:
+            self._add_durations(event)
+
+    def _add_durations(self, event: _Finished) -> None:
+        self.latency.add(event.elapsed)
         if event.first_token is not None:
-            self.first_tokens.append(event.first_token)
+            self.first_token.add(event.first_token)
+        if event.completion_tokens and event.elapsed:
+            self.speed.add(event.completion_tokens / event.elapsed)
+
+    def read(self) -> CallStats:
+        return CallStats(
+            calls=sum(self.outcomes.values()) - self.outcomes[CACHED],
+            errors=self.outcomes[ERROR],
+            abandoned=self.outcomes[ABANDONED],
+            cached=self.outcomes[CACHED],
+            attempts=self.attempts,
+            failed_attempts=self.failed_attempts,
+            retries=self.retries,
+            seconds=self.seconds,
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            token_seconds=self.token_seconds,
+            latency=self.latency.read(),
+            first_token=self.first_token.read(),
+            speed=self.speed.read(),
+        )
 
 
 class StatsObserver:
-    """The statistics of a client by operation; its one lock is held for microseconds."""
+    """The statistics of a client by operation."""
 
     def __init__(self) -> None:
         self.renew()
         renew_after_fork(self)
+        self._aside: deque[_Finished | _Failed] = deque()
         self._tallies: dict[str, _Tally] = {}
 
     def __call__(self, event: Event) -> None:
         """Count one event."""
-        if not isinstance(event, CallEvent):
+        if isinstance(event, CallFinished):
+            counted: _Finished | _Failed = _Finished(
+                event.call,
+                event.outcome,
+                event.attempt,
+                event.elapsed,
+                event.first_token,
+                event.prompt_tokens,
+                event.completion_tokens,
+            )
+        elif isinstance(event, AttemptFailed):
+            counted = _Failed(event.call, event.wait is not None and not event.cure)
+        else:
             return
-        with self._lock:
-            tally = self._tallies.get(event.call)
-            if tally is None:
-                tally = self._tallies[event.call] = _Tally()
-            if isinstance(event, CallFinished):
-                tally.add(event)
-            elif isinstance(event, AttemptFailed):
-                tally.failed_attempts += 1
+        self._aside.append(counted)
+        if len(self._aside) >= _ASIDE and self._lock.acquire(blocking=False):
+            try:
+                self._count()
+            finally:
+                self._lock.release()
 
     def renew(self) -> None:
         """Replace the lock in a forked child: another thread of the parent may have held it."""
@@ -80,35 +133,15 @@ class StatsObserver:
     def snapshot(self) -> Stats:
         """Return the figures so far."""
         with self._lock:
-            by_call = {label: _figures([tally]) for label, tally in self._tallies.items()}
-            return Stats(total=_figures(list(self._tallies.values())), by_call=by_call)
+            self._count()
+            return Stats.of((label, tally.read()) for label, tally in self._tallies.items())
 
-
-def _figures(tallies: list[_Tally]) -> CallStats:
-    durations = [seconds for tally in tallies for seconds in tally.durations]
-    first_tokens = [seconds for tally in tallies for seconds in tally.first_tokens]
-    tokens = sum(tally.completion_tokens for tally in tallies)
-    token_seconds = sum(tally.token_seconds for tally in tallies)
-    return CallStats(
-        calls=sum(tally.calls for tally in tallies),
-        errors=sum(tally.errors for tally in tallies),
-        abandoned=sum(tally.abandoned for tally in tallies),
-        cached=sum(tally.cached for tally in tallies),
-        failed_attempts=sum(tally.failed_attempts for tally in tallies),
-        seconds=sum(tally.seconds for tally in tallies),
-        p50=_percentile(durations, 50) or 0.0,
-        p95=_percentile(durations, 95) or 0.0,
-        first_token_p50=_percentile(first_tokens, 50),
-        prompt_tokens=sum(tally.prompt_tokens for tally in tallies),
-        completion_tokens=tokens,
-        tokens_per_second=tokens / token_seconds if token_seconds else 0.0,
-    )
-
-
-def _percentile(values: Iterable[float], percent: int) -> float | None:
-    from statistics import median, quantiles  # its import takes 11 ms, which only stats() should cost
-
-    ordered = list(values)
-    if len(ordered) < 2:
-        return median(ordered) if ordered else None
-    return quantiles(ordered, n=100, method="inclusive")[percent - 1]
+    def _count(self) -> None:
+        """Count what was put aside; the caller has the lock."""
+        with suppress(IndexError):
+            while True:
+                counted = self._aside.popleft()
+                tally = self._tallies.get(counted.call)
+                if tally is None:
+                    tally = self._tallies[counted.call] = _Tally()
+                tally.add(counted)

@@ -140,6 +140,7 @@ class Call(msgspec.Struct, frozen=True):
         plain: Body of the same request without a stream; sent once to learn the cause when a stream breaks
             before its first event. ``None`` where the stream itself reports it.
         lines: The answer's stream has lines of text as its events, not server-sent events.
+        id: Id of the logical call in logs and events, sent as ``X-Request-Id``; ``""`` for none.
     """
 
     method: str
@@ -153,6 +154,7 @@ class Call(msgspec.Struct, frozen=True):
     cacheable: bool = False
     plain: bytes | None = None
     lines: bool = False
+    id: str = ""
 
     @property
     def runs_on(self) -> str:

@@ -25,6 +25,15 @@ BATCH_COMMANDS = re.findall(
     r"^\$ foundry-rest (batch .*)$", (ROOT / "docs" / "batch.md").read_text(encoding="utf-8"), re.MULTILINE
 )
 CACHE_PAGE = (ROOT / "docs" / "cache.md").read_text(encoding="utf-8")
+#: Pages whose programs run with a service, as those of README do.
+PAGES = ("metrics",)
+PAGE_PROGRAMS = {
+    f"{page}-{number}": program
+    for page in PAGES
+    for number, program in enumerate(
+        re.findall(r"```python\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text("utf-8"), re.DOTALL)
+    )
+}
 #: The files that the commands name.
 INPUTS = {
     "report.txt": "All is well.\n",
@@ -76,6 +85,15 @@ def test_programs_of_the_readme_run(program, runtime):
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+@pytest.mark.parametrize("name", PAGE_PROGRAMS)
+def test_programs_of_other_pages_run(name, runtime, tmp_path):
+    """Each Python block of a page runs as it stands, in a folder of its own, and warns of nothing."""
+    done = run([sys.executable, "-W", "error", "-c", PAGE_PROGRAMS[name]], runtime.url, tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() or done.stderr.strip() or list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -144,6 +162,7 @@ def test_the_readme_has_what_is_run_here():
     assert len(COMMANDS) >= 4
     assert len(EXAMPLES) >= 2
     assert len(CRON) >= 2
+    assert len(PAGE_PROGRAMS) >= 2 * len(PAGES)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[path.stem for path in EXAMPLES])

@@ -8,8 +8,8 @@ from statistics import quantiles
 import pytest
 
 from foundry_rest.batch.figures import BatchFigures, BatchSummary
-from foundry_rest.batch.histogram import Histogram, Percentiles
 from foundry_rest.batch.units import duration, estimate, rate, share
+from foundry_rest.schema.distribution import Distribution, Percentiles, Recorder
 
 
 def run(time, figures, count, *, every=1.0, **more):
@@ -88,7 +88,7 @@ def test_memory_does_not_grow(time):
     for _ in range(2):
         for number in range(300):
             run(time, figures, 10, seconds=0.001 * 1.03**number, first_token=0.001, error="e" * (number % 2))
-        sizes.append((len(figures._latency._counts), len(figures._recent._marks)))
+        sizes.append((len(figures._latency._buckets), len(figures._recent._marks)))
 
     assert sizes[0] == sizes[1]
     assert len(figures.summary().progress) <= 240
@@ -158,12 +158,12 @@ def test_time_left_that_nobody_can_tell(time):
 @pytest.mark.parametrize("spread", [0.01, 0.5, 3.0])
 def test_percentiles_are_right_to_two_per_cent(spread):
     """Whatever the spread, p50, p95 and p99 are at most 2 % off; the longest is exact."""
-    chance, found = random.Random(7), Histogram()
+    chance, found = random.Random(7), Recorder()
     values = [chance.lognormvariate(-1, spread) for _ in range(5_000)]
     for value in values:
         found.add(value)
     exact = quantiles(values, n=100)
-    made = found.percentiles()
+    made = found.read().percentiles()
 
     assert made.p50 == pytest.approx(exact[49], rel=0.02, abs=0.002 * spread)
     for percent in (50, 95, 99):
@@ -174,29 +174,29 @@ def test_percentiles_are_right_to_two_per_cent(spread):
 
 def test_one_duration():
     """A single duration is every percentile, exactly."""
-    found = Histogram()
+    found = Recorder()
     found.add(0.123456)
 
-    assert found.percentiles() == Percentiles(p50=0.123456, p95=0.123456, p99=0.123456, max=0.123456)
+    assert found.read().percentiles() == Percentiles(p50=0.123456, p95=0.123456, p99=0.123456, max=0.123456)
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, 1e-12, 1e12, float("inf"), float("nan")])
 def test_odd_durations(seconds):
     """A duration that cannot be is counted at an end of the scale, not refused: the batch goes on."""
-    found = Histogram()
+    found = Recorder()
     found.add(seconds)
 
-    assert sum(count for _, count in found.bars()) == 1
-    assert 0.0 <= found.percentiles().p50 <= found.percentiles().max <= 1e6
+    assert sum(count for _, count in found.read().bars()) == 1
+    assert 0.0 <= found.read().percentiles().p50 <= found.read().percentiles().max <= 1e6
 
 
 def test_bars_cover_every_duration():
     """The bars adjoin, rise, hold each duration once, and are few; the first is a bound only."""
-    chance, found = random.Random(3), Histogram()
+    chance, found = random.Random(3), Recorder()
     values = [chance.lognormvariate(0, 2) for _ in range(1_000)]
     for value in values:
         found.add(value)
-    bars = found.bars()
+    bars = found.read().bars()
     bounds = [bound for bound, _ in bars]
 
     assert bars[0][1] == 0
@@ -208,7 +208,7 @@ def test_bars_cover_every_duration():
 
 def test_no_bars():
     """Without a duration there is no bar, and the percentiles are zero."""
-    assert (Histogram().bars(), Histogram().percentiles()) == ([], Percentiles())
+    assert (Distribution().bars(), Distribution().percentiles()) == ([], Percentiles())
 
 
 # ------------------------------------------------------------------------------ as text

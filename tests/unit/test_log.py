@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import json
 import logging
+import re
+from pathlib import Path
 
 import pytest
+from support.events import CLOSED, CURED, ERROR, FAILED, FINISHED, MOVED, OPENED
 
-from foundry_rest.errors import ConfigError, ServerError
+from foundry_rest import events
+from foundry_rest.errors import ConfigError
 from foundry_rest.events import AttemptFailed, CallFinished, Event
 from foundry_rest.observe import log
 from foundry_rest.observe.log import configure_logging, fan_out, log_event
-
-ERROR = ServerError("it broke", status=500)
 
 
 @pytest.fixture
@@ -72,6 +76,57 @@ def test_quiet_by_default(caplog):
     assert caplog.messages == []
 
 
+ABOUT_A_CALL = {"label", "call_id", "attempt", "model", "address"}
+
+
+@pytest.mark.parametrize(
+    ("event", "level", "names"),
+    [
+        (FAILED, logging.WARNING, {*ABOUT_A_CALL, "error", "elapsed", "wait", "cure"}),
+        (
+            FINISHED,
+            logging.DEBUG,
+            ABOUT_A_CALL
+            | {"outcome", "elapsed", "error", "first_token", "prompt_tokens", "completion_tokens"},
+        ),
+        (CURED, logging.INFO, {*ABOUT_A_CALL, "cure", "error"}),
+        (OPENED, logging.WARNING, {"address", "before", "after"}),
+        (CLOSED, logging.INFO, {"address", "before", "after"}),
+        (MOVED, logging.INFO, {"address", "before"}),
+    ],
+)
+def test_each_event_is_one_record_with_its_facts(caplog, event, level, names):
+    """What an event is about stands in the record's attributes, under the same names for all events."""
+    caplog.set_level(logging.DEBUG, "foundry_rest")
+    log_event(event)
+    (record,) = caplog.records
+    common = vars(logging.makeLogRecord({})).keys() | {"message", "asctime"}
+
+    assert record.levelno == level
+    assert vars(record).keys() - common == names
+    assert (record.address, getattr(record, "call_id", "id")) == (event.url, "id")
+
+
+def test_no_event_is_left_out():
+    """A kind of event that is added later has to be logged, too."""
+    kinds = {
+        kind
+        for kind in vars(events).values()
+        if isinstance(kind, type) and issubclass(kind, Event) and kind.__name__ not in ("Event", "CallEvent")
+    }
+
+    assert log._LINES.keys() == kinds == log._LOWEST.keys()
+
+
+@pytest.mark.parametrize("event", [FAILED, FINISHED, CURED, OPENED, CLOSED, MOVED])
+def test_the_lowest_level_is_right(caplog, event):
+    """A record is not lost because its level is below the one that is asked for first."""
+    caplog.set_level(logging.DEBUG, "foundry_rest")
+    log_event(event)
+
+    assert caplog.records[0].levelno >= log._LOWEST[type(event)]
+
+
 def test_an_observer_that_raises_is_not_felt(caplog):
     """The others are told all the same; the log names the one that failed."""
     told: list[Event] = []
@@ -123,3 +178,57 @@ def test_an_unknown_level(clean_logger, level):
         configure_logging(level)
 
     assert len(clean_logger.handlers) == 1
+
+
+def test_json_lines(clean_logger):
+    """Each record is one line of JSON with its time, its text and all that it was given."""
+    stream = io.StringIO()
+    configure_logging("DEBUG", stream=stream, json=True)
+    log_event(FAILED)
+    text = 'a "quote", a line end\n, \ud800 and ü'
+    clean_logger.error(text, exc_info=ValueError("two\nlines"), extra={"path": Path("x"), "n": 1})
+    first, second = (json.loads(line) for line in stream.getvalue().splitlines())
+
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", first.pop("time"))
+    assert first == {
+        "level": "WARNING",
+        "logger": "foundry_rest",
+        "message": "chat.complete attempt 2 failed after 1.500 s: it broke; next try in 0.25 s",
+        "label": "chat.complete",
+        "call_id": "id",
+        "attempt": 2,
+        "model": "m",
+        "address": "http://h",
+        "error": "ServerError",
+        "elapsed": 1.5,
+        "cure": "",
+        "wait": 0.25,
+    }
+    assert (second["path"], second["n"]) == ("x", 1)
+    assert second["message"] == text
+    assert second["exception"].endswith("ValueError: two\nlines")
+    assert stream.getvalue().isascii()
+
+
+def test_configured_again(clean_logger):
+    """The latest call decides on the level, the stream and the form."""
+    old, new = io.StringIO(), io.StringIO()
+    configure_logging("DEBUG", stream=old, json=True)
+    configure_logging("INFO", stream=new)
+    clean_logger.info("a line")
+
+    assert old.getvalue() == ""
+    assert new.getvalue().endswith("INFO foundry_rest: a line\n")
+
+
+def test_a_handler_of_the_program(clean_logger):
+    """It stays, and nothing is written twice unless another stream or form is asked for."""
+    own, other = io.StringIO(), io.StringIO()
+    clean_logger.addHandler(logging.StreamHandler(own))
+    configure_logging()
+    clean_logger.info("first")
+    configure_logging(stream=other)
+    clean_logger.info("second")
+
+    assert own.getvalue() == "first\nsecond\n"
+    assert other.getvalue().count("\n") == 1

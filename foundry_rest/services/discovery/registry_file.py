@@ -8,8 +8,6 @@ Whether the service still runs is left to a probe.
 
 from __future__ import annotations
 
-import os
-import tempfile
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +16,7 @@ import msgspec
 
 from foundry_rest.config import base_url
 from foundry_rest.errors import ConfigError
-from foundry_rest.private_files import make_private, patiently, read_own
+from foundry_rest.private_files import make_private, patiently, read_own, replace_whole
 
 #: Most bytes that are read; an entry needs far fewer.
 _MAX_BYTES = 65536
@@ -64,7 +62,7 @@ def write(entry: Entry, path: Path | None = None) -> None:
         make_private(file_path.parent)
         if path is None:
             _remove_dead(file_path.parent)
-        _replace(file_path, msgspec.json.encode(entry))
+        replace_whole(file_path, msgspec.json.encode(entry))
     except OSError as error:
         raise ConfigError(f"the registry file {file_path} cannot be written: {error}") from error
 
@@ -103,14 +101,3 @@ def _remove_dead(directory: Path) -> None:
         if path.parent == directory and not psutil.pid_exists(entry.pid):
             with suppress(OSError):
                 path.unlink()
-
-
-def _replace(file_path: Path, content: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(dir=file_path.parent, prefix=f".{file_path.name}-")  # mode 0600
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        patiently(lambda: temporary.replace(file_path))
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -110,6 +110,8 @@ class RequestBuilder:
         request.url = self._url(target.url + call.path)
         request.headers = headers = self._merged() if self._given else self._headers.copy()
         headers.setdefault("Accept", accept)
+        if call.id:
+            headers.setdefault("X-Request-Id", call.id)
         request.body = call.body
         if call.body is not None:
             headers["Content-Type"] = "application/json"

@@ -1,0 +1,56 @@
+"""The tables of docs/metrics.md: what the code tells, and no more."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from support.events import CLOSED, CURED, FAILED, FINISHED, MOVED
+
+from foundry_rest.observe import log
+from foundry_rest.observe.metrics import METRICS
+from foundry_rest.observe.textfile import GAUGES
+
+TEXT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+
+EVENTS = (FAILED, FINISHED, CURED, CLOSED, MOVED)
+
+
+def rows(name: str) -> list[list[str]]:
+    """Return the cells of a table, without its heading."""
+    (found,) = re.findall(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", TEXT, re.DOTALL)
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in found.splitlines()[2:]]
+
+
+def in_code(names) -> str:
+    """Return names as the tables write them."""
+    return " ".join(f"`{name}`" for name in names)
+
+
+def test_metrics():
+    """Every metric has its row, with its kind, its labels and its help."""
+    assert rows("metrics") == [
+        [f"`{metric.name}`", metric.kind, in_code(metric.labels), metric.help] for metric in METRICS
+    ]
+
+
+def test_gauges():
+    """Every gauge of the textfile has its row, with its help."""
+    assert [[name, text] for name, _, text in rows("gauges")] == [
+        [f"`{name}`", text] for name, text in GAUGES.items()
+    ]
+
+
+def test_records():
+    """Every event has its row, in the order in which the code names them."""
+    assert [event for event, *_ in rows("records")] == [f"`{kind.__name__}`" for kind in log._LINES]
+
+
+@pytest.mark.parametrize("row", rows("records"), ids=lambda row: row[0])
+def test_attributes(row):
+    """The attributes of a record are those that test_log finds in it."""
+    (event,) = (each for each in EVENTS if f"`{type(each).__name__}`" == row[0])
+    made = [*log._facts(event), *log._LINES[type(event)](event).more]
+
+    assert row[2] == in_code(made)
