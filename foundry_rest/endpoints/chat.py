@@ -21,7 +21,8 @@ from foundry_rest.services.context import Context
 from foundry_rest.services.target import Target
 from foundry_rest.stream.chat import ChatStream, ForcedCallStream
 from foundry_rest.stream.tool_calls import forces_call, missing_call
-from foundry_rest.transport.call import CallOptions, Options, Reply
+from foundry_rest.transport.call import Options, Reply
+from foundry_rest.transport.call_options import CallOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

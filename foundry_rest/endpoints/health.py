@@ -26,7 +26,8 @@ from foundry_rest.schema import HealthReport, ServiceStatus
 from foundry_rest.services.context import Context
 from foundry_rest.services.listeners import pids_at
 from foundry_rest.services.target import Target
-from foundry_rest.transport.call import CallOptions, Options, OtherCallOptions, Reply
+from foundry_rest.transport.call import Options, Reply
+from foundry_rest.transport.call_options import CallOptions, OtherCallOptions
 from foundry_rest.transport.cancellation import sleep
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from foundry_rest.models.names import DEVICES, best_match
 from foundry_rest.schema import DownloadStep, ModelInfo
 from foundry_rest.schema.request import check_model_name
 from foundry_rest.services.context import Context
-from foundry_rest.transport.call import CallOptions, Options
+from foundry_rest.transport.call import Options
+from foundry_rest.transport.call_options import CallOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

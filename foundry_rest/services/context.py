@@ -23,7 +23,8 @@ from foundry_rest.schema import DownloadStep
 from foundry_rest.services.pool import TargetPool
 from foundry_rest.services.target import LearnedNames, Target
 from foundry_rest.stream.answer import AnswerStream
-from foundry_rest.transport.call import LANES, Call, CallOptions, Options, Reply, Sender
+from foundry_rest.transport.call import LANES, Call, Options, Reply, Sender
+from foundry_rest.transport.call_options import CallOptions
 from foundry_rest.transport.cancellation import CancelToken
 from foundry_rest.transport.single_flight import SingleFlight
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, Literal, Protocol, TypedDict, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
 
@@ -26,34 +26,6 @@ LANES = INTERACTIVE, BATCH = "interactive", "batch"
 #: 2.x resets a connection whose request headers exceed 4,096 bytes, without a reply (measured on 2.2.1:
 #: 4,000 passed, 5,000 not).
 NATIVE_HEADER_LIMIT = 4000
-
-
-class OtherCallOptions(TypedDict, total=False):
-    """The options of one call, except ``timeout``."""
-
-    #: Seconds for the whole call, retries and waits included; infinity for no bound.
-    deadline: float | None
-    #: Tries after the first, in place of the client's number.
-    retries: int | None
-    #: Added to the client's own headers; these win.
-    headers: Mapping[str, str] | None
-    #: Ends the call from another thread.
-    cancel: CancelToken | None
-    #: Where it waits for a slot: ``"batch"`` behind all others; ``"interactive"`` when not given.
-    lane: Literal["interactive", "batch"] | None
-    #: For the client's cache: ``False`` for not at all, ``True`` for any call, or the most seconds of age.
-    cache: bool | float | None
-
-
-class CallOptions(OtherCallOptions, total=False):
-    """The options of one call, the same for every method that sends a request.
-
-    This is their one declaration: a further option needs one more line here or above, and the code that reads
-    it from ``call.options``.
-    """
-
-    #: Seconds of silence allowed in one attempt, or a whole set of bounds; the client's when not given.
-    timeout: float | Timeouts | None
 
 
 class Replay(enum.Enum):
