@@ -40,7 +40,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class _Head(msgspec.Struct):
-    """The second line of a kept answer; the first is a checksum, for sqlite has none, the others are events."""
+    """The second line of a kept answer; the first is a checksum, for sqlite has none, the rest are events."""
 
     status: int
     headers: dict[str, str]
