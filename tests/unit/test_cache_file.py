@@ -13,7 +13,7 @@ from support.forks import forks, in_child
 
 from foundry_rest import ResponseCache, clock
 from foundry_rest.cache import database
-from foundry_rest.cache.recording import Answer, Headers, answer_of, encode
+from foundry_rest.cache.recording import Answer, Headers, answer_of, decode, encode, events_of
 from foundry_rest.errors import ConfigError
 
 WEEK = 7 * 24 * 3600
@@ -270,7 +270,7 @@ def test_an_entry_that_is_no_answer(server, tmp_path):
     with cached_client(numbered(server), tmp_path, cache=cache) as client:
         client.complete("Hi", **SURE)
         cache.close()
-        for data in (b"", b"[]", b"\xff", b'{"events": 5}', None, "text", 5):
+        for data in (b"", b"[]", b"\xff", b'{"events": 5}', b"\n", b"{}\n{}", None, "text", 5):
             with sqlite3.connect(cache.path) as connection:
                 connection.execute("UPDATE OR IGNORE entry SET answer = ?", (data,))
             connection.close()
@@ -451,6 +451,16 @@ def test_what_cannot_be_kept():
     assert answer_of({}, b"\xff") is None
     assert encode(Answer(body="\ud800")) is None
     assert answer_of({"Set-Cookie": "a", "X": "b"}).headers == {"x": "b"}
+
+
+def test_one_bit_that_fell_over():
+    """An answer of which any bit has changed, or the end is missing, is none."""
+    data = encode(answer_of({"a": "b"}, b"", (b'{"x":"one"}', b'{"x":\n"two"}', b"[DONE]")))
+    events = list(events_of(decode(data)))
+    assert events == [b'{"x":"one"}', b'{"x":\n"two"}', b"[DONE]"]
+    for place in range(len(data)):
+        assert decode(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]) is None
+        assert decode(data[:place]) is None
 
 
 def test_a_user_without_a_home(monkeypatch):
