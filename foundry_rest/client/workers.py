@@ -86,13 +86,14 @@ class Workers:
         cancel = options.pop("cancel", None)
         tokens = (self._closing,) if cancel is None else (self._closing, cancel)
         work = _pickled_work(function, arguments, options)
-        for is_last in (*[False] * _MORE_TRIES, True):
+        losses = 0
+        while True:
             try:
                 return self._done(work, tokens)  # type: ignore[return-value]
             except _TaskLost as lost:
-                if is_last or lost.verdict is Verdict.LOST:
+                losses += 1
+                if losses > _MORE_TRIES or lost.verdict is Verdict.LOST:
                     raise WorkerLost(f"the call was lost with its worker: {lost}") from lost
-        raise AssertionError("the last try returns or raises")
 
     def _done(self, work: bytes, tokens: tuple[CancelToken, ...]) -> object:
         """Return the result of one task, or raise its error."""
