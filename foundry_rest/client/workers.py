@@ -27,6 +27,7 @@ from foundry_rest.errors import (
     FoundryError,
     WorkerLost,
 )
+from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.resilience.failures import is_outage
 from foundry_rest.transport.cancellation import CancelToken, wait_for
 
@@ -62,7 +63,7 @@ class Workers:
         if not isinstance(executor, Executor):
             raise ConfigError(
                 f"executor must be a concurrent.futures.Executor, not {type(executor).__name__}",
-                advice="A dask Client gives one: client.get_executor().",
+                advice=Advice(Words("A dask Client gives one: client.get_executor().", "")),
             )
         self._client, self._executor, self._closing = client, executor, closing
         self._name, self._numbers = uuid.uuid4().hex, itertools.count()
