@@ -136,7 +136,7 @@ class FoundryAPIClient(Endpoints):
         if self._context.fetch is not None:
             raise ConfigError(
                 "the workers of an executor cannot reach an embedded runtime, which is this process's own",
-                advice="Run foundry-rest serve on each worker's machine, and do not use embedded().",
+                advice="Run foundry-rest serve on each worker's machine, and make a client that finds it.",
             )
         pickled = pickled_client(self._made, self._spec, self._additions())
         return Workers(pickled, executor, self._core.bounds.closing)

@@ -27,6 +27,7 @@ from foundry_rest.errors import (
     FoundryError,
     WorkerLost,
 )
+from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.resilience.failures import is_outage
 from foundry_rest.transport.cancellation import CancelToken, wait_for
 
@@ -62,7 +63,7 @@ class Workers:
         if not isinstance(executor, Executor):
             raise ConfigError(
                 f"executor must be a concurrent.futures.Executor, not {type(executor).__name__}",
-                advice="A dask Client gives one: client.get_executor().",
+                advice=Advice(Words("A dask Client gives one: client.get_executor().", "")),
             )
         self._client, self._executor, self._closing = client, executor, closing
         self._name, self._numbers = uuid.uuid4().hex, itertools.count()
@@ -86,13 +87,14 @@ class Workers:
         cancel = options.pop("cancel", None)
         tokens = (self._closing,) if cancel is None else (self._closing, cancel)
         work = _pickled_work(function, arguments, options)
-        for is_last in (*[False] * _MORE_TRIES, True):
+        losses = 0
+        while True:
             try:
                 return self._done(work, tokens)  # type: ignore[return-value]
             except _TaskLost as lost:
-                if is_last or lost.verdict is Verdict.LOST:
+                losses += 1
+                if losses > _MORE_TRIES or lost.verdict is Verdict.LOST:
                     raise WorkerLost(f"the call was lost with its worker: {lost}") from lost
-        raise AssertionError("the last try returns or raises")
 
     def _done(self, work: bytes, tokens: tuple[CancelToken, ...]) -> object:
         """Return the result of one task, or raise its error."""

@@ -96,6 +96,8 @@ TABLE = [
     (errors.LoadFailed(status=500), 0, 0),
     (errors.ModelInUse(status=500), ALL, 0),
     (errors.FoundryError(), 0, 0),
+    (errors.WorkerLost(), 0, 0),
+    (errors.ExecutorBroken(), 0, 0),
 ]
 
 

@@ -41,6 +41,8 @@ CODE_OF = {
     "UnknownArgument": 2,
     "CircuitOpen": 3,
     "TransportError": 3,
+    "WorkerLost": 3,
+    "ExecutorBroken": 3,
     "ServiceNotFound": 3,
     "ServiceUnreachable": 3,
     "ServiceTimeout": 4,
@@ -165,6 +167,7 @@ def test_every_row_is_produced():
 def test_errors_of_batch(error):
     """An error that a batch starts with is 75 where the service is away: a cron job runs it again."""
     away = {"CircuitOpen", "TransportError", "ServiceNotFound", "ServiceUnreachable", "ServiceTimeout"}
+    away |= {"WorkerLost", "ExecutorBroken"}
     expected = 75 if error.__name__ in {*away, "DeadlineExceeded"} else CODE_OF.get(error.__name__, 1)
 
     assert exit_code_of(error("no"), BATCH_EXIT_CODES) == expected
