@@ -15,6 +15,7 @@ from foundry_rest import events
 from foundry_rest.errors import ConfigError
 from foundry_rest.events import AttemptFailed, CallFinished, Event
 from foundry_rest.observe import log
+from foundry_rest.observe.json_lines import JsonFormatter
 from foundry_rest.observe.log import configure_logging, fan_out, log_event
 
 
@@ -185,7 +186,7 @@ def test_json_lines(clean_logger):
     stream = io.StringIO()
     configure_logging("DEBUG", stream=stream, json=True)
     log_event(FAILED)
-    text = 'a "quote", a line end\n, \ud800 and ü'
+    text = 'a "quote", a line end\n and ü'
     clean_logger.error(text, exc_info=ValueError("two\nlines"), extra={"path": Path("x"), "n": 1})
     first, second = (json.loads(line) for line in stream.getvalue().splitlines())
 
@@ -208,6 +209,16 @@ def test_json_lines(clean_logger):
     assert second["message"] == text
     assert second["exception"].endswith("ValueError: two\nlines")
     assert stream.getvalue().isascii()
+
+
+def test_json_of_any_text():
+    """Half a pair of surrogates, which no file takes, is escaped."""
+    record = logging.makeLogRecord({"msg": "%s", "args": ("\ud800",), "model": "\udfff"})
+
+    line = JsonFormatter().format(record)
+
+    assert line.isascii()
+    assert (json.loads(line)["message"], json.loads(line)["model"]) == ("\ud800", "\udfff")
 
 
 def test_configured_again(clean_logger):
