@@ -21,40 +21,40 @@ class CallStats(Value, msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         calls: Number of calls that ended, without those that a cache answered.
+        seconds: Sum of the calls' durations.
         errors: Number of these that ended with an error.
         abandoned: Number of these that were streams closed early; they count neither as ok nor as errors.
         cached: Number of calls that a cache answered; they are in none of the other figures.
-        attempts: Number of attempts that the calls took.
-        failed_attempts: Number of attempts that failed, including those followed by a recovery or a retry.
-        retries: Number of attempts that were made again after a wait.
-        seconds: Sum of the calls' durations.
         p50: Median duration in seconds of the successful calls.
         p95: 95th percentile of the same.
         first_token_p50: Median seconds to the first event, or ``None`` without streams.
-        prompt_tokens: Sum of the counts that the service reported.
-        completion_tokens: Sum of the counts that the service reported.
+        attempts: Number of attempts that the calls took.
+        failed_attempts: Number of attempts that failed, including those followed by a recovery or a retry.
+        retries: Number of attempts that were made again after a wait.
         token_seconds: Sum of the durations of the calls that reported completion tokens.
         tokens_per_second: ``completion_tokens`` divided by ``token_seconds``.
+        prompt_tokens: Sum of the counts that the service reported.
+        completion_tokens: Sum of the counts that the service reported.
         latency: Durations of the successful calls, in seconds.
         first_token: Seconds to the first event of the successful streams.
         speed: Completion tokens per second of the successful calls that reported them.
     """
 
     calls: int = 0
+    seconds: float = 0.0
     errors: int = 0
     abandoned: int = 0
     cached: int = 0
-    attempts: int = 0
-    failed_attempts: int = 0
-    retries: int = 0
-    seconds: float = 0.0
     p50: float = 0.0
     p95: float = 0.0
     first_token_p50: float | None = None
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    attempts: int = 0
+    failed_attempts: int = 0
+    retries: int = 0
     token_seconds: float = 0.0
     tokens_per_second: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
     latency: Distribution = Distribution()
     first_token: Distribution = Distribution()
     speed: Distribution = Distribution()
