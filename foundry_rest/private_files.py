@@ -84,9 +84,24 @@ def make_private(directory: Path) -> None:
         raise PermissionError(f"{directory} is not private to this user")
 
 
-def make_own(path: Path) -> None:
-    """Make an empty file, mode 0600, in a private directory; raise OSError if a foreign one is there."""
-    os.close(open_own(path))
+def make_own(path: Path) -> bool:
+    """Make an empty file, mode 0600, in a private directory, or check the one that is there; return which.
+
+    On POSIX whoever closes a file gives up all locks that his process has on it, those of sqlite, too. So a
+    file that is there is only looked at, and one that was made here stays open.
+
+    Raises:
+        OSError: It cannot be made, or a foreign one is there.
+    """
+    make_private(path.parent)
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+    except FileExistsError:
+        check_own(path.lstat(), path)
+        return False
+    if os.name != "posix":
+        os.close(descriptor)
+    return True
 
 
 def open_own(path: Path) -> int:

@@ -9,7 +9,6 @@ across a fork"): a fork waits for those in use, which takes milliseconds, and cl
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 import weakref
@@ -20,7 +19,7 @@ from typing import TypeVar
 
 from foundry_rest import clock
 from foundry_rest.errors import ConfigError
-from foundry_rest.private_files import check_own, make_private
+from foundry_rest.private_files import check_own, make_own
 from foundry_rest.transport.fork import suspend_across_fork
 
 T = TypeVar("T")
@@ -184,23 +183,11 @@ def check_file(path: Path) -> None:
 
 
 def _make_or_check(path: Path) -> None:
-    """Make the file, mode 0600, or check the one that is there, without opening it.
-
-    On POSIX whoever closes a file gives up all locks that his process has on it, those of sqlite, too. So a
-    file that is there is only looked at, and one that was made here is never closed.
-    """
-    make_private(path.parent)
-    try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-    except FileExistsError:
-        status = path.lstat()
-        check_own(status, path)
-        if 0 < status.st_size < _SMALLEST:  # sqlite would take it for an empty one
-            raise sqlite3.DatabaseError("file is not a database") from None
-        return
-    if os.name != "posix":
-        os.close(descriptor)
-    _remove_log(path)
+    """Make the file, mode 0600, or check the one that is there."""
+    if make_own(path):
+        _remove_log(path)
+    elif 0 < path.lstat().st_size < _SMALLEST:  # sqlite would take it for an empty one
+        raise sqlite3.DatabaseError("file is not a database")
 
 
 def is_damaged(error: Exception) -> bool:

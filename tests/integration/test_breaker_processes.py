@@ -282,3 +282,27 @@ def test_a_child_outlives_its_parent(spawn, path):
 
     assert output(process) == []
     assert record_of(path).failures == 40
+
+
+def test_two_states_in_one_process(spawn, path):
+    """A second opening of the file in a process gives up no lock of the first: what others write is kept."""
+    script = """
+        first = Breaker(BreakerPolicy(failures=100), SqliteState(path, "a"))
+        fail(first, 1)
+        second = Breaker(BreakerPolicy(failures=100), SqliteState(path, "b"))
+        fail(second, 1)
+        wait_for_go()
+        fail(first, 1)
+        fail(second, 1)
+        print("done")
+        """
+    keeper = spawn(script)
+    assert keeper.stdout.readline().strip() == "ready"
+    for _ in range(3):
+        other = spawn('fail(Breaker(BreakerPolicy(failures=100), SqliteState(path, "a")), 5)')
+        assert output(other) == []
+        assert path.with_name(f"{path.name}-wal").exists()  # whoever closes the file last removes its log
+    keeper.stdin.write("go\n")
+
+    assert output(keeper) == ["done"]
+    assert record_of(path).failures == 17
