@@ -38,8 +38,8 @@ class _Line(NamedTuple):
     more: dict[str, object]
 
 
-class _OwnHandler(logging.StreamHandler[TextIO]):
-    """The handler that ``configure_logging`` has made, and may change."""
+class _OwnHandler(logging.StreamHandler):  # type: ignore[type-arg]
+    """The handler that ``configure_logging`` has made, and may change; 3.10 has no parameter here."""
 
 
 def configure_logging(level: str | None = None, *, stream: TextIO | None = None, json: bool = False) -> None:
