@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from support.caches import SURE, at_once, cache_in, cached_client, numbered
 from support.forks import forks, in_child
+from support.platforms import posix
 
 from foundry_rest import ResponseCache, clock
 from foundry_rest.cache import database
@@ -49,6 +50,7 @@ def kept(cache, *names):
 # ---------------------------------------------------------------- private
 
 
+@posix
 def test_it_is_private(tmp_path):
     """The file and its folder are this user's alone, and so are sqlite's files beside it."""
     cache = cache_in(tmp_path / "new")

@@ -11,6 +11,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 from support.caches import SURE, asked, cache_in, cached_client, numbered
+from support.platforms import links
 
 from foundry_rest import FoundryAPIClient
 from foundry_rest.cache.key import Question, origin_of
@@ -273,6 +274,7 @@ def name(folder, *, is_known=True):
     return name_of(target, folder, is_named=False)
 
 
+@links
 def test_a_found_service_is_its_directory(tmp_path):
     """The port does not count, the model directory does, behind whichever link."""
     one, other = tmp_path / "one", tmp_path / "other"
@@ -290,6 +292,7 @@ def test_who_cannot_be_known(tmp_path):
     assert name(Path(f"{PRIVATE_FOLDER}\0")) == ""
 
 
+@links
 def test_the_runtimes_own_directory_is_what_its_links_lead_to(tmp_path):
     """Two starts make two directories of links; their models are the name, and a changed one is another."""
     model = tmp_path / "model.onnx"
