@@ -13,6 +13,7 @@ from support.caches import SURE, asked, at_once, cache_in, cached_client, number
 from support.servers import CHAT
 
 from foundry_rest import CancelToken, FoundryAPIClient, ResponseCache, clock
+from foundry_rest.cache import flights
 from foundry_rest.errors import Cancelled, ConfigError, DeadlineExceeded, InvalidReply
 from foundry_rest.events import CallFinished
 from foundry_rest.testing import (
@@ -398,8 +399,9 @@ def test_calls_that_miss_the_cache_by_their_kind_send_nothing_more(tmp_path):
 
 
 @pytest.mark.parametrize("dialect", ["2.x", "openai"])
-def test_a_hundred_streams_at_once(server, tmp_path, dialect):
+def test_a_hundred_streams_at_once(server, tmp_path, dialect, monkeypatch):
     """Equal streams share as equal whole calls do, each with all of the pieces."""
+    monkeypatch.setattr(flights, "READER_PATIENCE", 30.0)  # a hundred threads make each reader slow
     server.on("POST", CHAT, chat_stream("one two three"))
     with cached_client(server, tmp_path, dialect=dialect) as client:
 
