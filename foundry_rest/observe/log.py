@@ -87,7 +87,7 @@ def log_event(event: Event) -> None:
     debug, as a success's.
     """
     line = _LINES.get(type(event))
-    if line is None or not logger.isEnabledFor(_LOWEST[type(event)]):
+    if line is None or not logger.isEnabledFor(_HIGHEST[type(event)]):
         return
     level, text, more = line(event)
     if logger.isEnabledFor(level):
@@ -127,7 +127,8 @@ def _cure_started(event: CureStarted) -> _Line:
     name = visible(event.model or event.url, keep_lines=False)
     error = type(event.error).__name__
     text = f"{event.call} is helped by {event.cure} ({name})"
-    return _Line(logging.INFO, text, {"cure": event.cure, "error": error})
+    level = logging.INFO if event.cure == "load" else logging.DEBUG  # which may take minutes
+    return _Line(level, text, {"cure": event.cure, "error": error})
 
 
 def _circuit_changed(event: CircuitChanged) -> _Line:
@@ -149,12 +150,12 @@ _LINES: dict[type[Event], Callable[[Any], _Line]] = {
     CircuitChanged: _circuit_changed,
     ServiceMoved: _service_moved,
 }
-#: The lowest level of each, so that no text is made for a record that nobody wants.
-_LOWEST: dict[type[Event], int] = {
-    AttemptFailed: logging.DEBUG,
+#: The highest level of each, so that no text is made for a record that nobody wants.
+_HIGHEST: dict[type[Event], int] = {
+    AttemptFailed: logging.WARNING,
     CallFinished: logging.DEBUG,
     CureStarted: logging.INFO,
-    CircuitChanged: logging.INFO,
+    CircuitChanged: logging.WARNING,
     ServiceMoved: logging.INFO,
 }
 

@@ -373,11 +373,14 @@ def test_settings_are_checked(tmp_path, setting, value):
 def test_without_a_cache_nothing_of_it_is_imported():
     """A client without a cache imports neither sqlite nor a module of the cache."""
     code = (
-        "import sys\nfrom foundry_rest import FoundryAPIClient\n"
+        "import sys\n"
+        "before = set(sys.modules)\n"  # what measures the coverage imports sqlite itself
+        "from foundry_rest import FoundryAPIClient\n"
         "from foundry_rest.testing import FaultServer\n"
         "with FaultServer() as server, FoundryAPIClient(server.url, model='demo') as client:\n"
         "    client.complete('Hi', temperature=0)\n"
-        "print([name for name in sys.modules if name == 'sqlite3' or name.startswith('foundry_rest.cache')])"
+        "new = sys.modules.keys() - before\n"
+        "print([name for name in new if name == 'sqlite3' or name.startswith('foundry_rest.cache')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 

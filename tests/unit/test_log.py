@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
-from support.events import CLOSED, CURED, ERROR, FAILED, FINISHED, MOVED, OPENED
+from support.events import CLOSED, CURED, ERROR, FAILED, FINISHED, MOVED, OPENED, RESOLVED
 
 from foundry_rest import events
 from foundry_rest.errors import ConfigError
@@ -91,6 +91,7 @@ ABOUT_A_CALL = {"label", "call_id", "attempt", "model", "address"}
             | {"outcome", "elapsed", "error", "first_token", "prompt_tokens", "completion_tokens"},
         ),
         (CURED, logging.INFO, {*ABOUT_A_CALL, "cure", "error"}),
+        (RESOLVED, logging.DEBUG, {*ABOUT_A_CALL, "cure", "error"}),
         (OPENED, logging.WARNING, {"address", "before", "after"}),
         (CLOSED, logging.INFO, {"address", "before", "after"}),
         (MOVED, logging.INFO, {"address", "before"}),
@@ -116,16 +117,21 @@ def test_no_event_is_left_out():
         if isinstance(kind, type) and issubclass(kind, Event) and kind.__name__ not in ("Event", "CallEvent")
     }
 
-    assert log._LINES.keys() == kinds == log._LOWEST.keys()
+    assert log._LINES.keys() == kinds == log._HIGHEST.keys()
 
 
-@pytest.mark.parametrize("event", [FAILED, FINISHED, CURED, OPENED, CLOSED, MOVED])
-def test_the_lowest_level_is_right(caplog, event):
-    """A record is not lost because its level is below the one that is asked for first."""
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR])
+@pytest.mark.parametrize("event", [FAILED, FINISHED, CURED, RESOLVED, OPENED, CLOSED, MOVED])
+def test_a_level_hides_what_is_below_it_alone(caplog, event, level):
+    """Whatever level is asked for, the records of that level and above are written."""
     caplog.set_level(logging.DEBUG, "foundry_rest")
     log_event(event)
+    wanted = [record.levelno for record in caplog.records if record.levelno >= level]
+    caplog.clear()
+    caplog.set_level(level, "foundry_rest")
+    log_event(event)
 
-    assert caplog.records[0].levelno >= log._LOWEST[type(event)]
+    assert [record.levelno for record in caplog.records] == wanted
 
 
 def test_an_observer_that_raises_is_not_felt(caplog):
