@@ -89,9 +89,10 @@ def log_event(event: Event) -> None:
     line = _LINES.get(type(event))
     if line is None or not logger.isEnabledFor(_HIGHEST[type(event)]):
         return
-    level, text, more = line(event)
+    error = getattr(event, "error", None)
+    level, text, more = line(event, "" if error is None else error.message)
     if logger.isEnabledFor(level):
-        logger.log(level, "%s", text, extra=_facts(event) | more)
+        logger.log(level, "%s", visible(text, keep_lines=False), extra=_facts(event) | more)
 
 
 def _facts(event: Event) -> dict[str, object]:
@@ -106,44 +107,47 @@ def _facts(event: Event) -> dict[str, object]:
     }
 
 
-def _attempt_failed(event: AttemptFailed) -> _Line:
+def _attempt_failed(event: AttemptFailed, reason: str) -> _Line:
     level = logging.WARNING if event.wait and not event.cure else logging.DEBUG
-    reason = visible(event.error.message, keep_lines=False)
     text = f"{event.call} attempt {event.attempt} failed after {event.elapsed:.3f} s: {reason}"
+    if event.cure:
+        what = f"trying again after {event.cure}"
+    else:
+        what = "giving up" if event.wait is None else f"next try in {event.wait:.2f} s"
     more = {"error": type(event.error).__name__, "elapsed": event.elapsed, "cure": event.cure}
-    return _Line(level, f"{text}; {_next_step(event)}", {**more, "wait": event.wait})
+    return _Line(level, f"{text}; {what}", {**more, "wait": event.wait})
 
 
-def _call_finished(event: CallFinished) -> _Line:
+def _call_finished(event: CallFinished, _: str) -> _Line:
     error = type(event.error).__name__ if event.error else ""
-    name = visible(event.model or event.url, keep_lines=False)
+    name = event.model or event.url
     more = {"outcome": event.outcome, "elapsed": event.elapsed, "error": error}
     tokens = {"prompt_tokens": event.prompt_tokens, "completion_tokens": event.completion_tokens}
     text = f"{event.call} {error or event.outcome} in {event.elapsed:.3f} s ({name})"
     return _Line(logging.DEBUG, text, {**more, **tokens, "first_token": event.first_token})
 
 
-def _cure_started(event: CureStarted) -> _Line:
-    name = visible(event.model or event.url, keep_lines=False)
+def _cure_started(event: CureStarted, _: str) -> _Line:
+    name = event.model or event.url
     error = type(event.error).__name__
     text = f"{event.call} is helped by {event.cure} ({name})"
     level = logging.INFO if event.cure == "load" else logging.DEBUG  # which may take minutes
     return _Line(level, text, {"cure": event.cure, "error": error})
 
 
-def _circuit_changed(event: CircuitChanged) -> _Line:
+def _circuit_changed(event: CircuitChanged, _: str) -> _Line:
     level = logging.WARNING if event.after == "open" else logging.INFO
-    text = f"the circuit of {visible(event.url, keep_lines=False)} is {event.after}, and was {event.before}"
+    text = f"the circuit of {event.url} is {event.after}, and was {event.before}"
     return _Line(level, text, {"before": event.before, "after": event.after})
 
 
-def _service_moved(event: ServiceMoved) -> _Line:
-    before, now = (visible(url, keep_lines=False) for url in (event.before, event.url))
-    return _Line(logging.INFO, f"the service is at {now}, and was at {before}", {"before": event.before})
+def _service_moved(event: ServiceMoved, _: str) -> _Line:
+    text = f"the service is at {event.url}, and was at {event.before}"
+    return _Line(logging.INFO, text, {"before": event.before})
 
 
-#: How each event is logged; the documentation has the same table.
-_LINES: dict[type[Event], Callable[[Any], _Line]] = {
+#: How each event is logged, given the message of its error; the documentation has the same table.
+_LINES: dict[type[Event], Callable[[Any, str], _Line]] = {
     AttemptFailed: _attempt_failed,
     CallFinished: _call_finished,
     CureStarted: _cure_started,
@@ -172,9 +176,3 @@ def fan_out(observers: Iterable[Callable[[Event], object]]) -> Callable[[Event],
                 logger.exception("observer %r failed on %s", observer, type(event).__name__)
 
     return emit
-
-
-def _next_step(event: AttemptFailed) -> str:
-    if event.cure:
-        return f"trying again after {event.cure}"
-    return "giving up" if event.wait is None else f"next try in {event.wait:.2f} s"

@@ -51,6 +51,6 @@ def test_records():
 def test_attributes(row):
     """The attributes of a record are those that test_log finds in it."""
     (event,) = (each for each in EVENTS if f"`{type(each).__name__}`" == row[0])
-    made = [*log._facts(event), *log._LINES[type(event)](event).more]
+    made = [*log._facts(event), *log._LINES[type(event)](event, "").more]
 
     assert row[2] == in_code(made)
