@@ -79,7 +79,8 @@ class Window(Generic[T, R]):
             while self._fill() or self._given < self._taken:
                 yield self._take_group()
         finally:
-            self._end()
+            if not self._is_the_parents:
+                self._end()
 
     def renew(self) -> None:
         """Leave the results to the parent process, which has the threads."""
@@ -90,6 +91,8 @@ class Window(Generic[T, R]):
 
         Where results are gathered nobody waits for one: all the room is filled.
         """
+        if self._is_the_parents:
+            raise Cancelled("the results belong to the parent process, whose threads make the calls")
         while not self._is_exhausted and self._taken - self._given < self._most:
             try:
                 item = next(self._items)
@@ -129,8 +132,6 @@ class Window(Generic[T, R]):
             return self._failure
 
     def _take_group(self) -> list[R]:
-        if self._is_the_parents:
-            raise Cancelled("the results belong to the parent process, whose threads make the calls")
         pairs = self._wait()
         if self._ordered:
             self._early.update(pairs)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 import threading
 import tracemalloc
+from contextlib import suppress
 
 import pytest
+from support.forks import forks, in_child
 from support.waits import until
 
 from foundry_rest import clock
 from foundry_rest.endpoints import window
 from foundry_rest.endpoints.window import Window
+from foundry_rest.errors import Cancelled
 
 
 @pytest.fixture(autouse=True)
@@ -340,3 +343,32 @@ def test_nothing_begins_before_the_first_step():
     assert not taken
     groups.close()
     assert not taken
+
+
+# ---------------------------------------------------------------- forks
+
+
+@forks
+@pytest.mark.parametrize("work", [list, lambda groups: groups.close()], ids=["goes on", "closes"])
+def test_a_forked_child_leaves_the_window_to_its_parent(work):
+    """A child neither reads items, nor starts threads, nor ends the calls: all of it is the parent's."""
+    read, ended = [], []
+
+    def items():
+        for number in range(100):
+            read.append(number)
+            yield number
+
+    groups = Window(double, items(), 8, end_calls=lambda: ended.append(1)).groups()
+    found = list(next(groups))
+    before = len(read)
+
+    def in_the_child():
+        with suppress(Cancelled):
+            work(groups)
+        assert (len(read), ended, len(threading.enumerate())) == (before, [], 1)
+
+    assert in_child(in_the_child) == 0
+    found += flat(groups)
+    assert sorted(found) == [2 * number for number in range(100)]
+    assert ended == [1]
