@@ -162,6 +162,7 @@ class BatchRun:
         self._host_slots = None if settings.host_slots is None else HostSlots(settings.host_slots)
         self._outage = Outage(settings.downtime, stop, math.inf if workers is None else _WORKERS_PAUSE)
         self._options: CallOptions = {**settings.options, "cancel": stop.now}
+        self._ends = (stop.asked, stop.now)
         self._gate = gate or Gate(settings.concurrency)
         self._unsynced: list[_Done] = []
         self._synced_at = clock.monotonic()
@@ -220,9 +221,8 @@ class BatchRun:
 
     def _slot(self) -> AbstractContextManager[object]:
         """Return a slot of the machine, or nothing where it has no bound."""
-        if self._host_slots is None:
-            return nullcontext()
-        return self._host_slots.acquire(cancels=(self._stop.asked, self._stop.now))
+        slots = self._host_slots
+        return nullcontext() if slots is None else slots.acquire(cancels=self._ends)
 
     def _requests(self) -> Iterator[IndexedRequest]:
         for request in self._index.pending():
@@ -232,12 +232,12 @@ class BatchRun:
 
     def _send(self, indexed: IndexedRequest) -> _Done | None:
         """Return the journalled result of a request; ``None`` when it is to be sent by a later run."""
-        request, tries, ends = indexed.request, 0, (self._stop.asked, self._stop.now)
+        request, tries = indexed.request, 0
         while not self._stop.asked.cancelled:
             started = clock.monotonic()
             try:
                 # A turn first: a slot of the machine is not held while this batch itself waits.
-                with self._gate.turn(ends) as count, self._slot():
+                with self._gate.turn(self._ends) as count, self._slot():
                     started = clock.monotonic()
                     value = count(self._answer(request, **self._options))
             except Cancelled:
