@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from foundry_rest.cli.exit_codes import EXIT_CODES, exit_code_of
 from foundry_rest.cli.streams import print_note
-from foundry_rest.observe.textfile import JobTextfile
+from foundry_rest.observe.textfile import JobTextfile, not_written
 
 
 def recorded(command: Callable[[Namespace], int], arguments: Namespace) -> int:
@@ -33,4 +33,4 @@ def _write(job: JobTextfile, code: int) -> None:
     try:
         job.write(code)
     except OSError as error:  # the command has done what it was asked for
-        print_note(f"foundry-rest: the textfile cannot be written: {error.strerror or error}")
+        print_note(not_written(job.path, error))

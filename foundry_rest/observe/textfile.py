@@ -6,6 +6,7 @@ nothing. So what is left behind are gauges of the last run, in a file for each j
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -20,6 +21,8 @@ from foundry_rest.private_files import read_own, replace_whole
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+_logger = logging.getLogger("foundry_rest")
 
 #: Name -> what it is; the collector wants the same HELP and TYPE in all files.
 GAUGES = {
@@ -40,13 +43,16 @@ _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 class JobTextfile:
     """The textfile of one job: a ``with`` statement writes it when its block ends, however it ends.
 
-    A run has gone well when its exit code is 0; a run that has not keeps the time of the last one that did.
+    A file that cannot be written then is told in the log, for the job has done its work, or has an error of
+    its own. A run has gone well when its exit code is 0; a run that has not keeps the time of the last one
+    that did.
 
     Args:
         path: The file, in the directory that node_exporter was given; its name ends with ``.prom``.
         job: Value of the label ``job``; default the file's name without its ending.
 
     Attributes:
+        path: The file.
         items: What was done, by outcome, such as ``{"succeeded": 99, "failed": 1}``.
         exit_code: Exit code of the run; without one it is 0, or 1 after an exception.
 
@@ -55,16 +61,14 @@ class JobTextfile:
     """
 
     def __init__(self, path: str | Path, job: str | None = None) -> None:
-        self._path = Path(path)
-        if self._path.suffix != ".prom":
+        self.path = Path(path)
+        if self.path.suffix != ".prom":
             raise ConfigError(
-                f"the textfile {self._path} must end with .prom", advice="The collector reads no other files."
+                f"the textfile {self.path} must end with .prom", advice="The collector reads no other files."
             )
-        if not self._path.absolute().parent.is_dir():
-            raise ConfigError(
-                f"there is no directory {self._path.absolute().parent}", advice="Make it first."
-            )
-        self._job = self._path.stem if job is None else instance_of("job", job, str)
+        if not self.path.absolute().parent.is_dir():
+            raise ConfigError(f"there is no directory {self.path.absolute().parent}", advice="Make it first.")
+        self._job = self.path.stem if job is None else instance_of("job", job, str)
         self.items: dict[str, int] = {}
         self.exit_code: int | None = None
         self._began = clock.monotonic()
@@ -76,8 +80,10 @@ class JobTextfile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        code = _code_of(error) if self.exit_code is None else self.exit_code
-        self.write(code)
+        try:
+            self.write(_code_of(error) if self.exit_code is None else self.exit_code)
+        except OSError as failure:
+            _logger.warning("%s", not_written(self.path, failure))
 
     def write(self, exit_code: int) -> None:
         """Write the file for a run that ends now.
@@ -90,7 +96,7 @@ class JobTextfile:
         figures = {_RUN: now, _SUCCESS: success, _DURATION: clock.monotonic() - self._began, _CODE: exit_code}
         series = {name: {"": value} for name, value in figures.items() if value is not None}
         series[_ITEMS] = {f',outcome="{_escaped(name)}"': count for name, count in self.items.items()}
-        replace_whole(self._path, b"".join(self._lines(series)), _MODE)
+        replace_whole(self.path, b"".join(self._lines(series)), _MODE)
 
     def _lines(self, series: Mapping[str, Mapping[str, float]]) -> Iterator[bytes]:
         """Yield the lines of each gauge: its help, its type, and its series by their further labels."""
@@ -103,10 +109,16 @@ class JobTextfile:
     def _last_success(self) -> float | None:
         """Return the time of the last success that the file knows of; ``None`` for none."""
         with suppress(OSError, ValueError):
-            content = read_own(self._path, _MOST).decode(errors="replace")
+            content = read_own(self.path, _MOST).decode(errors="replace")
             found = re.search(rf"^{_SUCCESS}\{{.*\}} (\S+)$", content, re.MULTILINE)
             return float(found[1]) if found else None
         return None
+
+
+def not_written(path: Path, error: OSError) -> str:
+    """Return the sentence for a textfile that could not be written."""
+    reason = error.strerror or error
+    return f"The textfile {path} cannot be written ({reason}) and is as it was: look at its folder."
 
 
 def _escaped(label: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -132,8 +133,9 @@ def test_the_collector_may_read_it(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
-def test_a_file_that_cannot_be_written(tmp_path, monkeypatch):
-    """The old one is left as it is, and nothing lies beside it."""
+@pytest.mark.parametrize("error", [None, KeyError("x")])
+def test_a_file_that_cannot_be_written(tmp_path, monkeypatch, caplog, error):
+    """The old one is left as it is, nothing lies beside it, and the job ends as it would have ended."""
     path = tmp_path / "a.prom"
     path.write_text("old")
 
@@ -141,9 +143,13 @@ def test_a_file_that_cannot_be_written(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "chmod", full)
-    with pytest.raises(OSError, match="No space"), JobTextfile(path):
-        pass
+    with pytest.raises(OSError, match="No space"):
+        JobTextfile(path).write(0)
+    with pytest.raises(KeyError) if error else nullcontext(), JobTextfile(path):
+        if error:
+            raise error
 
+    assert f"The textfile {path} cannot be written (No space left on device)" in caplog.text
     assert [each.name for each in tmp_path.iterdir()] == ["a.prom"]
     assert path.read_text() == "old"
 

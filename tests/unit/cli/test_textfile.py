@@ -93,7 +93,7 @@ def test_a_full_disk(run, server, tmp_path, monkeypatch):
     code, stdout, stderr = run("chat", "Hello", "--metrics-textfile", str(tmp_path / "a.prom"))
 
     assert (code, stdout) == (0, "Hi\n")
-    assert "the textfile cannot be written: No space left on device" in stderr
+    assert f"The textfile {tmp_path / 'a.prom'} cannot be written (No space left on device)" in stderr
 
 
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (RuntimeError("a fault"), 1)])
