@@ -26,7 +26,7 @@ BATCH_COMMANDS = re.findall(
 )
 CACHE_PAGE = (ROOT / "docs" / "cache.md").read_text(encoding="utf-8")
 #: Pages whose programs run with a service, as those of README do.
-PAGES = ("metrics",)
+PAGES = ("concurrency", "metrics")
 PAGE_PROGRAMS = {
     f"{page}-{number}": program
     for page in PAGES
@@ -162,7 +162,8 @@ def test_the_readme_has_what_is_run_here():
     assert len(COMMANDS) >= 4
     assert len(EXAMPLES) >= 2
     assert len(CRON) >= 2
-    assert len(PAGE_PROGRAMS) >= 2 * len(PAGES)
+    assert {name.partition("-")[0] for name in PAGE_PROGRAMS} == set(PAGES)
+    assert len(PAGE_PROGRAMS) >= 5
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[path.stem for path in EXAMPLES])
