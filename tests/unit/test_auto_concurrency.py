@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 from collections import Counter
+from contextlib import contextmanager
 
 import pytest
 from support.servers import CHAT, answer
@@ -302,36 +303,33 @@ def test_there_are_two_lanes(client, server, lane):
     assert server.requests == []
 
 
-def test_a_batch_waits_behind_a_call(server):
-    """A batch sends nothing more while another call of its client is under way."""
+@contextmanager
+def batch_beside_a_call(server, **options):
+    """Begin a batch of four while another call is under way; end both after the block."""
     gate = threading.Event()
     server.on("POST", CHAT, lambda request: hold(gate, 5) + answer("x")(request))
     with FoundryAPIClient(server.url, model=DEMO_MODEL, retries=0, dialect="2.x") as client:
         first = threading.Thread(target=client.complete, args=("first",))
         first.start()
         until(lambda: len(server.asked(CHAT)) == 1)
-        batch = threading.Thread(target=lambda: list(client.batch(["x"] * 4)))
+        batch = threading.Thread(target=lambda: list(client.batch(["x"] * 4, **options)))
         batch.start()
-        until(lambda: client._core.bounds.slots.waiting == 4)
-        assert len(server.asked(CHAT)) == 1
+        yield client
         gate.set()
         first.join(5)
         batch.join(5)
-
     assert len(server.asked(CHAT)) == 5
+
+
+def test_a_batch_waits_behind_a_call(server):
+    """A batch sends nothing more while another call of its client is under way."""
+    with batch_beside_a_call(server) as client:
+        until(lambda: client._core.bounds.slots.waiting == 4)
+
+        assert len(server.asked(CHAT)) == 1
 
 
 def test_a_batch_in_the_other_lane(server):
     """Whoever waits for the results of a batch may give it the lane of all others."""
-    gate = threading.Event()
-    server.on("POST", CHAT, lambda request: hold(gate, 5) + answer("x")(request))
-    with FoundryAPIClient(server.url, model=DEMO_MODEL, retries=0, dialect="2.x") as client:
-        first = threading.Thread(target=client.complete, args=("first",))
-        first.start()
-        until(lambda: len(server.asked(CHAT)) == 1)
-        batch = threading.Thread(target=lambda: list(client.batch(["x"] * 4, lane="interactive")))
-        batch.start()
+    with batch_beside_a_call(server, lane="interactive"):
         until(lambda: len(server.asked(CHAT)) == 5)
-        gate.set()
-        first.join(5)
-        batch.join(5)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support.forks import forks, in_child
+from support.slots import Holders, order_of_service, start
 from support.waits import until
 
 from foundry_rest import clock
@@ -16,13 +17,6 @@ from foundry_rest.resilience import concurrency
 from foundry_rest.resilience.concurrency import Slots
 from foundry_rest.testing import FakeClock
 from foundry_rest.transport.cancellation import CancelToken
-
-
-def start(work, *arguments) -> threading.Thread:
-    """Run in a thread of its own."""
-    thread = threading.Thread(target=work, args=arguments, daemon=True)
-    thread.start()
-    return thread
 
 
 @pytest.mark.parametrize("size", [0, -1, 1.0, "8", True, None])
@@ -53,23 +47,9 @@ def test_releasing_twice_counts_once():
 
 def test_first_come_first_served():
     """Those who wait get their slots in the order in which they came."""
-    slots, order = Slots(1), []
-    held = slots.acquire()
+    slots = Slots(1)
 
-    def wait(number):
-        slot = slots.acquire()
-        order.append(number)
-        slot.release()
-
-    threads = []
-    for number in range(8):
-        threads.append(start(wait, number))
-        until(lambda number=number: slots.waiting == number + 1)
-    held.release()
-    for thread in threads:
-        thread.join(2)
-
-    assert order == list(range(8))
+    assert order_of_service(slots, 8, lambda: slots.waiting) == list(range(8))
     assert (slots.free, slots.waiting) == (1, 0)
 
 
@@ -188,7 +168,7 @@ def test_a_release_within_the_lock():
 
 def test_no_slot_is_lost():
     """16 threads, 500 times each, some cancelled, some late: never too many, all back at the end."""
-    slots, most, inside, lock = Slots(4), [], [0], threading.Lock()
+    slots, holders = Slots(4), Holders()
 
     def work(seed):
         chance = random.Random(seed)
@@ -200,18 +180,15 @@ def test_no_slot_is_lost():
                 slot = slots.acquire(clock.monotonic() + chance.random() / 100, (token,))
             except (Cancelled, DeadlineExceeded):
                 continue
-            with lock:
-                inside[0] += 1
-                most.append(inside[0])
-            with lock:
-                inside[0] -= 1
+            with holders.one_more():
+                pass
             slot.release()
             slot.release()
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(work, range(16)))
 
-    assert max(most) <= 4
+    assert holders.most <= 4
     assert (slots.free, slots.waiting) == (4, 0)
 
 
@@ -281,8 +258,7 @@ def test_the_limit_is_checked(limit):
 
 def test_no_slot_is_lost_while_the_limit_moves():
     """Threads of both lanes take slots while the limit jumps: never too many, all back at the end."""
-    slots, inside, most, lock = Slots(6), [0], [], threading.Lock()
-    moving = [True]
+    slots, holders, moving = Slots(6), Holders(), [True]
 
     def move():
         chance = random.Random(1)
@@ -297,11 +273,8 @@ def test_no_slot_is_lost_while_the_limit_moves():
                 slot = slots.acquire(clock.monotonic() + chance.random(), (), chance.choice(["", "batch"]))
             except DeadlineExceeded:
                 continue
-            with lock:
-                inside[0] += 1
-                most.append(inside[0])
-            with lock:
-                inside[0] -= 1
+            with holders.one_more():
+                pass
             slot.release()
 
     mover = start(move)
@@ -311,7 +284,7 @@ def test_no_slot_is_lost_while_the_limit_moves():
     mover.join(2)
     slots.limit = 6
 
-    assert max(most) <= 6
+    assert holders.most <= 6
     assert (slots.free, slots.waiting) == (6, 0)
 
 

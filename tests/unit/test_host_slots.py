@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
+from support.slots import Holders, order_of_service, start
 from support.waits import until
 
 from foundry_rest import clock
@@ -25,13 +26,6 @@ AT_ONCE = 0.05 if clock.SLICE is None else 0.1
 def process(tmp_path):
     """Return a function that makes the slots as one more process would: it opens all files anew."""
     return lambda size=1: HostSlots(size, tmp_path / "slots")
-
-
-def start(work, *arguments) -> threading.Thread:
-    """Run in a thread of its own."""
-    thread = threading.Thread(target=work, args=arguments, daemon=True)
-    thread.start()
-    return thread
 
 
 def assert_none_free(slots, seconds=0.01):
@@ -142,7 +136,7 @@ def test_many_threads_release_at_once(process):
 
 def test_never_too_many_and_none_lost(process):
     """Three processes of four threads, some cancelled, some late: two slots are never three."""
-    processes, inside, most, lock = [process(2) for _ in range(3)], [0], [], threading.Lock()
+    processes, holders = [process(2) for _ in range(3)], Holders()
 
     def work(seed):
         chance, slots = random.Random(seed), processes[seed % 3]
@@ -154,17 +148,14 @@ def test_never_too_many_and_none_lost(process):
                 slot = slots.acquire(clock.monotonic() + chance.random() / 20, [token])
             except (Cancelled, DeadlineExceeded):
                 continue
-            with lock:
-                inside[0] += 1
-                most.append(inside[0])
-            with lock:
-                inside[0] -= 1
+            with holders.one_more():
+                pass
             slot.release()
 
     with ThreadPoolExecutor(12) as pool:
         list(pool.map(work, range(12)))
 
-    assert 1 <= max(most) <= 2
+    assert 1 <= holders.most <= 2
     assert [slots.held for slots in processes] == [0, 0, 0]
     assert not any(slots._turns for slots in processes)
     _both = [process(2).acquire(clock.monotonic() + 1) for _ in range(2)]
@@ -196,23 +187,9 @@ def test_processes_in_the_order_in_which_they_came(process):
 
 def test_calls_of_a_process_in_the_order_in_which_they_came(process):
     """Within a process the calls wait in a queue of its own."""
-    slots, order = process(), []
-    held = slots.acquire()
+    slots = process()
 
-    def wait(name):
-        slot = slots.acquire()
-        order.append(name)
-        slot.release()
-
-    threads = []
-    for number in range(6):
-        threads.append(start(wait, number))
-        until(lambda number=number: len(slots._turns) == number + 1)
-    held.release()
-    for thread in threads:
-        thread.join(2)
-
-    assert order == list(range(6))
+    assert order_of_service(slots, 6, lambda: len(slots._turns)) == list(range(6))
 
 
 def test_no_process_starves(process):
