@@ -45,9 +45,9 @@ BATCH_EXIT_CODES = (
 
 
 def exit_code_of(error: BaseException, table: Sequence[ExitCode] = EXIT_CODES) -> int:
-    """Return the code of the error's class, or of its nearest base with a row."""
+    """Return the code of the error's class, or of its nearest base with a row; Python's own without one."""
     codes = {name: row.code for row in table for name in row.errors}
-    return next(codes[cls.__name__] for cls in type(error).__mro__ if cls.__name__ in codes)
+    return next((codes[cls.__name__] for cls in type(error).__mro__ if cls.__name__ in codes), 1)
 
 
 def describe(table: Sequence[ExitCode] = EXIT_CODES) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Callable
 
-from foundry_rest.cli.exit_codes import EXIT_CODES, exit_code_of
+from foundry_rest.cli.exit_codes import exit_code_of
 from foundry_rest.cli.streams import print_note
 from foundry_rest.observe.textfile import JobTextfile, not_written
 
@@ -21,9 +21,7 @@ def recorded(command: Callable[[Namespace], int], arguments: Namespace) -> int:
     try:
         code = command(arguments)
     except BaseException as error:
-        known = {name for row in EXIT_CODES for name in row.errors}
-        is_known = any(cls.__name__ in known for cls in type(error).__mro__)
-        _write(job, exit_code_of(error) if is_known else 1)
+        _write(job, exit_code_of(error))
         raise
     _write(job, code)
     return code
