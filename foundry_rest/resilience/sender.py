@@ -267,7 +267,15 @@ class Execution:
         return error
 
     def _names(self, error: FoundryError | None) -> tuple[str, str]:
-        """Return label and model of the call; before it was built, the label is the error's."""
-        if self._call is None:
+        """Return label and model of the call; before it was built, those for the lost service."""
+        call = self._call or self._call_for_lost()
+        if call is None:
             return (error.call if error is not None else ""), self._request.runs_on
-        return self._call.label, self._call.model
+        return call.label, call.model
+
+    def _call_for_lost(self) -> Call | None:
+        lost = self._terms.targets.last
+        try:
+            return None if lost is None else self._request.call_for(lost)
+        except FoundryError:
+            return None

@@ -44,6 +44,10 @@ class Targets(Protocol):
     def current(self) -> GuardedTarget | None:
         """Return the target if there is no choice; ``None`` when ``take`` must choose one."""
 
+    @property
+    def last(self) -> GuardedTarget | None:
+        """Return the target that was lost last; ``None`` if none was."""
+
     def take(self, options: Options, /) -> GuardedTarget:
         """Return the target of the next attempt, within the call's bounds."""
 
@@ -64,6 +68,7 @@ class OneTarget(msgspec.Struct, frozen=True):
     """A single target that never changes."""
 
     current: AnyTarget = msgspec.field(default_factory=AnyTarget)
+    last: AnyTarget | None = None
 
     def take(self, options: Options) -> AnyTarget:  # noqa: ARG002 (no choice)
         """Return the only target."""

@@ -72,6 +72,21 @@ def test_gone_and_not_back(client):
     assert len(caught.value.attempts) == 4
 
 
+def test_a_call_that_begins_while_the_service_is_away(client, told):
+    """It has its name in the error, the events and the figures, as one has whose service was there."""
+    with FaultServer() as server:
+        register(server.url)
+        client.complete("Hi")
+    client._core.targets.miss(server.url)
+    with pytest.raises(ServiceUnreachable, match=r"chat\.complete at http") as caught:
+        client.complete("Hi", model="demo")
+
+    failed = [event for event in told if isinstance(event, AttemptFailed)]
+    assert (caught.value.call, caught.value.model) == ("chat.complete", "demo")
+    assert {(event.call, event.model) for event in failed} == {("chat.complete", "demo")}
+    assert "" not in client.stats().by_call
+
+
 def test_an_open_circuit_does_not_follow():
     """Each address has a circuit of its own: the old one's says nothing about the new one."""
     policy = BreakerPolicy(failures=1)
