@@ -292,6 +292,22 @@ def test_an_upload_that_stops(given):
     assert caught.value.phase == "upload"
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="this system's sockets keep little")
+def test_what_the_kernel_keeps_is_not_taken():
+    """Of a request that nobody takes little counts as sent: the kernel would keep 4 MB."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket_handle.BoundedSocket() as sock:
+        sock.connect(listener.getsockname())
+        sock.attempt = socket_handle.SocketHandle(patience=0.05)
+        conn, _ = listener.accept()
+        with conn:
+            with pytest.raises(TimeoutError):
+                sock.sendall(b"x" * 8_000_000)
+            sock.close()
+            taken = sum(map(len, iter(lambda: conn.recv(65536), b"")))
+    assert sock.attempt.is_stuck
+    assert 0 < taken < 1_000_000
+
+
 def test_an_upload_ends_with_the_deadline():
     """Progress does not extend the deadline of the call."""
     began = time.monotonic()
