@@ -57,6 +57,7 @@ class FoundryAPIClient(Endpoints):
         auto_load: Load a model that is not in memory, then repeat the call once.
         auto_start: Have the ``foundry`` command start a service when none runs, once per process.
         observers: Called with every event of ``foundry_rest.events``.
+        log_bodies: Log prompts and answers, too, at level debug, to look for a fault; keys never are.
         headers: Added to every request.
         auth: Signs every request: a requests ``AuthBase``, a callable, or (user, password).
         session: Your own ``requests.Session``, used unchanged and not closed; its adapters' own retries

@@ -33,7 +33,7 @@ from foundry_rest.transport.single_flight import SingleFlight
 if TYPE_CHECKING:
     from foundry_rest.client.caching import Caching
     from foundry_rest.runtime import LocalRuntime
-    from foundry_rest.transport.call import Sender
+    from foundry_rest.transport.call import Sender, Transport
 
 
 class Core:
@@ -77,6 +77,7 @@ class Core:
             session=spec.session,
             pool_size=config.most_calls,
         )
+        self._attempts = _watched(self.transport, spec)
         self.flights = SingleFlight(closing)
         self.caching: Caching | None = None
         if spec.cache is not None:
@@ -92,7 +93,7 @@ class Core:
             lambda: loading, self.targets.has_moved, auto_load=spec.config.auto_load
         )
         terms = Terms(spec.policy, self.targets, self.bounds, recoveries, self.emit, diagnose(self.transport))
-        sender: Sender = ResilientSender(self.transport, terms)
+        sender: Sender = ResilientSender(self._attempts, terms)
         if self.caching is not None:
             closing = self.bounds.closing
             sender = self.caching.around(sender, self.emit, closing, lambda: (context, loading))
@@ -118,6 +119,16 @@ class Core:
         self.transport.close()
         if self.caching is not None:
             self.caching.close()
+
+
+def _watched(transport: SessionTransport, spec: ClientSpec) -> Transport:
+    """Return the transport of the calls' attempts: with what the settings put around it."""
+    watched: Transport = transport
+    if spec.log_bodies:
+        from foundry_rest.observe.bodies import BodyLog
+
+        watched = BodyLog(watched, transport.hide_keys)
+    return watched
 
 
 def _slots(

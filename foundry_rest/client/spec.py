@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import msgspec
 
-from foundry_rest.checks import instance_of, only_known
+from foundry_rest.checks import flag, instance_of, only_known
 from foundry_rest.config import Config, EnvironmentKey, Timeouts, from_env
 from foundry_rest.dialects.detect import named
 from foundry_rest.dialects.operation import Dialect
@@ -56,6 +56,8 @@ class ClientArguments(TypedDict, total=False):
     auto_start: bool | None
     #: Called with every event of ``foundry_rest.events``.
     observers: Iterable[Callable[[Event], object]]
+    #: Log prompts and answers, too, at level debug; keys never are.
+    log_bodies: bool
     #: Added to every request.
     headers: Mapping[str, str] | None
     #: Signs every request: a requests ``AuthBase``, a callable, or (user, password).
@@ -79,6 +81,7 @@ class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
         breaker: The circuit breaker's policy, or ``None`` for no breaker.
         breaker_state: Where the breaker's state is kept; ``None`` for this process.
         observers: Called with every event.
+        log_bodies: Whether prompts and answers are logged.
         headers: Added to every request.
         auth: Signs every request.
         session: The caller's own session.
@@ -91,6 +94,7 @@ class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
     breaker: BreakerPolicy | None = _DEFAULT_BREAKER
     breaker_state: Callable[[str], BreakerState] | None = None
     observers: tuple[Callable[[Event], object], ...] = ()
+    log_bodies: bool = False
     headers: Mapping[str, str] | None = None
     auth: Auth | tuple[str, str] | None = None
     session: requests.Session | None = None
@@ -111,6 +115,7 @@ class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
         changes = {name: given.pop(name, None) for name in _SETTINGS}
         config = config.with_changes(endpoint=base_url, **changes).with_timeout(timeout)
         given["observers"] = tuple(given.get("observers", ()))
+        flag("log_bodies", given.get("log_bodies", False))
         given["dialect"] = _dialect(given.get("dialect", "auto"), config.endpoint or "")
         if given.get("cache") is not None:
             from foundry_rest.cache.response_cache import cache_of

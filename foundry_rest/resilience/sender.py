@@ -120,7 +120,10 @@ class Execution:
                 lease = self._acquire(target)
                 if target.breaker is not None:
                     lease.admit(target.breaker)
-                self._call = call = replace(self._request.call_for(target), id=self.call_id)
+                call = self._request.call_for(target)
+                self._call = call = replace(
+                    call, id=self.call_id, attempt=len(self.failures) + 1, began=self._started
+                )
                 return attempt(call, target), lease
             except FoundryError as error:
                 final = self._after(error, began, lease, target)

@@ -113,6 +113,8 @@ class Call(msgspec.Struct, frozen=True):
             before its first event. ``None`` where the stream itself reports it.
         lines: The answer's stream has lines of text as its events, not server-sent events.
         id: Id of the logical call in logs and events, sent as ``X-Request-Id``; ``""`` for none.
+        attempt: Number of the attempt that sends it, from 1; 0 outside a logical call.
+        began: Monotonic instant at which the logical call began.
     """
 
     method: str
@@ -127,6 +129,8 @@ class Call(msgspec.Struct, frozen=True):
     plain: bytes | None = None
     lines: bool = False
     id: str = ""
+    attempt: int = 0
+    began: float = 0.0
 
     @property
     def runs_on(self) -> str:

@@ -142,6 +142,7 @@ def test_every_argument_reaches_an_embedded_client(server, monkeypatch, tmp_path
         "auto_load": False,
         "auto_start": False,
         "observers": [print],
+        "log_bodies": True,
         "headers": {"X-Team": "a"},
         "auth": None,
         "session": None,

@@ -74,7 +74,7 @@ def later(clock, seconds, item):
 def plain(calls) -> list[Call]:
     """Return calls without the ids that they were sent with, which differ each time."""
     assert all(call.id for call in calls)
-    return [replace(call, id="") for call in calls]
+    return [replace(call, id="", attempt=0, began=0.0) for call in calls]
 
 
 def told(events) -> list[object]:
@@ -115,7 +115,8 @@ def test_success_after_failures(clock):
     ]
     assert seen[0].elapsed == 1.0
     assert plain(inner.calls) == [CALL] * 3
-    assert len({call.id for call in inner.calls}) == 1
+    assert len({(call.id, call.began) for call in inner.calls}) == 1
+    assert [call.attempt for call in inner.calls] == list(range(1, len(inner.calls) + 1))
 
 
 def test_the_error_tells_every_attempt(clock):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import requests
 from requests.structures import CaseInsensitiveDict
@@ -17,7 +17,17 @@ from foundry_rest.errors import FoundryError
 
 #: Headers whose values are made here or by requests, and hold no key.
 _HARMLESS = frozenset(
-    ("accept", "accept-encoding", "connection", "content-length", "content-type", "user-agent")
+    (
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "content-type",
+        "traceparent",
+        "tracestate",
+        "user-agent",
+        "x-request-id",
+    )
 )
 #: Fewest characters of what is taken for a key: shorter ones would be found in any text.
 _SHORTEST = 8
@@ -36,11 +46,14 @@ def hide_headers(request: object) -> None:
 
 def keys_in(request: object) -> tuple[str, ...]:
     """Return what in a request's headers may be a key, the longest first."""
-    if not isinstance(request, requests.PreparedRequest):
-        return ()
+    return keys_of(request.headers) if isinstance(request, requests.PreparedRequest) else ()
+
+
+def keys_of(headers: Mapping[str, str | bytes]) -> tuple[str, ...]:
+    """Return what in headers may be a key, the longest first."""
     found = {
         word
-        for name, value in request.headers.items()
+        for name, value in headers.items()
         if name.lower() not in _HARMLESS
         for word in _words(value.decode("latin-1") if isinstance(value, bytes) else str(value))
         if len(word) >= _SHORTEST

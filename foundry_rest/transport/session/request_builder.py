@@ -19,6 +19,7 @@ from foundry_rest.config import EnvironmentKey
 from foundry_rest.errors import ConfigError
 from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.transport.call import Auth, Call, Target
+from foundry_rest.transport.session.hidden_keys import keys_of
 
 #: Prepared URLs kept; a program uses a handful of paths.
 _URLS_KEPT = 256
@@ -133,6 +134,18 @@ class RequestBuilder:
             request.hooks = _joined(request.hooks, self._session.hooks)
         _check_size(request, call)
         return request
+
+    def keys_for(self, call: Call) -> tuple[str, ...]:
+        """Return what may be a key in a call's headers, without what a signer of the caller's makes."""
+        request = requests.PreparedRequest()
+        request.headers = self._merged()
+        request.headers.update(call.options.headers)
+        auth = self._auth or self._session.auth
+        if isinstance(auth, tuple):
+            auth = HTTPBasicAuth(*auth)
+        if isinstance(auth, (BearerAuth, HTTPBasicAuth)):
+            auth(request)
+        return keys_of(request.headers)
 
     def _merged(self) -> CaseInsensitiveDict[str]:
         """Return the headers of every request: ours, below the session's, below the client's."""

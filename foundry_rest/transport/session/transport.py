@@ -42,7 +42,7 @@ from foundry_rest.transport.session.exceptions import (
     translate,
 )
 from foundry_rest.transport.session.given_session import view_of
-from foundry_rest.transport.session.hidden_keys import hide_headers
+from foundry_rest.transport.session.hidden_keys import hide_headers, masked
 from foundry_rest.transport.session.request_builder import RequestBuilder
 from foundry_rest.transport.session.socket_handle import SocketHandle
 from foundry_rest.transport.session.tls_files import unusable_file
@@ -131,6 +131,10 @@ class SessionTransport:
         self._deadlines.close()
         if self._given is None:
             self._session.close()
+
+    def hide_keys(self, call: Call, content: bytes) -> bytes:
+        """Return a body with stars in place of the keys that the call carries, as far as they are known."""
+        return masked(content, self._builder.keys_for(call))
 
     def _exchange(self, call: Call, target: Target, accept: str = "application/json") -> Body:
         """Send the request and return the body of the answer, unread."""
