@@ -49,6 +49,7 @@ class CachingSender:
         identities: Who answers, and who asks.
         emit: Gets an event for each whole answer from the cache.
         closing: Ends every wait.
+        note: Gets the name of the count of ``CacheUse`` that grows.
     """
 
     def __init__(
@@ -59,8 +60,10 @@ class CachingSender:
         identities: Identities,
         emit: Callable[[Event], None],
         closing: CancelToken,
+        *,
+        note: Callable[[str], None] = lambda name: None,
     ) -> None:
-        self._inner, self._cache, self._flights = inner, cache, flights
+        self._inner, self._cache, self._flights, self._note = inner, cache, flights, note
         self._identities, self._emit, self._closing = identities, emit, closing
 
     def send(self, request: Request) -> Reply:
@@ -132,7 +135,8 @@ class CachingSender:
         """Return a kept answer, that of an equal call under way, or what the service gives."""
         turn = self._turn(asked)
         if isinstance(turn, Found):
-            return turn
+            return self._noted(turn)
+        self._note("misses")
         watched = Watched(request)
         try:
             return Fetched(ask(watched), watched, turn)
@@ -143,7 +147,13 @@ class CachingSender:
             found = self._find(asked) if isinstance(error, CircuitOpen) else None
             if found is None:
                 raise
-            return found
+            return self._noted(found)
+
+    def _noted(self, found: Found) -> Found:
+        self._note("hits")
+        if found.stale_for:
+            self._note("stale")
+        return found
 
     def _turn(self, asked: Asked) -> Found | Lead:
         """Return an answer, or the lead of this call; wait for an equal call under way."""
@@ -227,6 +237,7 @@ class CachingSender:
             lead.flight.land(answer)
         try:
             self._cache.keep(key, model, data, asked.age)
+            self._note("kept")
         finally:
             lead.flight.leave()
 

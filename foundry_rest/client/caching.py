@@ -61,6 +61,7 @@ class Caching:
         sender: Sender,
         emit: Callable[[Event], None],
         closing: CancelToken,
+        note: Callable[[str], None],
         parts: Callable[[], tuple[Context, Loading]],
     ) -> CachingSender:
         """Return a sender that looks into the cache before ``sender`` asks the service.
@@ -69,9 +70,11 @@ class Caching:
             sender: Asks the service.
             emit: Gets an event for each whole answer from the cache.
             closing: Ends every wait.
+            note: Gets the name of the count of ``CacheUse`` that grows.
             parts: Returns the context and the loading that use the new sender.
         """
-        return CachingSender(sender, self._cache, self._flights, _Identities(self, parts), emit, closing)
+        identities = _Identities(self, parts)
+        return CachingSender(sender, self._cache, self._flights, identities, emit, closing, note=note)
 
     def target_for(self, request: Request) -> Target:
         """Return the target that a request would go to: also one that was lost, before another is found."""

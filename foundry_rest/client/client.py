@@ -7,8 +7,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
-import msgspec
-
 from foundry_rest.client.core import Core
 from foundry_rest.client.endpoints import Endpoints
 from foundry_rest.client.spec import ClientSpec
@@ -143,10 +141,8 @@ class FoundryAPIClient(Endpoints):
         return Workers(pickled, executor, self._core.bounds.closing)
 
     def stats(self) -> Stats:
-        """Return counts, latencies, tokens and circuits since the client was made, its views' included."""
-        breakers = self._core.breakers
-        circuits = breakers.current() if breakers is not None else {}
-        return msgspec.structs.replace(self._core.stats.snapshot(), circuits=circuits)
+        """Return the figures since the client was made, with those of its views: calls, circuits, use."""
+        return self._core.figures()
 
     @property
     def url(self) -> str | None:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from foundry_rest.client.spec import ClientSpec
 from foundry_rest.config import Config
 from foundry_rest.dialects.operation import UNKNOWN
@@ -21,7 +23,8 @@ from foundry_rest.resilience.sender import ResilientSender
 from foundry_rest.resilience.single_attempt import SingleAttempt
 from foundry_rest.resilience.stream_diagnosis import diagnose
 from foundry_rest.resilience.terms import Bounds, Terms
-from foundry_rest.schema import DownloadStep
+from foundry_rest.schema import DownloadStep, Stats
+from foundry_rest.schema.use import SlotUse
 from foundry_rest.services.context import Context, Fetch
 from foundry_rest.services.pool import Find, TargetPool
 from foundry_rest.services.target import Found
@@ -95,8 +98,8 @@ class Core:
         terms = Terms(spec.policy, self.targets, self.bounds, recoveries, self.emit, diagnose(self.transport))
         sender: Sender = ResilientSender(self._attempts, terms)
         if self.caching is not None:
-            closing = self.bounds.closing
-            sender = self.caching.around(sender, self.emit, closing, lambda: (context, loading))
+            closing, note = self.bounds.closing, self.stats.note_cache
+            sender = self.caching.around(sender, self.emit, closing, note, lambda: (context, loading))
         context = Context(
             sender=sender,
             probe=SingleAttempt(self.transport, self.targets.take),
@@ -112,6 +115,16 @@ class Core:
         loading = Loading(context, Inventory(context))
         context.prepare = loading.prepare
         return context
+
+    def figures(self) -> Stats:
+        """Return the statistics so far, and the use of what the calls share now."""
+        slots = self.bounds.slots
+        return msgspec.structs.replace(
+            self.stats.snapshot(),
+            circuits=self.breakers.current() if self.breakers is not None else {},
+            slots=SlotUse() if slots is None else slots.use,
+            connections=self.transport.use,
+        )
 
     def close(self) -> None:
         """End every wait and close the connections."""

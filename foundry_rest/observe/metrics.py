@@ -58,6 +58,27 @@ def _circuits(stats: Stats) -> Iterator[Sample]:
             yield (address, state), float(state == current)
 
 
+def _recoveries(stats: Stats) -> Iterator[Sample]:
+    for label, figures in stats.by_call.items():
+        for name, count in figures.recoveries.items():
+            yield (label, name), count
+
+
+def _openings(stats: Stats) -> Iterator[Sample]:
+    return (((address,), count) for address, count in stats.openings.items())
+
+
+def _of_client(read: Callable[[Stats], float]) -> Callable[[Stats], list[Sample]]:
+    """Return a function that gives the one series of a metric without labels."""
+    return lambda stats: [((), read(stats))]
+
+
+def _lookups(stats: Stats) -> Iterator[Sample]:
+    fresh = stats.cache.hits - stats.cache.stale
+    for result, count in (("hit", fresh), ("stale", stats.cache.stale), ("miss", stats.cache.misses)):
+        yield (result,), count
+
+
 METRICS = (
     Metric(
         "foundry_rest_calls_total",
@@ -88,6 +109,13 @@ METRICS = (
         _by_call(lambda figures: figures.retries),
     ),
     Metric(
+        "foundry_rest_recoveries_total",
+        "counter",
+        "Recoveries from a failure that were begun, such as the load of a model.",
+        ("operation", "recovery"),
+        _recoveries,
+    ),
+    Metric(
         "foundry_rest_call_duration_seconds",
         "histogram",
         "Durations of the calls that went well.",
@@ -114,5 +142,82 @@ METRICS = (
         "1 for the state that the circuit of an address is in, 0 for the others.",
         ("address", "state"),
         _circuits,
+    ),
+    Metric(
+        "foundry_rest_circuit_openings_total",
+        "counter",
+        "How often the circuit of an address opened.",
+        ("address",),
+        _openings,
+    ),
+    Metric(
+        "foundry_rest_service_moves_total",
+        "counter",
+        "How often the service was found at another address.",
+        (),
+        _of_client(lambda stats: stats.moves),
+    ),
+    Metric(
+        "foundry_rest_slots_limit",
+        "gauge",
+        "Most calls and open streams at a time.",
+        (),
+        _of_client(lambda stats: stats.slots.limit),
+    ),
+    Metric(
+        "foundry_rest_slots_in_use",
+        "gauge",
+        "Calls and open streams under way.",
+        (),
+        _of_client(lambda stats: stats.slots.in_use),
+    ),
+    Metric(
+        "foundry_rest_slots_waiting",
+        "gauge",
+        "Calls that wait for a slot.",
+        (),
+        _of_client(lambda stats: stats.slots.waiting),
+    ),
+    Metric(
+        "foundry_rest_slot_waits_total",
+        "counter",
+        "Calls that had to wait for a slot.",
+        (),
+        _of_client(lambda stats: stats.slots.waits),
+    ),
+    Metric(
+        "foundry_rest_slot_wait_seconds_total",
+        "counter",
+        "How long calls waited for a slot, in sum.",
+        (),
+        _of_client(lambda stats: stats.slots.waited),
+    ),
+    Metric(
+        "foundry_rest_connections_opened_total",
+        "counter",
+        "Connections that were made.",
+        (),
+        _of_client(lambda stats: stats.connections.opened),
+    ),
+    Metric(
+        "foundry_rest_connections_idle",
+        "gauge",
+        "Connections that wait for the next request.",
+        (),
+        _of_client(lambda stats: stats.connections.idle),
+    ),
+    Metric(
+        "foundry_rest_cache_lookups_total",
+        "counter",
+        "Calls that were looked up in the cache, by what was found.",
+        ("result",),
+        _lookups,
+    ),
+    Metric(
+        "foundry_rest_cache_kept_total",
+        "counter",
+        "Answers that the cache took in.",
+        (),
+        _of_client(lambda stats: stats.cache.kept),
     ),
 )

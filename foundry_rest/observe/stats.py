@@ -7,13 +7,27 @@ that puts the last of some hundred aside, or by one that asks for the figures. S
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from contextlib import suppress
 from typing import NamedTuple
 
-from foundry_rest.events import ABANDONED, CACHED, ERROR, OK, AttemptFailed, CallFinished, Event
+from foundry_rest import clock
+from foundry_rest.events import (
+    ABANDONED,
+    CACHED,
+    ERROR,
+    OK,
+    AttemptFailed,
+    CallFinished,
+    CircuitChanged,
+    CureStarted,
+    Event,
+    ServiceMoved,
+)
 from foundry_rest.schema import CallStats, Stats
 from foundry_rest.schema.distribution import Recorder
+from foundry_rest.schema.stats import MOST_CHANGES
+from foundry_rest.schema.use import CacheUse, CircuitChange
 from foundry_rest.transport.fork import renew_after_fork
 
 #: Events that are put aside before they are counted.
@@ -45,6 +59,7 @@ class _Tally:
     def __init__(self) -> None:
         self.outcomes = {OK: 0, ERROR: 0, ABANDONED: 0, CACHED: 0}
         self.attempts = self.failed_attempts = self.retries = 0
+        self.recoveries: Counter[str] = Counter()
         self.prompt_tokens = self.completion_tokens = 0
         self.seconds = self.token_seconds = 0.0
         self.latency, self.first_token, self.speed = Recorder(), Recorder(), Recorder()
@@ -82,6 +97,7 @@ class _Tally:
             attempts=self.attempts,
             failed_attempts=self.failed_attempts,
             retries=self.retries,
+            recoveries=dict(self.recoveries),
             seconds=self.seconds,
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
@@ -98,8 +114,12 @@ class StatsObserver:
     def __init__(self) -> None:
         self.renew()
         renew_after_fork(self)
-        self._aside: deque[_Finished | _Failed] = deque()
+        self._aside: deque[_Finished | _Failed | str] = deque()
         self._tallies: dict[str, _Tally] = {}
+        self._openings: Counter[str] = Counter()
+        self._changes: deque[CircuitChange] = deque(maxlen=MOST_CHANGES)
+        self._moves = 0
+        self._cache: Counter[str] = Counter()
 
     def __call__(self, event: Event) -> None:
         """Count one event."""
@@ -116,13 +136,34 @@ class StatsObserver:
         elif isinstance(event, AttemptFailed):
             counted = _Failed(event.call, event.wait is not None and not event.cure)
         else:
+            self._note(event)
             return
+        self._put_aside(counted)
+
+    def note_cache(self, name: str) -> None:
+        """Count a use of the cache, by the name of its count in ``CacheUse``."""
+        self._put_aside(name)
+
+    def _put_aside(self, counted: _Finished | _Failed | str) -> None:
         self._aside.append(counted)
         if len(self._aside) >= _ASIDE and self._lock.acquire(blocking=False):
             try:
                 self._count()
             finally:
                 self._lock.release()
+
+    def _note(self, event: Event) -> None:
+        """Count one of the events of which there are few."""
+        with self._lock:
+            if isinstance(event, CureStarted):
+                self._tally(event.call).recoveries[event.cure] += 1
+            elif isinstance(event, ServiceMoved):
+                self._moves += 1
+            elif isinstance(event, CircuitChanged):
+                change = CircuitChange(at=clock.now(), url=event.url, before=event.before, after=event.after)
+                self._changes.append(change)
+                if event.after == "open":
+                    self._openings[event.url] += 1
 
     def renew(self) -> None:
         """Replace the lock in a forked child: another thread of the parent may have held it."""
@@ -134,14 +175,26 @@ class StatsObserver:
         """Return the figures so far."""
         with self._lock:
             self._count()
-            return Stats.of((label, tally.read()) for label, tally in self._tallies.items())
+            return Stats.of(
+                ((label, tally.read()) for label, tally in self._tallies.items()),
+                openings=dict(self._openings),
+                circuit_changes=tuple(self._changes),
+                moves=self._moves,
+                cache=CacheUse(**self._cache),
+            )
 
     def _count(self) -> None:
         """Count what was put aside; the caller has the lock."""
         with suppress(IndexError):
             while True:
                 counted = self._aside.popleft()
-                tally = self._tallies.get(counted.call)
-                if tally is None:
-                    tally = self._tallies[counted.call] = _Tally()
-                tally.add(counted)
+                if isinstance(counted, str):
+                    self._cache[counted] += 1
+                    continue
+                self._tally(counted.call).add(counted)
+
+    def _tally(self, call: str) -> _Tally:
+        tally = self._tallies.get(call)
+        if tally is None:
+            tally = self._tallies[call] = _Tally()
+        return tally

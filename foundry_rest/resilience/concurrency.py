@@ -21,6 +21,7 @@ from foundry_rest.checks import whole_number
 from foundry_rest.config import SLOT_TIMEOUT
 from foundry_rest.errors import Cancelled, DeadlineExceeded
 from foundry_rest.errors.advice import Advice, Words
+from foundry_rest.schema.use import SlotUse
 from foundry_rest.transport.call import BATCH
 from foundry_rest.transport.cancellation import CancelToken, wait_watched
 from foundry_rest.transport.fork import renew_after_fork
@@ -53,6 +54,7 @@ class Slots:
         self._size = whole_number("max_concurrency", size, 1)
         self._longest = longest
         self._unused = 0
+        self._waits, self._waited = 0, 0.0
         self.renew()
         renew_after_fork(self)
 
@@ -60,6 +62,17 @@ class Slots:
     def waiting(self) -> int:
         """Return how many calls wait for a slot."""
         return len(self._interactive) + len(self._batch)
+
+    @property
+    def use(self) -> SlotUse:
+        """Return the use of the slots."""
+        return SlotUse(
+            limit=self.limit,
+            in_use=self._size - len(self._free),
+            waiting=self.waiting,
+            waits=self._waits,
+            waited=self._waited,
+        )
 
     @property
     def free(self) -> int:
@@ -102,7 +115,7 @@ class Slots:
                 else:
                     turn = self._join(slot.held, is_batch=lane == BATCH)
             if turn is not None and not turn.held:
-                self._wait(turn, until, tuple(cancels))
+                self._wait_counted(turn, until, tuple(cancels))
         except BaseException:  # Ctrl-C too: a slot given to nobody would be lost
             if turn is not None:
                 self._leave(turn)
@@ -163,6 +176,15 @@ class Slots:
             return None
         self._batch_is_due = now + _PATIENCE
         return self._batch[0]
+
+    def _wait_counted(self, turn: _Turn, until: float, cancels: tuple[CancelToken, ...]) -> None:
+        began = clock.monotonic()
+        try:
+            self._wait(turn, until, cancels)
+        finally:
+            with self._lock:
+                self._waits += 1
+                self._waited += clock.monotonic() - began
 
     def _wait(self, turn: _Turn, until: float, cancels: tuple[CancelToken, ...]) -> None:
         last = float("inf") if turn.is_batch else clock.monotonic() + self._longest

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from foundry_rest.schema.distribution import Distribution, Percentiles
+from foundry_rest.schema.use import CacheUse, CircuitChange, ConnectionUse, SlotUse, summed
 from foundry_rest.values import Value
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ class CallStats(Value, msgspec.Struct, frozen=True, kw_only=True):
         attempts: Number of attempts that the calls took.
         failed_attempts: Number of attempts that failed, including those followed by a recovery or a retry.
         retries: Number of attempts that were made again after a wait.
+        recoveries: Number of recoveries begun, by name: ``"load"``, ``"resolve"``, ``"rediscover"``.
         token_seconds: Sum of the durations of the calls that reported completion tokens.
         tokens_per_second: ``completion_tokens`` divided by ``token_seconds``.
         prompt_tokens: Sum of the counts that the service reported.
@@ -51,6 +54,7 @@ class CallStats(Value, msgspec.Struct, frozen=True, kw_only=True):
     attempts: int = 0
     failed_attempts: int = 0
     retries: int = 0
+    recoveries: dict[str, int] = {}
     token_seconds: float = 0.0
     tokens_per_second: float = 0.0
     prompt_tokens: int = 0
@@ -70,6 +74,7 @@ class CallStats(Value, msgspec.Struct, frozen=True, kw_only=True):
         times, firsts = latency.percentiles(), first_token.percentiles()
         return cls(
             **sums,
+            recoveries=_counted(part.recoveries for part in found),
             p50=times.p50,
             p95=times.p95,
             first_token_p50=firsts.p50 if first_token.buckets else None,
@@ -127,30 +132,51 @@ class Stats(Value, msgspec.Struct, frozen=True, kw_only=True):
         total: The sum of all operations.
         by_call: Operations by label, such as ``"chat.complete"``.
         circuits: State of each used address's circuit: ``"closed"``, ``"open"`` or ``"half-open"``.
+        openings: How often the circuit of each address opened.
+        circuit_changes: The latest changes of the circuits, oldest first; at most 32.
+        moves: How often the service was found at another address.
+        slots: The use of the slots.
+        connections: The use of the connections.
+        cache: The use of the cache; zeros without one.
     """
 
     total: CallStats = CallStats()
     by_call: dict[str, CallStats] = {}
     circuits: dict[str, str] = {}
+    openings: dict[str, int] = {}
+    circuit_changes: tuple[CircuitChange, ...] = ()
+    moves: int = 0
+    slots: SlotUse = SlotUse()
+    connections: ConnectionUse = ConnectionUse()
+    cache: CacheUse = CacheUse()
 
     @classmethod
     def merged(cls, parts: Iterable[Stats]) -> Self:
         """Return the statistics of several clients or processes as those of one.
 
-        A circuit is told by the last part that knows its address.
+        A circuit's state is told by the last part that knows its address.
         """
         found = list(parts)
-        circuits = {url: state for part in found for url, state in part.circuits.items()}
-        return cls.of(((label, each) for part in found for label, each in part.by_call.items()), circuits)
+        changes = sorted((each for part in found for each in part.circuit_changes), key=lambda each: each.at)
+        return cls.of(
+            ((label, each) for part in found for label, each in part.by_call.items()),
+            circuits={url: state for part in found for url, state in part.circuits.items()},
+            openings=_counted(part.openings for part in found),
+            circuit_changes=tuple(changes[-MOST_CHANGES:]),
+            moves=sum(part.moves for part in found),
+            slots=summed(SlotUse, (part.slots for part in found)),
+            connections=summed(ConnectionUse, (part.connections for part in found)),
+            cache=summed(CacheUse, (part.cache for part in found)),
+        )
 
     @classmethod
-    def of(cls, labelled: Iterable[tuple[str, CallStats]], circuits: Mapping[str, str] | None = None) -> Self:
+    def of(cls, labelled: Iterable[tuple[str, CallStats]], **more: Any) -> Self:  # noqa: ANN401 (other fields)
         """Return the statistics of operations, each of which may be in several parts."""
         groups: dict[str, list[CallStats]] = {}
         for label, part in labelled:
             groups.setdefault(label, []).append(part)
         by_call = {label: CallStats.merged(group) for label, group in groups.items()}
-        return cls(total=CallStats.merged(by_call.values()), by_call=by_call, circuits=dict(circuits or {}))
+        return cls(total=CallStats.merged(by_call.values()), by_call=by_call, **more)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, object]) -> Self:
@@ -162,11 +188,36 @@ class Stats(Value, msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.convert(data, cls, str_keys=True)
 
     def __str__(self) -> str:
-        """Return a table with a row for each operation, as the command prints it."""
+        """Return a table with a row for each operation, as the command prints it, and lines for the rest."""
         from foundry_rest.schema.tables import table
 
         rows = (figures.row(label) for label, figures in self.by_call.items())
-        return table([_HEADING, *rows])
+        return "\n".join((table([_HEADING, *rows]), *self._remarks()))
+
+    def _remarks(self) -> Iterator[str]:
+        """Yield a line for each thing beside the calls of which there is something to tell."""
+        total, slots, connections, cache = self.total, self.slots, self.connections, self.cache
+        for url, count in self.openings.items():
+            yield f"circuit of {url}: opened {count} x, now {self.circuits.get(url, 'closed')}"
+        if total.retries or total.recoveries:
+            helped = "".join(f", {name} {count}" for name, count in total.recoveries.items())
+            yield f"attempts: {total.attempts}, retries {total.retries}{helped}"
+        if self.moves:
+            yield f"service: moved {self.moves} x"
+        if slots.waits:
+            yield f"slots: {slots.limit}, {slots.waits} calls waited {slots.waited:.1f} s in all"
+        if connections.opened:
+            yield f"connections: {connections.opened} for {connections.requests} requests"
+        if cache.hits or cache.misses:
+            yield f"cache: {cache.hits} hits ({cache.stale} stale), {cache.misses} misses, {cache.kept} kept"
+
+
+def _counted(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Return the sum of counts by name."""
+    counts: Counter[str] = Counter()
+    for part in parts:
+        counts.update(part)
+    return dict(counts)
 
 
 def _ratio(part: float, whole: float) -> float:
@@ -174,3 +225,5 @@ def _ratio(part: float, whole: float) -> float:
 
 
 _HEADING = ("CALL", "CALLS", "ERRORS", "MEDIAN MS", "FIRST TOKEN MS", "TOKENS", "TOKENS/S")
+#: Changes of circuits that are kept.
+MOST_CHANGES = 32

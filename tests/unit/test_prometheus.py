@@ -43,8 +43,11 @@ def test_a_client():
 
 
 def test_no_calls():
-    """A client that has not been used has no series, and is no error."""
-    assert series(Stats) == {}
+    """A client that has not been used has zeros, and no series of an operation or an address."""
+    found = series(Stats)
+    assert set(found.values()) == {0.0}
+    assert {len(labels) for labels in found} == {1, 2}
+    assert {labels[0] for labels in found if len(labels) > 1} == {"foundry_rest_cache_lookups_total"}
 
 
 def test_buckets():

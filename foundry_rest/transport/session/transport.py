@@ -26,6 +26,7 @@ from foundry_rest.errors import (
 )
 from foundry_rest.errors.advice import KEY_WAS_KEPT
 from foundry_rest.errors.parsing import ERROR_MARK, error_in, service_error
+from foundry_rest.schema.use import ConnectionUse
 from foundry_rest.transport.call import MAX_ANSWER, Auth, Call, Reply, Target
 from foundry_rest.transport.fork import renew_after_fork
 from foundry_rest.transport.lines import LineDecoder
@@ -135,6 +136,13 @@ class SessionTransport:
     def hide_keys(self, call: Call, content: bytes) -> bytes:
         """Return a body with stars in place of the keys that the call carries, as far as they are known."""
         return masked(content, self._builder.keys_for(call))
+
+    @property
+    def use(self) -> ConnectionUse:
+        """Return the use of the connections."""
+        from foundry_rest.transport.session.connection_use import use_of
+
+        return use_of(self._session)
 
     def _exchange(self, call: Call, target: Target, accept: str = "application/json") -> Body:
         """Send the request and return the body of the answer, unread."""
