@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support import wine
+from support.canaries import Canaries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,6 +90,22 @@ def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Homes]:
 def _isolated(monkeypatch: pytest.MonkeyPatch, _homes: Homes) -> None:
     """Give each test a clean environment and an empty home: no real registry file is read or written."""
     _isolate(monkeypatch, _homes.take())
+
+
+@pytest.fixture(scope="session")
+def _canaries() -> Iterator[Canaries]:
+    """Keep what every test sends, logs and prints."""
+    with pytest.MonkeyPatch.context() as patch, Canaries().watching(patch) as canaries:
+        yield canaries
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_told(request: pytest.FixtureRequest, _canaries: Canaries) -> Iterator[None]:
+    """Find no key in the output of a test, and no prompt in its log."""
+    _canaries.forget()
+    yield
+    found = _canaries.found(with_prompts=request.node.get_closest_marker("logs_bodies") is None)
+    assert not found, "\n".join(found)
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from foundry_rest import FoundryAPIClient
 from foundry_rest.errors import ConfigError, FoundryError, ServerError
 from foundry_rest.testing import DEMO_MODEL, chat_completion, chat_stream, json_error
 
+pytestmark = pytest.mark.logs_bodies
+
 KEY = "sk-canary-0123456789"
 
 
