@@ -96,12 +96,16 @@ def _chat(arguments: Namespace) -> None:
         if getattr(arguments, name) is not None
     }
     with client_for(arguments) as client:
-        if arguments.json:
-            print_json(client.chat.complete(prompt, **params).to_dict())
-        elif arguments.no_stream:
-            _print_whole(lambda: client.chat.complete(prompt, **params))
-        else:
-            _print_stream(client.chat.stream(prompt, **params))
+        try:
+            if arguments.json:
+                print_json(client.chat.complete(prompt, **params).to_dict())
+            elif arguments.no_stream:
+                _print_whole(lambda: client.chat.complete(prompt, **params))
+            else:
+                _print_stream(client.chat.stream(prompt, **params))
+        finally:
+            if arguments.stats:
+                print_note(f"\n{client.stats()}")
 
 
 def _health(arguments: Namespace) -> None:

@@ -81,6 +81,7 @@ def _add_chat(commands: _Commands[_Parser]) -> None:
     chat.add_argument("--temperature", type=float, metavar="T", help="0 (always the same) to 2")
     chat.add_argument("--no-stream", action="store_true", help="print the answer when it is whole")
     chat.add_argument("--json", action="store_true", help="print one JSON object with usage and timing")
+    chat.add_argument("--stats", action="store_true", help="print the figures of the call to stderr")
     add_metrics_arguments(chat)
     _add_service_options(chat)
 

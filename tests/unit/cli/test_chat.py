@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 
 import pytest
@@ -11,7 +12,7 @@ from support.platforms import posix
 from support.servers import CHAT
 
 from foundry_rest.cli.main import main
-from foundry_rest.testing import chat_stream
+from foundry_rest.testing import chat_stream, json_error
 
 
 def test_streamed_and_whole(run, server):
@@ -52,6 +53,24 @@ def test_json_answer(run, server):
     assert (reply["content"], reply["finish_reason"], reply["tool_calls"]) == ("schön", "stop", [])
     assert reply["usage"]["completion_tokens"] == 1
     assert "schön" in stdout
+
+
+@pytest.mark.parametrize("option", [[], ["--no-stream"], ["--json"]])
+def test_figures(run, server, option):
+    """`--stats` prints the call's figures to stderr; stdout has the answer alone, as without it."""
+    server.on("POST", CHAT, chat_stream("one two"))
+    _, stdout, stderr = run("chat", "Hello", "--stats", *option)
+    assert "TOKENS/S" in stderr
+    assert "chat." in stderr
+    assert "CALLS" not in stdout
+
+
+def test_figures_of_a_failure(run, server):
+    """They are printed for a call that failed, too."""
+    server.on("POST", CHAT, json_error(400, "no"))
+    code, _, stderr = run("chat", "Hello", "--stats")
+    assert code == 1
+    assert re.search(r"chat\.stream +1 +1 ", stderr)
 
 
 @pytest.mark.parametrize("option", [[], ["--no-stream"]])
