@@ -18,6 +18,7 @@ def add_batch_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.add_argument("--report", metavar="FILE", help="write a page of HTML with figures and plots")
     add_metrics_arguments(parser)
+    add_ping_argument(parser)
     parser.add_argument(
         "--merge", nargs="+", metavar=("OUT", "PART"), help="only merge the outputs PART... into OUT"
     )
@@ -26,11 +27,18 @@ def add_batch_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_metrics_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the option of the commands that run as jobs."""
+    """Add the options of the commands that run as jobs."""
     parser.add_argument(
         "--metrics-textfile",
         metavar="FILE",
         help="leave figures of this run for node_exporter in FILE.prom; its name is the label job",
+    )
+
+
+def add_ping_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the option of the commands whose silence somebody is to notice."""
+    parser.add_argument(
+        "--ping", metavar="URL", help="tell a monitor such as healthchecks.io: URL/start, then URL/EXIT_CODE"
     )
 
 

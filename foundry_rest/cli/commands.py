@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Callable
+from functools import partial
 
 from foundry_rest.cli.client import client_for
-from foundry_rest.cli.exit_codes import BATCH_EXIT_CODES, EXIT_CODES, exit_code_of
+from foundry_rest.cli.exit_codes import exit_code_of, table_of
 from foundry_rest.cli.failures import report
 from foundry_rest.cli.models import download, load, models, unload
 from foundry_rest.cli.output import facts_of, print_health, print_json
@@ -27,14 +28,26 @@ def run(arguments: Namespace) -> int:
     """Run the command named by the arguments and return its exit code."""
     use_utf8_in_pipes()
     arguments.items = {}
-    if getattr(arguments, "metrics_textfile", None) is None or getattr(arguments, "dry_run", False):
-        return _run(arguments)
-    from foundry_rest.cli.textfile import recorded
-
     try:
-        return recorded(_run, arguments)
-    except FoundryError as error:  # of the textfile itself
+        return _watched(arguments)(arguments)
+    except FoundryError as error:  # of the textfile or the ping itself
         return _told(error, arguments)
+
+
+def _watched(arguments: Namespace) -> Callable[[Namespace], int]:
+    """Return what runs the command, with those around it whom its arguments want to know how it ends."""
+    command = _run
+    if getattr(arguments, "dry_run", False):
+        return command
+    if getattr(arguments, "metrics_textfile", None) is not None:
+        from foundry_rest.cli.textfile import recorded
+
+        command = partial(recorded, command)
+    if getattr(arguments, "ping", None) is not None:
+        from foundry_rest.cli.ping import pinged
+
+        command = partial(pinged, command)
+    return command
 
 
 def _run(arguments: Namespace) -> int:
@@ -48,7 +61,9 @@ def _run(arguments: Namespace) -> int:
 def _told(error: FoundryError, arguments: Namespace) -> int:
     """Tell an error in the form that the command was asked for, and return its exit code."""
     text = f"foundry-rest: {error.for_command(arguments.command, in_lines=sys.stderr.isatty())}"
-    code = exit_code_of(error, BATCH_EXIT_CODES if arguments.command == "batch" else EXIT_CODES)
+    code = exit_code_of(error, table_of(arguments.command))
+    if arguments.command == "check":
+        print_text(f"FOUNDRY UNKNOWN: {error.message}")
     as_json = getattr(arguments, "json", False)
     return report(text, facts_of(error, arguments.command), code, as_json=as_json)
 
@@ -108,6 +123,12 @@ def _chat(arguments: Namespace) -> None:
                 print_note(f"\n{client.stats()}")
 
 
+def _check(arguments: Namespace) -> int:
+    from foundry_rest.cli.check import check  # for this command alone
+
+    return check(arguments)
+
+
 def _health(arguments: Namespace) -> None:
     with client_for(arguments) as client:
         # Without the option, health has a time-out of its own, shorter than a chat's.
@@ -134,6 +155,7 @@ _COMMANDS: dict[str, Callable[[Namespace], int | None]] = {
     "unload": unload,
     "download": download,
     "health": _health,
+    "check": _check,
     "serve": _serve,
 }
 

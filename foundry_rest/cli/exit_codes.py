@@ -23,7 +23,7 @@ class ExitCode(NamedTuple):
     errors: tuple[str, ...] = ()
 
 
-#: A command with codes of its own, such as a monitoring check, gets a table of its own in this form.
+#: Those of all commands but the ones that have a table of their own below.
 EXIT_CODES = (
     ExitCode(0, "done"),
     ExitCode(1, "the service said no, or the output cannot be written", ("FoundryError", "OSError")),
@@ -42,6 +42,20 @@ BATCH_EXIT_CODES = (
     *EXIT_CODES,
     ExitCode(75, "", ("TransportError", "ServiceTimeout", "CircuitOpen", "DeadlineExceeded")),
 )
+#: Those of ``check``, as monitors read them: a service that cannot be asked is critical, not unknown.
+CHECK_EXIT_CODES = (
+    ExitCode(0, "ok"),
+    ExitCode(1, "warning: slow, or the model is not loaded"),
+    ExitCode(2, "critical: no service, no answer, no such model", ("FoundryError",)),
+    ExitCode(3, "unknown: wrong arguments or settings", ("ConfigError", "UsageError", "OSError")),
+    *EXIT_CODES[-2:],
+)
+_TABLES = {"batch": BATCH_EXIT_CODES, "check": CHECK_EXIT_CODES}
+
+
+def table_of(command: str) -> Sequence[ExitCode]:
+    """Return the exit codes of a command."""
+    return _TABLES.get(command, EXIT_CODES)
 
 
 def exit_code_of(error: BaseException, table: Sequence[ExitCode] = EXIT_CODES) -> int:

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from foundry_rest.cli.exit_codes import exit_code_of
+from foundry_rest.cli.exit_codes import exit_code_of, table_of
 from foundry_rest.cli.failures import UsageError, report, wants_json
 from foundry_rest.cli.parser import build_parser
-from foundry_rest.cli.streams import discard, replace_closed_streams
+from foundry_rest.cli.streams import discard, print_text, replace_closed_streams
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,7 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _report(error: Exception, text: str, message: str, argv: Sequence[str]) -> int:
     facts = {"type": type(error).__name__, "message": message}
-    return report(text, facts, exit_code_of(error), as_json=wants_json(argv))
+    command = argv[0] if argv else ""
+    if command == "check" and isinstance(error, UsageError):
+        print_text(f"FOUNDRY UNKNOWN: {message}")  # a monitor shows the first line of stdout
+    return report(text, facts, exit_code_of(error, table_of(command)), as_json=wants_json(argv))
 
 
 def _run(argv: Sequence[str]) -> int:

@@ -7,8 +7,12 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from foundry_rest import __version__
-from foundry_rest.cli.batch_arguments import add_batch_arguments, add_metrics_arguments
-from foundry_rest.cli.exit_codes import describe
+from foundry_rest.cli.batch_arguments import (
+    add_batch_arguments,
+    add_metrics_arguments,
+    add_ping_argument,
+)
+from foundry_rest.cli.exit_codes import CHECK_EXIT_CODES, describe
 from foundry_rest.cli.failures import UsageError
 
 if TYPE_CHECKING:
@@ -58,11 +62,13 @@ def build_parser() -> argparse.ArgumentParser:
     _add_unload(commands)
     _add_download(commands)
     _add_health(commands)
+    _add_check(commands)
     _add_serve(commands)
     _add_cache(commands)
     return parser
 
 
+_URL_HELP = "address of the service (default: FOUNDRY_ENDPOINT, else discovered)"
 _MODEL_HELP = "alias, such as phi-4-mini, or id"
 _Commands = argparse._SubParsersAction  # noqa: SLF001 (argparse has no public name for it)
 
@@ -144,6 +150,31 @@ def _add_health(commands: _Commands[_Parser]) -> None:
     _add_service_options(health)
 
 
+def _add_check(commands: _Commands[_Parser]) -> None:
+    check = _add_command(commands, "check", "give one line and an exit code to Nagios, Icinga or cron")
+    check.formatter_class = argparse.RawDescriptionHelpFormatter
+    check.epilog = f"""\
+RANGE is as in other plugins: 0.5 (more alerts), 10: (less), 10:20, @10:20 (inside), ~:10; NAME is latency
+(the default, in seconds), memory (of the service, in MB) or answer (in seconds).
+
+exit codes:
+{describe(CHECK_EXIT_CODES)}
+"""
+    check.add_argument("--model", help="alias or id of a model that must be loaded")
+    check.add_argument("--answer", action="store_true", help="also let the model give one token")
+    for short, name in (("-w", "warning"), ("-c", "critical")):
+        check.add_argument(
+            short, f"--{name}", action="append", default=[], metavar="[NAME=]RANGE", help=f"what is {name}"
+        )
+    check.add_argument(
+        "-t", "--timeout", type=float, default=10.0, metavar="S", help="seconds for all (default 10)"
+    )
+    check.add_argument("--url", help=_URL_HELP)
+    check.set_defaults(start=False)
+    add_metrics_arguments(check)
+    add_ping_argument(check)
+
+
 def _add_serve(commands: _Commands[_Parser]) -> None:
     text = "run the embedded runtime in the foreground for other processes"
     serve = commands.add_parser(
@@ -189,7 +220,7 @@ def _add_service_options(
 ) -> argparse._MutuallyExclusiveGroup:
     parser.add_argument("--timeout", type=float, metavar="S", help=timeout_help)
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--url", help="address of the service (default: FOUNDRY_ENDPOINT, else discovered)")
+    where.add_argument("--url", help=_URL_HELP)
     where.add_argument(
         "--start", action="store_true", help="start the service with the foundry command when none answers"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Callable
 
-from foundry_rest.cli.exit_codes import exit_code_of
+from foundry_rest.cli.exit_codes import exit_code_of, table_of
 from foundry_rest.cli.streams import print_note
 from foundry_rest.observe.textfile import JobTextfile, not_written
 
@@ -21,7 +21,7 @@ def recorded(command: Callable[[Namespace], int], arguments: Namespace) -> int:
     try:
         code = command(arguments)
     except BaseException as error:
-        _write(job, exit_code_of(error))
+        _write(job, exit_code_of(error, table_of(arguments.command)))
         raise
     _write(job, code)
     return code

@@ -24,9 +24,12 @@ CRON = re.findall(r"^0 \d \* \* \*  (.*)$", README, re.MULTILINE)
 BATCH_COMMANDS = re.findall(
     r"^\$ foundry-rest (batch .*)$", (ROOT / "docs" / "batch.md").read_text(encoding="utf-8"), re.MULTILINE
 )
+MONITORING_COMMANDS = re.findall(
+    r"^\$ foundry-rest (.*)$", (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8"), re.MULTILINE
+)
 CACHE_PAGE = (ROOT / "docs" / "cache.md").read_text(encoding="utf-8")
 #: Pages whose programs run with a service, as those of README do.
-PAGES = ("concurrency", "metrics")
+PAGES = ("concurrency", "metrics", "monitoring")
 PAGE_PROGRAMS = {
     f"{page}-{number}": program
     for page in PAGES
@@ -119,6 +122,16 @@ def test_commands_of_the_page_on_batches_run(runtime, tmp_path):
 
         assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "results.jsonl").read_text("utf-8"))["response"]["status_code"] == 200
+
+
+def test_commands_of_the_page_on_monitoring_run(runtime, tmp_path):
+    """The commands of docs/monitoring.md run one after the other, and say something."""
+    assert len(MONITORING_COMMANDS) >= 4
+    for command in MONITORING_COMMANDS:
+        done = run([sys.executable, "-m", "foundry_rest", *shlex.split(command)], runtime.url, tmp_path)
+
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout.strip() or done.stderr.strip()
 
 
 def test_the_page_on_the_cache_runs(runtime, tmp_path):

@@ -273,6 +273,7 @@ def test_tls_to_a_silent_port_ends(server):
         error = failure(f"https://127.0.0.1:{port}", timeouts=QUICK)
 
     assert (type(error), error.phase, error.sent) == (ServiceTimeout, "connect", False)
+    assert "may speak plain http" in str(error)
 
 
 def test_an_unanswered_error_body_does_not_hide_the_status(server):

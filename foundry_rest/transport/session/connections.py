@@ -85,6 +85,10 @@ class _Connection(HTTPConnection):
             raise NewConnectionError(self, f"no connection: {error}") from error
 
 
+class HandshakeTimeout(ConnectTimeoutError):
+    """A service that accepted the connection, but did not end the TLS handshake in time."""
+
+
 class _SecureConnection(_Connection, HTTPSConnection):
     """The same with TLS; a failure of the TLS handshake counts as a failure to connect."""
 
@@ -94,7 +98,7 @@ class _SecureConnection(_Connection, HTTPSConnection):
             if type(self.sock) is ssl.SSLSocket:
                 self.sock.__class__ = BoundedTLSSocket
         except TimeoutError as error:
-            raise ConnectTimeoutError(self, "no secure connection within the time allowed") from error
+            raise HandshakeTimeout(self, "no secure connection within the time allowed") from error
         except (ConnectionError, ssl.SSLEOFError) as error:
             raise NewConnectionError(self, f"no secure connection: {error}") from error
 

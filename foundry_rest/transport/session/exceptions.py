@@ -31,6 +31,7 @@ from foundry_rest.errors import (
     TransportError,
 )
 from foundry_rest.errors.parsing import service_error
+from foundry_rest.transport.session.connections import HandshakeTimeout
 
 E = TypeVar("E", bound=FoundryError)
 
@@ -118,6 +119,8 @@ def _timeout(phase: str) -> Callable[[BaseException, str], FoundryError]:
             "first_token": "the service was silent: no first event within the time allowed",
             "idle": "the stream fell silent for longer than allowed",
         }[now]
+        if now == "connect" and any(isinstance(link, HandshakeTimeout) for link in _chain(error)):
+            words = "no secure connection (TLS) within the time allowed: the service may speak plain http"
         return ServiceTimeout(words, phase=now, sent=now != "connect")
 
     return build

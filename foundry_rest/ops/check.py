@@ -1,0 +1,166 @@
+"""The check of a service, as a monitor runs it every minute: is it there, is it fast, does it answer?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from foundry_rest import clock
+from foundry_rest.checks import positive_seconds
+from foundry_rest.client import FoundryAPIClient
+from foundry_rest.errors import ConfigError, DeadlineExceeded, FoundryError
+from foundry_rest.ops.plugin_format import Measure, Range, State, line_of, worst
+from foundry_rest.schema import HealthReport, ModelInfo
+
+#: Seconds for the whole check, as other plugins have by default.
+TIMEOUT = 10.0
+#: What a range may be given for, and its unit.
+MEASURES = {"latency": "s", "memory": "MB", "answer": "s"}
+_MEGABYTE = 1e6
+_PROMPT = "Say OK"
+
+
+class CheckSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What is checked, and what is bad.
+
+    Attributes:
+        model: Model that must be loaded, alias or id; ``None`` for any or none.
+        answer: Whether the model has to give a token.
+        warning: Ranges that warn, by the name of the figure: ``"latency"``, ``"memory"``, ``"answer"``.
+        critical: Ranges that are critical.
+        timeout: Seconds for the whole check.
+    """
+
+    model: str | None = None
+    answer: bool = False
+    warning: Mapping[str, Range] = msgspec.field(default_factory=dict)
+    critical: Mapping[str, Range] = msgspec.field(default_factory=dict)
+    timeout: float = TIMEOUT
+
+    def __post_init__(self) -> None:
+        positive_seconds("timeout", self.timeout)
+        for name in (*self.warning, *self.critical):
+            if name not in MEASURES:
+                raise ConfigError(f"there is no figure {name!r}", advice=f"There are {', '.join(MEASURES)}.")
+            if name == "answer" and not self.answer:
+                raise ConfigError("a range for answer needs an answer", advice="Ask for one with --answer.")
+
+
+class Verdict(NamedTuple):
+    """The outcome of a check.
+
+    Attributes:
+        state: The worst of what was found.
+        text: What was found, in one line.
+        measures: The figures.
+    """
+
+    state: State
+    text: str
+    measures: tuple[Measure, ...] = ()
+
+    def __str__(self) -> str:
+        return line_of("FOUNDRY", self.state, self.text, self.measures)
+
+
+class _Finding(NamedTuple):
+    state: State
+    text: str
+    measures: tuple[Measure, ...] = ()
+
+
+def check(client: FoundryAPIClient, settings: CheckSettings) -> Verdict:
+    """Return the verdict on the service of a client; its failures are part of it.
+
+    Nothing is loaded, and nothing is tried twice.
+    """
+    return _Check(client, settings).run()
+
+
+class _Check:
+    """One check under way."""
+
+    def __init__(self, client: FoundryAPIClient, settings: CheckSettings) -> None:
+        self._client, self._settings = client, settings
+        self._until = clock.monotonic() + settings.timeout
+
+    def run(self) -> Verdict:
+        findings: list[_Finding] = []
+        try:
+            # Half of the time, so that what was silent is told, and not only that the time is over.
+            report = self._client.health_check(deadline=self._left, timeout=self._settings.timeout / 2)
+            findings.append(self._service(report))
+            if self._settings.model is not None or self._settings.answer:
+                findings += self._model(report)
+        except ConfigError as error:
+            findings.append(_Finding(State.UNKNOWN, _reason(error)))
+        except DeadlineExceeded as error:
+            what = f"no whole answer within {self._settings.timeout:g} s"
+            findings.append(_Finding(State.CRITICAL, f"{what} ({error.call} at {error.url})"))
+        except FoundryError as error:
+            findings.append(_Finding(State.CRITICAL, _reason(error)))
+        measures = tuple(measure for finding in findings for measure in finding.measures)
+        bad = [_alert(measure) for measure in measures if measure.state is not State.OK]
+        states = [each.state for each in findings] + [each.state for each in measures]
+        state = worst(states)
+        # What is bad comes first: a pager shows the beginning.
+        ordered = sorted(findings, key=lambda each: each.state is State.OK)
+        return Verdict(state, "; ".join([*bad, *(each.text for each in ordered)]), measures)
+
+    @property
+    def _left(self) -> float:
+        return max(0.001, self._until - clock.monotonic())
+
+    def _measure(self, name: str, value: float | None) -> Measure:
+        settings = self._settings
+        return Measure(name, value, MEASURES[name], settings.warning.get(name), settings.critical.get(name))
+
+    def _service(self, report: HealthReport) -> _Finding:
+        count = len(report.loaded_models)
+        memory = None if report.memory_usage is None else report.memory_usage / _MEGABYTE
+        measures = (
+            self._measure("latency", report.latency),
+            self._measure("memory", memory),
+            Measure("models", None if report.status == "busy" else count),
+        )
+        where = f"{report.generation} at {report.url}"
+        if report.status == "busy":
+            return _Finding(State.WARNING, f"{where} is busy and does not list its models", measures)
+        return _Finding(State.OK, f"{where}, {count} model{'s' * (count != 1)} loaded", measures)
+
+    def _model(self, report: HealthReport) -> list[_Finding]:
+        name = self._settings.model or self._client.model
+        info = self._client.models.resolve(name, deadline=self._left)
+        finding = _presence(name, info, report)
+        if finding.state is not State.OK or not self._settings.answer:
+            return [finding]
+        return [self._answer(name)]
+
+    def _answer(self, name: str) -> _Finding:
+        began = clock.monotonic()
+        self._client.complete(_PROMPT, model=name, max_tokens=1, deadline=self._left)
+        seconds = clock.monotonic() - began
+        return _Finding(State.OK, f"{name} answers in {seconds:.3f} s", (self._measure("answer", seconds),))
+
+
+def _presence(name: str, info: ModelInfo, report: HealthReport) -> _Finding:
+    if info.loaded or info.id in report.loaded_models:
+        return _Finding(State.OK, f"{name} is loaded")
+    if info.cached is False:
+        advice = f"fetch it with: foundry-rest download {name}"
+        return _Finding(State.CRITICAL, f"{name} is in the catalog, but not on disk; {advice}")
+    where = "on disk, but not loaded" if info.cached else "not loaded"
+    return _Finding(State.WARNING, f"{name} is {where}; load it with: foundry-rest load {name}")
+
+
+def _alert(measure: Measure) -> str:
+    if measure.value is None:
+        return f"{measure.label} is not known here"
+    bound = measure.critical if measure.state is State.CRITICAL else measure.warning
+    return f"{measure.label} is {measure.value:.3g} {measure.unit} ({bound.text if bound else ''})"
+
+
+def _reason(error: FoundryError) -> str:
+    return error.for_command("check", in_lines=False).rstrip(".")
