@@ -8,11 +8,13 @@ from typing import NamedTuple
 import msgspec
 
 from foundry_rest import clock
-from foundry_rest.checks import positive_seconds
+from foundry_rest.checks import positive_seconds, whole_number
 from foundry_rest.client import FoundryAPIClient
 from foundry_rest.errors import ConfigError, DeadlineExceeded, FoundryError
 from foundry_rest.ops.plugin_format import Measure, Range, State, line_of, worst
 from foundry_rest.schema import HealthReport, ModelInfo
+from foundry_rest.transport.call_options import OtherCallOptions
+from foundry_rest.transport.cancellation import CancelToken
 
 #: Seconds for the whole check, as other plugins have by default.
 TIMEOUT = 10.0
@@ -27,7 +29,8 @@ class CheckSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         model: Model that must be loaded, alias or id; ``None`` for any or none.
-        answer: Whether the model has to give a token.
+        answer: Whether the model has to give some tokens.
+        tokens: How many it is asked for.
         warning: Ranges that warn, by the name of the figure: ``"latency"``, ``"memory"``, ``"answer"``.
         critical: Ranges that are critical.
         timeout: Seconds for the whole check.
@@ -35,12 +38,14 @@ class CheckSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str | None = None
     answer: bool = False
+    tokens: int = 1
     warning: Mapping[str, Range] = msgspec.field(default_factory=dict)
     critical: Mapping[str, Range] = msgspec.field(default_factory=dict)
     timeout: float = TIMEOUT
 
     def __post_init__(self) -> None:
         positive_seconds("timeout", self.timeout)
+        whole_number("tokens", self.tokens, 1)
         for name in (*self.warning, *self.critical):
             if name not in MEASURES:
                 raise ConfigError(f"there is no figure {name!r}", advice=f"There are {', '.join(MEASURES)}.")
@@ -55,11 +60,13 @@ class Verdict(NamedTuple):
         state: The worst of what was found.
         text: What was found, in one line.
         measures: The figures.
+        report: The service's health; ``None`` where it did not tell.
     """
 
     state: State
     text: str
     measures: tuple[Measure, ...] = ()
+    report: HealthReport | None = None
 
     def __str__(self) -> str:
         return line_of("FOUNDRY", self.state, self.text, self.measures)
@@ -71,26 +78,32 @@ class _Finding(NamedTuple):
     measures: tuple[Measure, ...] = ()
 
 
-def check(client: FoundryAPIClient, settings: CheckSettings) -> Verdict:
+def check(client: FoundryAPIClient, settings: CheckSettings, *, cancel: CancelToken | None = None) -> Verdict:
     """Return the verdict on the service of a client; its failures are part of it.
 
-    Nothing is loaded, and nothing is tried twice.
+    Give a client with ``retries=0``, ``breaker=None`` and ``auto_load=False``, which tells the present state.
+
+    Args:
+        client: Asks the service.
+        settings: What is checked.
+        cancel: Ends the check, which is critical then.
     """
-    return _Check(client, settings).run()
+    return _Check(client, settings, cancel).run()
 
 
 class _Check:
     """One check under way."""
 
-    def __init__(self, client: FoundryAPIClient, settings: CheckSettings) -> None:
-        self._client, self._settings = client, settings
+    def __init__(self, client: FoundryAPIClient, settings: CheckSettings, cancel: CancelToken | None) -> None:
+        self._client, self._settings, self._cancel = client, settings, cancel
         self._until = clock.monotonic() + settings.timeout
 
     def run(self) -> Verdict:
         findings: list[_Finding] = []
+        report = None
         try:
             # Half of the time, so that what was silent is told, and not only that the time is over.
-            report = self._client.health_check(deadline=self._left, timeout=self._settings.timeout / 2)
+            report = self._client.health_check(timeout=self._settings.timeout / 2, **self._bounds)
             findings.append(self._service(report))
             if self._settings.model is not None or self._settings.answer:
                 findings += self._model(report)
@@ -107,11 +120,12 @@ class _Check:
         state = worst(states)
         # What is bad comes first: a pager shows the beginning.
         ordered = sorted(findings, key=lambda each: each.state is State.OK)
-        return Verdict(state, "; ".join([*bad, *(each.text for each in ordered)]), measures)
+        return Verdict(state, "; ".join([*bad, *(each.text for each in ordered)]), measures, report)
 
     @property
-    def _left(self) -> float:
-        return max(0.001, self._until - clock.monotonic())
+    def _bounds(self) -> OtherCallOptions:
+        """Return the options of each call: what is left of the time, and who may end it."""
+        return {"deadline": max(0.001, self._until - clock.monotonic()), "cancel": self._cancel}
 
     def _measure(self, name: str, value: float | None) -> Measure:
         settings = self._settings
@@ -132,7 +146,7 @@ class _Check:
 
     def _model(self, report: HealthReport) -> list[_Finding]:
         name = self._settings.model or self._client.model
-        info = self._client.models.resolve(name, deadline=self._left)
+        info = self._client.models.resolve(name, **self._bounds)
         finding = _presence(name, info, report)
         if finding.state is not State.OK or not self._settings.answer:
             return [finding]
@@ -140,7 +154,7 @@ class _Check:
 
     def _answer(self, name: str) -> _Finding:
         began = clock.monotonic()
-        self._client.complete(_PROMPT, model=name, max_tokens=1, deadline=self._left)
+        self._client.complete(_PROMPT, model=name, max_tokens=self._settings.tokens, **self._bounds)
         seconds = clock.monotonic() - began
         return _Finding(State.OK, f"{name} answers in {seconds:.3f} s", (self._measure("answer", seconds),))
 
