@@ -38,7 +38,8 @@ def model_bytes(sizes: dict[str, int]) -> int:
 def wanted_of(tree: Path) -> set[str]:
     """Return what the wheel of a source tree must hold."""
     modules = {path.relative_to(tree).as_posix() for path in (tree / PACKAGE).rglob("*.py")}
-    return modules | {f"{PACKAGE}/py.typed", f"{PACKAGE}/demo_model/README.md"}
+    more = ("py.typed", "demo_model/README.md", "ops/monitor_page.html")
+    return modules | {f"{PACKAGE}/{name}" for name in more}
 
 
 def main(wheel: Path, tree: Path) -> str | None:

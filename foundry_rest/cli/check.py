@@ -14,18 +14,24 @@ from foundry_rest.ops.plugin_format import Range
 
 def check(arguments: Namespace) -> int:
     """Print the verdict and return its state as the exit code."""
-    settings = CheckSettings(
-        model=arguments.model,
-        answer=arguments.answer,
-        warning=_ranges(arguments.warning),
-        critical=_ranges(arguments.critical),
-        timeout=arguments.timeout,
-    )
+    settings = settings_for(arguments)
     # Its present state is asked for: nothing is loaded, tried again or refused because of what was before.
     with FoundryAPIClient(arguments.url, retries=0, breaker=None, auto_load=False) as client:
         verdict = checked(client, settings)
     print_text(str(verdict))
     return int(verdict.state)
+
+
+def settings_for(arguments: Namespace) -> CheckSettings:
+    """Return what is checked, and what is bad."""
+    return CheckSettings(
+        model=arguments.model,
+        answer=arguments.answer,
+        tokens=arguments.tokens,
+        warning=_ranges(arguments.warning),
+        critical=_ranges(arguments.critical),
+        timeout=arguments.timeout,
+    )
 
 
 def _ranges(given: Iterable[str]) -> dict[str, Range]:

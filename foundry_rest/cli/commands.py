@@ -129,6 +129,12 @@ def _check(arguments: Namespace) -> int:
     return check(arguments)
 
 
+def _monitor(arguments: Namespace) -> int:
+    from foundry_rest.cli.monitor import monitor  # for this command alone
+
+    return monitor(arguments)
+
+
 def _health(arguments: Namespace) -> None:
     with client_for(arguments) as client:
         # Without the option, health has a time-out of its own, shorter than a chat's.
@@ -156,6 +162,7 @@ _COMMANDS: dict[str, Callable[[Namespace], int | None]] = {
     "download": download,
     "health": _health,
     "check": _check,
+    "monitor": _monitor,
     "serve": _serve,
 }
 

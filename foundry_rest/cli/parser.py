@@ -63,11 +63,16 @@ def build_parser() -> argparse.ArgumentParser:
     _add_download(commands)
     _add_health(commands)
     _add_check(commands)
+    _add_monitor(commands)
     _add_serve(commands)
     _add_cache(commands)
     return parser
 
 
+_RANGES = """\
+RANGE is as in other plugins: 0.5 (more alerts), 10: (less), 10:20, @10:20 (inside), ~:10; NAME is latency
+(the default, in seconds), memory (of the service, in MB) or answer (in seconds).
+"""
 _URL_HELP = "address of the service (default: FOUNDRY_ENDPOINT, else discovered)"
 _MODEL_HELP = "alias, such as phi-4-mini, or id"
 _Commands = argparse._SubParsersAction  # noqa: SLF001 (argparse has no public name for it)
@@ -153,26 +158,43 @@ def _add_health(commands: _Commands[_Parser]) -> None:
 def _add_check(commands: _Commands[_Parser]) -> None:
     check = _add_command(commands, "check", "give one line and an exit code to Nagios, Icinga or cron")
     check.formatter_class = argparse.RawDescriptionHelpFormatter
-    check.epilog = f"""\
-RANGE is as in other plugins: 0.5 (more alerts), 10: (less), 10:20, @10:20 (inside), ~:10; NAME is latency
-(the default, in seconds), memory (of the service, in MB) or answer (in seconds).
-
-exit codes:
-{describe(CHECK_EXIT_CODES)}
-"""
-    check.add_argument("--model", help="alias or id of a model that must be loaded")
-    check.add_argument("--answer", action="store_true", help="also let the model give one token")
-    for short, name in (("-w", "warning"), ("-c", "critical")):
-        check.add_argument(
-            short, f"--{name}", action="append", default=[], metavar="[NAME=]RANGE", help=f"what is {name}"
-        )
-    check.add_argument(
-        "-t", "--timeout", type=float, default=10.0, metavar="S", help="seconds for all (default 10)"
-    )
-    check.add_argument("--url", help=_URL_HELP)
-    check.set_defaults(start=False)
+    check.epilog = f"{_RANGES}\nexit codes:\n{describe(CHECK_EXIT_CODES)}\n"
+    _add_verdict_options(check)
+    check.set_defaults(tokens=1)
     add_metrics_arguments(check)
     add_ping_argument(check)
+
+
+def _add_monitor(commands: _Commands[_Parser]) -> None:
+    monitor = _add_command(commands, "monitor", "check again and again: a screen, a page, or a line a change")
+    monitor.formatter_class = argparse.RawDescriptionHelpFormatter
+    monitor.epilog = _RANGES
+    _add_verdict_options(monitor)
+    monitor.add_argument(
+        "--interval", type=float, default=5.0, metavar="S", help="seconds from check to check (default 5)"
+    )
+    monitor.add_argument(
+        "--tokens", type=int, default=16, metavar="N", help="tokens for --answer (default 16)"
+    )
+    monitor.add_argument("--count", type=int, metavar="N", help="end after N checks")
+    monitor.add_argument(
+        "--web", type=int, metavar="PORT", help="also show it as a page on this machine; 0 for a free port"
+    )
+    monitor.add_argument("--json", action="store_true", help="print a JSON object for each check and change")
+
+
+def _add_verdict_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", help="alias or id of a model that must be loaded")
+    parser.add_argument("--answer", action="store_true", help="also let the model give a token")
+    for short, name in (("-w", "warning"), ("-c", "critical")):
+        parser.add_argument(
+            short, f"--{name}", action="append", default=[], metavar="[NAME=]RANGE", help=f"what is {name}"
+        )
+    parser.add_argument(
+        "-t", "--timeout", type=float, default=10.0, metavar="S", help="seconds for a check (default 10)"
+    )
+    parser.add_argument("--url", help=_URL_HELP)
+    parser.set_defaults(start=False)
 
 
 def _add_serve(commands: _Commands[_Parser]) -> None:
