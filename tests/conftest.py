@@ -24,7 +24,8 @@ pytest_plugins = ["pytester"]
 REQUIRE_RUNTIME = "FOUNDRY_REQUIRE_RUNTIME"
 #: What of the outer world could steer a client: its settings, proxies, certificates, credentials.
 STEERING = re.compile(
-    r"FOUNDRY_.*|(HTTP|HTTPS|ALL|NO|FTP|WS|WSS)_PROXY|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|NETRC", re.IGNORECASE
+    r"(FOUNDRY|OTEL)_.*|(HTTP|HTTPS|ALL|NO|FTP|WS|WSS)_PROXY|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE|NETRC",
+    re.IGNORECASE,
 )
 #: Where platformdirs looks before it falls back on the home directory.
 USER_DIRS = (

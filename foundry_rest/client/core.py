@@ -141,6 +141,10 @@ def _watched(transport: SessionTransport, spec: ClientSpec) -> Transport:
         from foundry_rest.observe.bodies import BodyLog
 
         watched = BodyLog(watched, transport.hide_keys)
+    for observer in spec.observers:
+        wrap = getattr(type(observer), "wrap_transport", None)  # its class's: a mock has every attribute
+        if wrap is not None:
+            watched = wrap(observer, watched)
     return watched
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
@@ -109,7 +111,9 @@ class Window(Generic[T, R]):
     def _start_thread(self) -> None:
         if len(self._threads) >= self._size:
             return
-        thread = threading.Thread(target=self._work, name="foundry_rest-window", daemon=True)
+        # A copy each: no context may be entered by two threads at once.
+        work = partial(contextvars.copy_context().run, self._work)
+        thread = threading.Thread(target=work, name="foundry_rest-window", daemon=True)
         try:
             thread.start()
         except RuntimeError:  # A limit of processes: those that run do the work, if there is one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import itertools
 import threading
 import tracemalloc
@@ -372,3 +373,26 @@ def test_a_forked_child_leaves_the_window_to_its_parent(work):
     found += flat(groups)
     assert sorted(found) == [2 * number for number in range(100)]
     assert ended == [1]
+
+
+# ---------------------------------------------------------------- the caller's context
+
+
+def test_the_context():
+    """The function sees the caller's context, and what it changes there nobody else sees."""
+    variable = contextvars.ContextVar("variable", default="")
+    variable.set("the caller's")
+    barrier = threading.Barrier(4, timeout=5)
+
+    def change(number):
+        seen = variable.get()
+        variable.set(f"{number}")
+        barrier.wait()
+        mine = variable.get()
+        variable.set(seen)
+        return seen, mine == f"{number}"
+
+    found = list(flat(Window(change, range(8), 4).groups()))
+
+    assert found == [("the caller's", True)] * 8
+    assert variable.get() == "the caller's"
