@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
 
-from foundry_rest.config import Timeouts
 from foundry_rest.errors import Attempt, FoundryError
 from foundry_rest.raw_json import read_raw
+from foundry_rest.timeouts import Timeouts
 from foundry_rest.transport.cancellation import CancelToken
 from foundry_rest.transport.json_codec import decode_json
 from foundry_rest.values import Value
