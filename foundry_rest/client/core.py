@@ -25,6 +25,7 @@ from foundry_rest.schema import DownloadStep
 from foundry_rest.services.context import Context, Fetch
 from foundry_rest.services.pool import Find, TargetPool
 from foundry_rest.services.target import Found
+from foundry_rest.timeouts import AdaptiveTimeouts
 from foundry_rest.transport.call import Options
 from foundry_rest.transport.cancellation import CancelToken
 from foundry_rest.transport.session.transport import SessionTransport
@@ -78,6 +79,7 @@ class Core:
             pool_size=config.most_calls,
         )
         self._attempts = _watched(self.transport, spec)
+        self._adaptive: Transport | None = None
         self.flights = SingleFlight(closing)
         self.caching: Caching | None = None
         if spec.cache is not None:
@@ -93,7 +95,7 @@ class Core:
             lambda: loading, self.targets.has_moved, auto_load=spec.config.auto_load
         )
         terms = Terms(spec.policy, self.targets, self.bounds, recoveries, self.emit, diagnose(self.transport))
-        sender: Sender = ResilientSender(self._attempts, terms)
+        sender: Sender = ResilientSender(self._attempts_of(spec), terms)
         if self.caching is not None:
             closing = self.bounds.closing
             sender = self.caching.around(sender, self.emit, closing, lambda: (context, loading))
@@ -112,6 +114,16 @@ class Core:
         loading = Loading(context, Inventory(context))
         context.prepare = loading.prepare
         return context
+
+    def _attempts_of(self, spec: ClientSpec) -> Transport:
+        """Return the transport of a view's attempts; views with adaptive time-outs share what they learn."""
+        if not isinstance(spec.config.timeouts, AdaptiveTimeouts):
+            return self._attempts
+        if self._adaptive is None:
+            from foundry_rest.resilience.adaptive_timeouts import AdaptiveTransport
+
+            self._adaptive = AdaptiveTransport(self._attempts, self.emit)
+        return self._adaptive
 
     def close(self) -> None:
         """End every wait and close the connections."""

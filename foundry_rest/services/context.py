@@ -186,7 +186,7 @@ class Context(msgspec.Struct):
         retries, cancel = given.get("retries"), given.get("cancel")
         cache_mark(given.get("cache"), has_cache=self.has_cache)
         return Options(
-            self.config.timeouts.with_silence(given.get("timeout")),
+            self.config.timeouts.for_call(given.get("timeout")),
             self._until(given.get("deadline")),
             given.get("headers") or {},
             None if cancel is None else instance_of("cancel", cancel, CancelToken),

@@ -78,10 +78,8 @@ class Options(msgspec.Struct, frozen=True):
 
     def patient(self) -> Options:
         """Return options that allow the silence of a slow disk or a large file (``Timeouts.load``)."""
-        load = self.timeouts.load
-        return msgspec.structs.replace(
-            self, timeouts=msgspec.structs.replace(self.timeouts, first_token=load, idle=load)
-        )
+        timeouts = self.timeouts.with_silence(self.timeouts.load)
+        return msgspec.structs.replace(self, timeouts=timeouts)
 
 
 class Target(Protocol):

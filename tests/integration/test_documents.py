@@ -26,7 +26,7 @@ BATCH_COMMANDS = re.findall(
 )
 CACHE_PAGE = (ROOT / "docs" / "cache.md").read_text(encoding="utf-8")
 #: Pages whose programs run with a service, as those of README do.
-PAGES = ("concurrency", "metrics")
+PAGES = ("concurrency", "metrics", "timeouts")
 PAGE_PROGRAMS = {
     f"{page}-{number}": program
     for page in PAGES
