@@ -79,7 +79,7 @@ class Core:
             pool_size=config.most_calls,
         )
         self._attempts = _watched(self.transport, spec)
-        self._adaptive: Transport | None = None
+        self._adaptive: list[Transport] = []
         self.flights = SingleFlight(closing)
         self.caching: Caching | None = None
         if spec.cache is not None:
@@ -119,11 +119,11 @@ class Core:
         """Return the transport of a view's attempts; views with adaptive time-outs share what they learn."""
         if not isinstance(spec.config.timeouts, AdaptiveTimeouts):
             return self._attempts
-        if self._adaptive is None:
+        if not self._adaptive:
             from foundry_rest.resilience.adaptive_timeouts import AdaptiveTransport
 
-            self._adaptive = AdaptiveTransport(self._attempts, self.emit)
-        return self._adaptive
+            self._adaptive.append(AdaptiveTransport(self._attempts, self.emit))
+        return self._adaptive[0]  # the first, if several threads have made one
 
     def close(self) -> None:
         """End every wait and close the connections."""

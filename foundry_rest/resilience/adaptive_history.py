@@ -80,7 +80,7 @@ class History:
 
     def follow(self, phase: str, prompt: Prompt, now: float) -> tuple[float, float, str]:
         """Return the estimate that was in force and the one that is now, in seconds, and what it follows."""
-        found = estimate(tuple(self.seen[phase]), *prompt, now)
+        found = estimate(list(self.seen[phase]), *prompt, now)  # a copy in one step: other threads add to it
         before = self.in_force.get((phase, prompt), inf)
         after = inf if found is None else follow(before, found.seconds)
         self.in_force[phase, prompt] = after

@@ -132,7 +132,7 @@ class AdaptiveTransport:
 
     def _start_anew(self, target: Target, reason: str) -> None:
         """Forget what was observed at an address."""
-        for names, history in tuple(self._histories.items()):
+        for names, history in self._histories.copy().items():
             if names[0] == target.url:
                 self._histories[names] = history.renewed(target, reason)
 
@@ -192,7 +192,6 @@ class _TimedStream(WrappedStream):
 
     def close(self) -> None:
         """Abandon the stream at once; from any thread."""
-        self._timing = None
         self._end()
         super().close()
 

@@ -126,9 +126,10 @@ def test_longer_prompts_and_higher_loads(length, load, factor):
     assert estimate(seen_of(*[1.0] * NEIGHBOURS), length, load, 100).seconds == MARGIN * factor
 
 
-def test_a_lower_load_is_not_concluded_from():
-    """What took long beside seven others may take as long alone."""
-    assert estimate(seen_of(*[1.0] * NEIGHBOURS, load=8), 10, 1, 100).seconds == MARGIN
+@pytest.mark.parametrize(("load", "factor"), [(1, 1), (8, 1), (16, 2)])
+def test_what_was_observed_under_load(load, factor):
+    """What took long beside seven others may take as long alone, and no longer beside seven."""
+    assert estimate(seen_of(*[1.0] * NEIGHBOURS, load=8), 10, load, 100).seconds == MARGIN * factor
 
 
 def test_the_most_similar_count():

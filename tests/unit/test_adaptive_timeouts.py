@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from support.forks import forks, in_child
 
@@ -369,6 +371,15 @@ def test_a_restart_starts_anew(bench, error, reason):
     assert bench.silences() == (2, 2)
 
 
+def test_another_address_is_not_forgotten(bench):
+    """A service that breaks says nothing about those at other addresses."""
+    elsewhere = Target("http://elsewhere")
+    bench.learn(target=elsewhere)
+    bench.fail(REFUSED)
+
+    assert bench.silences(target=elsewhere) == (2, 2)
+
+
 def test_other_errors_forget_nothing(bench):
     """An error answer is no sign of a new process."""
     bench.learn()
@@ -472,6 +483,25 @@ def test_what_it_gives_is_adaptive_still(bench):
     bench.open()
 
     assert isinstance(bench.given(), AdaptiveTimeouts)
+
+
+def test_many_threads(bench):
+    """Threads that learn and forget at the same time disturb no call, and leave none under way."""
+
+    def work(number):
+        bench.inner.enqueue(FakeOpenReply([b"first", b"more"]))
+        opened = bench.transport.open(bench.call(model=str(number % 3)), bench.target)
+        list(opened)
+        opened.finish()
+        if number % 50 == 0:
+            bench.transport._start_anew(bench.target, "a test")
+        return opened
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(2000)))
+
+    assert len(bench.inner.calls) == 2000
+    assert not bench.transport._under_way
 
 
 @forks
