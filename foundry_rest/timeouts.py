@@ -89,7 +89,7 @@ class Timeouts(msgspec.Struct, frozen=True):
         silence = positive_seconds("timeout", value)
         return Timeouts(self.connect, silence, silence, self.load)
 
-    def for_call(self, value: float | Timeouts | None) -> Timeouts:
+    def for_call(self, value: float | Timeouts) -> Timeouts:
         """Return the timeouts of one call; a client without adaptive ones has nothing that they could follow.
 
         Raises:
