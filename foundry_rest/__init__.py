@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from foundry_rest.cache import CacheStats, ResponseCache
     from foundry_rest.client.client import FoundryAPIClient
-    from foundry_rest.config import Config, Timeouts, from_env
+    from foundry_rest.config import Config, from_env
     from foundry_rest.errors import (
         AudioFileNotFound,
         AuthenticationError,
@@ -88,13 +88,14 @@ if TYPE_CHECKING:
     from foundry_rest.stream.chat import ChatStream
     from foundry_rest.stream.responses import ResponseStream
     from foundry_rest.stream.transcription import TranscriptionStream
+    from foundry_rest.timeouts import Timeouts
     from foundry_rest.transport.call import Replay, Reply
     from foundry_rest.transport.cancellation import CancelToken
 
 _HOME = {
     "cache": ("CacheStats", "ResponseCache"),
     "client.client": ("FoundryAPIClient",),
-    "config": ("Config", "Timeouts", "from_env"),
+    "config": ("Config", "from_env"),
     "errors": (
         "AudioFileNotFound",
         "AuthenticationError",
@@ -156,6 +157,7 @@ _HOME = {
     "stream.chat": ("ChatStream",),
     "stream.responses": ("ResponseStream",),
     "stream.transcription": ("TranscriptionStream",),
+    "timeouts": ("Timeouts",),
     "transport.call": ("Replay", "Reply"),
     "transport.cancellation": ("CancelToken",),
 }

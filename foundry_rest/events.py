@@ -115,3 +115,27 @@ class ServiceMoved(Event, frozen=True):
     """
 
     before: str
+
+
+class TimeoutChanged(Event, frozen=True):
+    """A change of an adaptive time-out, which holds from the next attempt on.
+
+    Attributes:
+        call: Label of the operations that it is for.
+        model: Model name as the caller gave it.
+        phase: ``"first_token"`` or ``"idle"``.
+        length: Bytes of the longest request that it is for; shorter ones have their own.
+        load: Most calls under way for which it holds; fewer have their own.
+        before: Seconds before.
+        after: Seconds now.
+        reason: What it follows, in one sentence.
+    """
+
+    call: str
+    model: str
+    phase: str
+    length: int
+    load: int
+    before: float
+    after: float
+    reason: str

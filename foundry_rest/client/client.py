@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from foundry_rest.client.core import Core
 from foundry_rest.client.endpoints import Endpoints
 from foundry_rest.client.spec import ClientSpec
-from foundry_rest.config import Timeouts
 from foundry_rest.errors import ConfigError
 from foundry_rest.resilience.breaker.breaker import Breaker
 from foundry_rest.resilience.retry import RetryPolicy
 from foundry_rest.schema import Stats
+from foundry_rest.timeouts import Timeouts
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor

@@ -28,6 +28,7 @@ from foundry_rest.schema.use import SlotUse
 from foundry_rest.services.context import Context, Fetch
 from foundry_rest.services.pool import Find, TargetPool
 from foundry_rest.services.target import Found
+from foundry_rest.timeouts import AdaptiveTimeouts
 from foundry_rest.transport.call import Options
 from foundry_rest.transport.cancellation import CancelToken
 from foundry_rest.transport.session.transport import SessionTransport
@@ -81,6 +82,7 @@ class Core:
             pool_size=config.most_calls,
         )
         self._attempts = _watched(self.transport, spec)
+        self._adaptive: list[Transport] = []
         self.flights = SingleFlight(closing)
         self.caching: Caching | None = None
         if spec.cache is not None:
@@ -96,7 +98,7 @@ class Core:
             lambda: loading, self.targets.has_moved, auto_load=spec.config.auto_load
         )
         terms = Terms(spec.policy, self.targets, self.bounds, recoveries, self.emit, diagnose(self.transport))
-        sender: Sender = ResilientSender(self._attempts, terms)
+        sender: Sender = ResilientSender(self._attempts_of(spec), terms)
         if self.caching is not None:
             closing, note = self.bounds.closing, self.stats.note_cache
             sender = self.caching.around(sender, self.emit, closing, note, lambda: (context, loading))
@@ -125,6 +127,16 @@ class Core:
             slots=SlotUse() if slots is None else slots.use,
             connections=self.transport.use,
         )
+
+    def _attempts_of(self, spec: ClientSpec) -> Transport:
+        """Return the transport of a view's attempts; views with adaptive time-outs share what they learn."""
+        if not isinstance(spec.config.timeouts, AdaptiveTimeouts):
+            return self._attempts
+        if not self._adaptive:
+            from foundry_rest.resilience.adaptive_timeouts import AdaptiveTransport
+
+            self._adaptive.append(AdaptiveTransport(self._attempts, self.emit))
+        return self._adaptive[0]  # the first, if several threads have made one
 
     def close(self) -> None:
         """End every wait and close the connections."""

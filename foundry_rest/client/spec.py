@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 import msgspec
 
 from foundry_rest.checks import flag, instance_of, only_known
-from foundry_rest.config import Config, EnvironmentKey, Timeouts, from_env
+from foundry_rest.config import Config, EnvironmentKey, from_env
 from foundry_rest.dialects.detect import named
 from foundry_rest.dialects.operation import Dialect
 from foundry_rest.events import Event
 from foundry_rest.resilience.breaker.policy import BreakerPolicy
 from foundry_rest.resilience.breaker.record import BreakerState
 from foundry_rest.resilience.retry import RetryPolicy
+from foundry_rest.timeouts import Timeouts
 from foundry_rest.transport.call import Auth
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from foundry_rest import clock
 from foundry_rest.checks import positive_seconds
-from foundry_rest.config import Timeouts, is_loopback
+from foundry_rest.config import is_loopback
 from foundry_rest.dialects.operation import Operation
 from foundry_rest.errors import (
     DeadlineExceeded,
@@ -26,6 +26,7 @@ from foundry_rest.schema import HealthReport, ServiceStatus
 from foundry_rest.services.context import Context
 from foundry_rest.services.listeners import pids_at
 from foundry_rest.services.target import Target
+from foundry_rest.timeouts import Timeouts
 from foundry_rest.transport.call import Options, Reply
 from foundry_rest.transport.call_options import CallOptions, OtherCallOptions
 from foundry_rest.transport.cancellation import sleep

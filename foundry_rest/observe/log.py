@@ -22,6 +22,7 @@ from foundry_rest.events import (
     CureStarted,
     Event,
     ServiceMoved,
+    TimeoutChanged,
 )
 
 logger = logging.getLogger("foundry_rest")
@@ -146,6 +147,14 @@ def _service_moved(event: ServiceMoved, _: str) -> _Line:
     return _Line(logging.INFO, text, {"before": event.before})
 
 
+def _timeout_changed(event: TimeoutChanged, _: str) -> _Line:
+    which = f"{event.phase} time-out of {event.call} ({event.model}, up to {event.length:,} bytes)"
+    text = f"the {which} is {event.after:.3g} s, and was {event.before:.3g} s: {event.reason}"
+    more = {"label": event.call, "model": event.model, "phase": event.phase, "length": event.length}
+    change = {"load": event.load, "before": event.before, "after": event.after, "reason": event.reason}
+    return _Line(logging.INFO, text, {**more, **change})
+
+
 #: How each event is logged, given the message of its error; the documentation has the same table.
 _LINES: dict[type[Event], Callable[[Any, str], _Line]] = {
     AttemptFailed: _attempt_failed,
@@ -153,6 +162,7 @@ _LINES: dict[type[Event], Callable[[Any, str], _Line]] = {
     CureStarted: _cure_started,
     CircuitChanged: _circuit_changed,
     ServiceMoved: _service_moved,
+    TimeoutChanged: _timeout_changed,
 }
 #: The highest level of each, so that no text is made for a record that nobody wants.
 _HIGHEST: dict[type[Event], int] = {
@@ -161,6 +171,7 @@ _HIGHEST: dict[type[Event], int] = {
     CureStarted: logging.INFO,
     CircuitChanged: logging.WARNING,
     ServiceMoved: logging.INFO,
+    TimeoutChanged: logging.INFO,
 }
 
 

@@ -183,10 +183,10 @@ class Context(msgspec.Struct):
             return Options(self.config.timeouts, self._until(None))
         if not given.keys() <= _DECLARED.keys():
             only_known(given, _DECLARED)
-        retries, cancel = given.get("retries"), given.get("cancel")
+        timeout, retries, cancel = given.get("timeout"), given.get("retries"), given.get("cancel")
         cache_mark(given.get("cache"), has_cache=self.has_cache)
         return Options(
-            self.config.timeouts.with_silence(given.get("timeout")),
+            self.config.timeouts if timeout is None else self.config.timeouts.for_call(timeout),
             self._until(given.get("deadline")),
             given.get("headers") or {},
             None if cancel is None else instance_of("cancel", cancel, CancelToken),

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
 
-from foundry_rest.config import Timeouts
 from foundry_rest.errors import Attempt, FoundryError
 from foundry_rest.raw_json import read_raw
+from foundry_rest.timeouts import Timeouts
 from foundry_rest.transport.cancellation import CancelToken
 from foundry_rest.transport.json_codec import decode_json
 from foundry_rest.values import Value
@@ -78,10 +78,8 @@ class Options(msgspec.Struct, frozen=True):
 
     def patient(self) -> Options:
         """Return options that allow the silence of a slow disk or a large file (``Timeouts.load``)."""
-        load = self.timeouts.load
-        return msgspec.structs.replace(
-            self, timeouts=msgspec.structs.replace(self.timeouts, first_token=load, idle=load)
-        )
+        timeouts = self.timeouts.with_silence(self.timeouts.load)
+        return msgspec.structs.replace(self, timeouts=timeouts)
 
 
 class Target(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, TypedDict
 
-from foundry_rest.config import Timeouts
+from foundry_rest.timeouts import Timeouts
 from foundry_rest.transport.cancellation import CancelToken
 
 

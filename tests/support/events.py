@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from foundry_rest.errors import ServerError
-from foundry_rest.events import AttemptFailed, CallFinished, CircuitChanged, CureStarted, ServiceMoved
+from foundry_rest.events import (
+    AttemptFailed,
+    CallFinished,
+    CircuitChanged,
+    CureStarted,
+    ServiceMoved,
+    TimeoutChanged,
+)
 
 ERROR = ServerError("it broke", status=500)
 FAILED = AttemptFailed("http://h", "id", "chat.complete", "m", 2, ERROR, 1.5, 0.25)
@@ -13,3 +20,4 @@ RESOLVED = CureStarted("http://h", "id", "chat.complete", "m", 1, "resolve", ERR
 OPENED = CircuitChanged("http://h", "closed", "open")
 CLOSED = CircuitChanged("http://h", "half-open", "closed")
 MOVED = ServiceMoved("http://new", "http://old")
+ADAPTED = TimeoutChanged("http://h", "chat.stream", "m", "idle", 2048, 1, 120.0, 5.0, "a call was quick")

@@ -26,7 +26,7 @@ PACKAGE = "foundry_rest"
 ROWS = (
     (
         *("clock", "values", "raw_json", "private_files", "file_lock", "control_characters"),
-        *("errors", "checks", "schema", "config", "events"),
+        *("errors", "checks", "schema", "timeouts", "config", "events"),
     ),
     ("transport",),
     ("transport.session", "resilience", "cache", "observe", "testing"),

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
-from support.events import CLOSED, CURED, ERROR, FAILED, FINISHED, MOVED, OPENED, RESOLVED
+from support.events import ADAPTED, CLOSED, CURED, ERROR, FAILED, FINISHED, MOVED, OPENED, RESOLVED
 
 from foundry_rest import events
 from foundry_rest.errors import ConfigError
@@ -95,6 +95,11 @@ ABOUT_A_CALL = {"label", "call_id", "attempt", "model", "address"}
         (OPENED, logging.WARNING, {"address", "before", "after"}),
         (CLOSED, logging.INFO, {"address", "before", "after"}),
         (MOVED, logging.INFO, {"address", "before"}),
+        (
+            ADAPTED,
+            logging.INFO,
+            {"address", "label", "model", "phase", "length", "load", "before", "after", "reason"},
+        ),
     ],
 )
 def test_each_event_is_one_record_with_its_facts(caplog, event, level, names):
@@ -121,7 +126,7 @@ def test_no_event_is_left_out():
 
 
 @pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR])
-@pytest.mark.parametrize("event", [FAILED, FINISHED, CURED, RESOLVED, OPENED, CLOSED, MOVED])
+@pytest.mark.parametrize("event", [FAILED, FINISHED, CURED, RESOLVED, OPENED, CLOSED, MOVED, ADAPTED])
 def test_a_level_hides_what_is_below_it_alone(caplog, event, level):
     """Whatever level is asked for, the records of that level and above are written."""
     caplog.set_level(logging.DEBUG, "foundry_rest")

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from support.events import CLOSED, CURED, FAILED, FINISHED, MOVED
+from support.events import ADAPTED, CLOSED, CURED, FAILED, FINISHED, MOVED
 
 from foundry_rest.observe import log
 from foundry_rest.observe.metrics import METRICS
@@ -14,7 +14,7 @@ from foundry_rest.observe.textfile import GAUGES
 
 TEXT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 
-EVENTS = (FAILED, FINISHED, CURED, CLOSED, MOVED)
+EVENTS = (FAILED, FINISHED, CURED, CLOSED, MOVED, ADAPTED)
 
 
 def rows(name: str) -> list[list[str]]:

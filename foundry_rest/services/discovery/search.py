@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from foundry_rest import clock
-from foundry_rest.config import Timeouts, base_url
+from foundry_rest.config import base_url
 from foundry_rest.dialects.detect import detect
 from foundry_rest.dialects.operation import UNKNOWN, Dialect
 from foundry_rest.errors import FoundryError, ServiceNotFound
@@ -20,6 +20,7 @@ from foundry_rest.services.discovery.command_output import STATUS, Output, word_
 from foundry_rest.services.discovery.port_holder import Holder, look_up
 from foundry_rest.services.discovery.process import Foundry
 from foundry_rest.services.target import Found, Target
+from foundry_rest.timeouts import Timeouts
 from foundry_rest.transport.call import Options
 from foundry_rest.transport.cancellation import CancelToken
 from foundry_rest.transport.session.transport import SessionTransport
