@@ -231,6 +231,8 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], object]]] = {
     "FOUNDRY_RETRIES": ("retries", _retries),
     "FOUNDRY_LOG_LEVEL": ("log_level", _log_level),
 }
+#: The names of the variables that are read.
+VARIABLES = tuple(_VARIABLES)
 _ALLOWED = {
     "FOUNDRY_ENDPOINT": "a base URL such as http://127.0.0.1:5273",
     "FOUNDRY_MODEL": f"an alias or id such as {DEFAULT_MODEL}, without spaces",

@@ -123,6 +123,7 @@ class Health:
             loaded_models=tuple(loaded or ()),
             memory_usage=_resident_memory(status, reply.url),
             latency=reply.elapsed,
+            cache_path=status.cache_path,
             raw=status.raw,
             headers=status.headers,
         )

@@ -94,6 +94,7 @@ class HealthReport(Value, msgspec.Struct, frozen=True, kw_only=True):
         loaded_models: Ids of the models in memory.
         memory_usage: Resident memory of the service process in bytes; ``None`` on another machine.
         latency: Seconds that the status request took.
+        cache_path: Directory of its models on its own machine, as it tells; ``""`` when it does not.
         raw: The decoded status body.
         headers: HTTP headers of the status response.
     """
@@ -105,5 +106,6 @@ class HealthReport(Value, msgspec.Struct, frozen=True, kw_only=True):
     loaded_models: tuple[str, ...] = ()
     memory_usage: int | None = None
     latency: float = 0.0
+    cache_path: str = ""
     raw: object = None
     headers: Mapping[str, str] = {}

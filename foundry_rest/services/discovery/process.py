@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -35,6 +35,15 @@ _MAX_BYTES = 65536
 _POLL = 0.05
 
 
+def on_path(command: str) -> Iterator[str]:
+    """Yield the paths of a command in the folders of ``PATH``, the one that is run first."""
+    # Folder by folder: Windows would look into the working directory first, where anybody may have put
+    # one. A relative folder is there, too.
+    folders = (Path(folder) for folder in os.environ.get("PATH", os.defpath).split(os.pathsep))
+    found = (shutil.which(str(folder / command)) for folder in folders if folder.is_absolute())
+    return (path for path in found if path)
+
+
 class Foundry:
     """A runner of this machine's ``foundry`` command.
 
@@ -49,11 +58,7 @@ class Foundry:
 
     def find(self) -> str | None:
         """Return the command's path; ``None`` when it is not on ``PATH``."""
-        # Folder by folder: Windows would look into the working directory first, where anybody may have put
-        # one. A relative folder is there, too.
-        folders = (Path(folder) for folder in os.environ.get("PATH", os.defpath).split(os.pathsep))
-        found = (shutil.which(str(folder / "foundry")) for folder in folders if folder.is_absolute())
-        return next((path for path in found if path), None)
+        return next(on_path("foundry"), None)
 
     def ask(self, path: str, arguments: Sequence[str], seconds: float = PATIENCE) -> Output:
         """Run the command and return its output; after ``seconds`` it is killed with all its children.

@@ -32,7 +32,8 @@ Refuse = Callable[[str, "int | None"], str]
 
 #: Longest time in seconds for a candidate to answer; all of them are on this machine.
 _PATIENCE = 2.0
-_ADVICE = Advice(
+#: What to do where no service is found.
+START_ONE = Advice(
     Words(
         "Start one with: foundry-rest serve --model-dir DIR; or give base_url= (FOUNDRY_ENDPOINT), "
         "or let FoundryAPIClient.embedded(model_dirs=[...]) start one.",
@@ -176,11 +177,11 @@ def _candidates(
 
 def _advice(word: str | None, *, auto_start: bool) -> Advice:
     if word is None:
-        return _ADVICE
+        return START_ONE
     run = f"Run: foundry {word} start"
     if auto_start:
-        return Advice(f"{run}.", _ADVICE)
+        return Advice(f"{run}.", START_ONE)
     return Advice(
         Words(f"{run}, or give auto_start=True, which does it.", f"{run}, or give --start, which does it."),
-        _ADVICE,
+        START_ONE,
     )

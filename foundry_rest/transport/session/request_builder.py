@@ -132,7 +132,10 @@ class RequestBuilder:
         if self._given or auth is not None:
             # The signer's first, as in requests: a 401 may be its affair.
             request.hooks = _joined(request.hooks, self._session.hooks)
-        _check_size(request, call)
+        if call.header_limit is not None:
+            size = header_size(request)
+            if size > call.header_limit:
+                raise _too_long(size, call.header_limit, call)
         return request
 
     def keys_for(self, call: Call) -> tuple[str, ...]:
@@ -241,16 +244,18 @@ def _joined(*several: Mapping[str, Any]) -> dict[str, list[Any]]:
     return {"response": [hook for hooks in found for hook in ((hooks,) if callable(hooks) else hooks)]}
 
 
-def _check_size(request: requests.PreparedRequest, call: Call) -> None:
-    if call.header_limit is None:
-        return
-    size = len(call.method) + len(str(request.url)) + 40  # request line and Host
+def header_size(request: requests.PreparedRequest) -> int:
+    """Return the bytes that the head of a request needs, its first line included."""
+    size = len(request.method or "") + len(str(request.url)) + 40  # request line and Host
     for name, value in request.headers.items():
         size += len(name) + len(value) + 4
-    if size > call.header_limit:
-        raise ConfigError(
-            f"the request headers need {size:,} bytes, a Foundry Local service resets the connection "
-            f"above {call.header_limit:,}",
-            call=call.label,
-            advice=_FEWER_HEADERS,
-        )
+    return size
+
+
+def _too_long(size: int, limit: int, call: Call) -> ConfigError:
+    return ConfigError(
+        f"the request headers need {size:,} bytes, a Foundry Local service resets the connection "
+        f"above {limit:,}",
+        call=call.label,
+        advice=_FEWER_HEADERS,
+    )

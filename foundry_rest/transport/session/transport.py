@@ -44,7 +44,7 @@ from foundry_rest.transport.session.exceptions import (
 )
 from foundry_rest.transport.session.given_session import view_of
 from foundry_rest.transport.session.hidden_keys import hide_headers, masked
-from foundry_rest.transport.session.request_builder import RequestBuilder
+from foundry_rest.transport.session.request_builder import RequestBuilder, header_size
 from foundry_rest.transport.session.socket_handle import SocketHandle
 from foundry_rest.transport.session.tls_files import unusable_file
 from foundry_rest.transport.sse import SSEDecoder
@@ -136,6 +136,10 @@ class SessionTransport:
     def hide_keys(self, call: Call, content: bytes) -> bytes:
         """Return a body with stars in place of the keys that the call carries, as far as they are known."""
         return masked(content, self._builder.keys_for(call))
+
+    def header_size(self, call: Call, target: Target) -> int:
+        """Return the bytes that the head of a call's request needs; nothing is sent."""
+        return header_size(self._builder.build(call, target, "application/json"))
 
     @property
     def use(self) -> ConnectionUse:
