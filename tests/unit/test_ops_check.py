@@ -5,40 +5,19 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
-from contextlib import contextmanager
 
 import pytest
-from support.discovery import register
+from support import predicaments
 from support.platforms import posix
+from support.predicaments import EACH, service_process
 from support.servers import CHAT
 
 from foundry_rest import FoundryAPIClient
 from foundry_rest.errors import ConfigError
 from foundry_rest.ops.check import CheckSettings, check
 from foundry_rest.ops.plugin_format import Range, State
-from foundry_rest.services.discovery import port_holder
-from foundry_rest.testing import (
-    DEMO_MODEL,
-    FaultServer,
-    cut,
-    dead_address,
-    deaf_address,
-    dribble,
-    json_answer,
-    json_error,
-    stall,
-)
-
-SERVICE = """
-import sys
-from foundry_rest.testing import FaultServer
-with FaultServer() as server:
-    print(server.url, flush=True)
-    sys.stdin.readline()
-"""
+from foundry_rest.testing import DEMO_MODEL, FaultServer, cut, json_error, stall
 
 
 def verdict(url=None, timeout=2.0, **settings):
@@ -83,6 +62,15 @@ def test_a_figure_out_of_its_range(server, name, kind, state):
     assert "(@0:1000000)" in found.text
 
 
+@pytest.mark.parametrize("each", EACH)
+def test_every_predicament(each, monkeypatch):
+    """The state and its reason are told, whatever the service is in."""
+    with predicaments.in_predicament(each, monkeypatch) as url:
+        found = verdict(url, timeout=0.4, model=each.model)
+    assert found.state is each.state
+    assert each.said in found.text
+
+
 def test_a_model_that_is_not_loaded():
     """It can be used, but the first call waits for its load."""
     with FaultServer(loaded=[]) as server:
@@ -122,7 +110,7 @@ def test_a_busy_service(server):
 
 def test_no_service():
     """Nobody listens at the address."""
-    with dead_address() as url:
+    with predicaments.no_service(None) as url:
         found = verdict(url)
     assert found.state is State.CRITICAL
     assert "connection refused" in found.text
@@ -130,79 +118,62 @@ def test_no_service():
     assert found.measures == ()
 
 
-def test_a_wrong_port(monkeypatch):
+def test_a_wrong_port():
     """Something else listens there, which answers in its own language."""
-    with FaultServer() as server:
-        server.otherwise(json_error(404, "Not Found"))
-        found = verdict(server.url)
+    with predicaments.wrong_port(None) as url:
+        found = verdict(url)
     assert found.state is State.CRITICAL
     assert "no Foundry Local service" in found.text
 
 
 def test_a_captive_portal():
     """Every question is answered by a page."""
-    with FaultServer() as server:
-        server.otherwise(json_answer("<html><body>Log in</body></html>"))
-        found = verdict(server.url)
+    with predicaments.captive_portal(None) as url:
+        found = verdict(url)
     assert found.state is State.CRITICAL
-    assert server.url in found.text
+    assert url in found.text
 
 
-@pytest.mark.parametrize("place", [deaf_address, FaultServer], ids=["deaf", "plain http"])
-def test_https_on_http(place):
+@pytest.mark.parametrize(
+    "scene", [predicaments.https_on_silence, predicaments.https_on_http], ids=["deaf", "plain http"]
+)
+def test_https_on_http(scene):
     """A service that speaks plain http cannot be asked by https."""
-    with place() as there:
-        url = there if isinstance(there, str) else there.url
-        found = verdict(url.replace("http://", "https://"), timeout=0.4)
+    with scene(None) as url:
+        found = verdict(url, timeout=0.4)
     assert found.state is State.CRITICAL
     assert "https://" in found.text
 
 
-def test_a_status_that_dribbles(server):
+def test_a_status_that_dribbles():
     """A byte now and then is no answer: the time given is for the whole check."""
-    server.on("GET", "/status", dribble(json_answer({"a": "b" * 500}), 0.02))
-    began = time.monotonic()
-    found = verdict(server.url, timeout=0.4)
+    with predicaments.dribbling(None) as url:
+        began = time.monotonic()
+        found = verdict(url, timeout=0.4)
+        assert time.monotonic() - began < 2
     assert found.state is State.CRITICAL
-    assert time.monotonic() - began < 2
 
 
-def test_a_proxy_in_the_way(server, monkeypatch):
+def test_a_proxy_in_the_way(monkeypatch):
     """A service on this machine is asked itself, whatever the environment says."""
-    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert verdict(server.url).state is State.OK
+    with predicaments.proxy_in_the_way(monkeypatch) as url:
+        assert verdict(url).state is State.OK
 
 
 def test_a_stale_registry():
     """A file that names a process that has ended is no service."""
-    with dead_address() as url:
-        register(url, pid=2**22 + 5)
+    with predicaments.stale_registry(None):
         found = verdict()
     assert found.state is State.CRITICAL
     assert "no Foundry Local service was found" in found.text
 
 
-def test_another_users_service(server, monkeypatch):
+def test_another_users_service(monkeypatch):
     """One that was found, and whose port another user's process holds, is not used; the place is named."""
-    monkeypatch.setattr(port_holder, "_is_this_users", lambda process: False)
-    register(server.url)
-    found = verdict()
+    with predicaments.another_users(monkeypatch):
+        found = verdict()
     assert found.state is State.CRITICAL
     assert "another user" in found.text
-
-
-@contextmanager
-def service_process():
-    """Run a service in a process of its own; yield its address and its id."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVICE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        yield process.stdout.readline().strip(), process.pid
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @posix
