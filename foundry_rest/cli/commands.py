@@ -52,7 +52,8 @@ def _watched(arguments: Namespace) -> Callable[[Namespace], int]:
 
 def _run(arguments: Namespace) -> int:
     try:
-        _start_log(as_json=getattr(arguments, "json", False))
+        if arguments.command != "doctor":  # which tells what is wrong with the settings, and all else
+            _start_log(as_json=getattr(arguments, "json", False))
         return _COMMANDS[arguments.command](arguments) or 0
     except FoundryError as error:
         return _told(error, arguments)
@@ -135,6 +136,12 @@ def _monitor(arguments: Namespace) -> int:
     return monitor(arguments)
 
 
+def _doctor(arguments: Namespace) -> int:
+    from foundry_rest.cli.doctor import doctor  # for this command alone
+
+    return doctor(arguments)
+
+
 def _health(arguments: Namespace) -> None:
     with client_for(arguments) as client:
         # Without the option, health has a time-out of its own, shorter than a chat's.
@@ -162,6 +169,7 @@ _COMMANDS: dict[str, Callable[[Namespace], int | None]] = {
     "download": download,
     "health": _health,
     "check": _check,
+    "doctor": _doctor,
     "monitor": _monitor,
     "serve": _serve,
 }

@@ -50,7 +50,14 @@ CHECK_EXIT_CODES = (
     ExitCode(3, "unknown: wrong arguments or settings", ("ConfigError", "UsageError", "OSError")),
     *EXIT_CODES[-2:],
 )
-_TABLES = {"batch": BATCH_EXIT_CODES, "check": CHECK_EXIT_CODES}
+#: Those of ``doctor``: what it finds is 1, as with linters; what keeps it from looking is 2.
+DOCTOR_EXIT_CODES = (
+    ExitCode(0, "no error was found"),
+    ExitCode(1, "an error was found; with --strict a warning, too"),
+    ExitCode(2, "wrong arguments, or no output", ("FoundryError", "UsageError", "OSError")),
+    *EXIT_CODES[-2:],
+)
+_TABLES = {"batch": BATCH_EXIT_CODES, "check": CHECK_EXIT_CODES, "doctor": DOCTOR_EXIT_CODES}
 
 
 def table_of(command: str) -> Sequence[ExitCode]:

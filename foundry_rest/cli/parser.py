@@ -12,7 +12,7 @@ from foundry_rest.cli.batch_arguments import (
     add_metrics_arguments,
     add_ping_argument,
 )
-from foundry_rest.cli.exit_codes import CHECK_EXIT_CODES, describe
+from foundry_rest.cli.exit_codes import CHECK_EXIT_CODES, DOCTOR_EXIT_CODES, describe
 from foundry_rest.cli.failures import UsageError
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_download(commands)
     _add_health(commands)
     _add_check(commands)
+    _add_doctor(commands)
     _add_monitor(commands)
     _add_serve(commands)
     _add_cache(commands)
@@ -195,6 +196,26 @@ def _add_verdict_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--url", help=_URL_HELP)
     parser.set_defaults(start=False)
+
+
+def _add_doctor(commands: _Commands[_Parser]) -> None:
+    text = "look for what is wrong here, with the service and on the way to it; starts and changes nothing"
+    doctor = _add_command(commands, "doctor", text)
+    doctor.formatter_class = argparse.RawDescriptionHelpFormatter
+    doctor.epilog = f"""\
+The report holds no keys, no user name and no home directory, so it can be pasted into an issue.
+
+exit codes:
+{describe(DOCTOR_EXIT_CODES)}
+"""
+    doctor.add_argument("--url", help=_URL_HELP)
+    doctor.add_argument("--model", help=f"{_MODEL_HELP}, that is wanted (default: FOUNDRY_MODEL)")
+    doctor.add_argument("--offline", action="store_true", help="ask no service and no network")
+    doctor.add_argument("--strict", action="store_true", help="exit 1 for a warning, too")
+    doctor.add_argument("--json", action="store_true", help="print JSON")
+    doctor.add_argument(
+        "--timeout", type=float, default=2.0, metavar="S", help="seconds for all checks (default 2)"
+    )
 
 
 def _add_serve(commands: _Commands[_Parser]) -> None:

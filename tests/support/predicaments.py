@@ -141,6 +141,7 @@ def stale_registry(patch) -> Iterator[None]:
 @contextmanager
 def another_users(patch) -> Iterator[None]:
     """A service was found whose port another user's process holds."""
+    patch.setattr(port_holder, "pids_at", lambda url: {os.getpid()})  # Wine tells nobody's
     patch.setattr(port_holder, "_is_this_users", lambda process: False)
     with FaultServer() as server:
         register(server.url)
@@ -220,7 +221,7 @@ PREDICAMENTS = {
         "'nope'",
         "nope",
         {"service.health": "ok", "models.name": "error"},
-        advice="foundry-rest models",
+        advice="--model",
     ),
     "https on http": Predicament(
         https_on_http,
@@ -230,7 +231,7 @@ PREDICAMENTS = {
         advice="Give http://127.0.0.1",
     ),
     "https on silence": Predicament(
-        https_on_silence, State.CRITICAL, "https://", severities=DOWN, advice="http"
+        https_on_silence, State.CRITICAL, "https://", severities=DOWN, advice="--timeout"
     ),
     "stale registry": Predicament(
         stale_registry,

@@ -1,0 +1,95 @@
+"""The command ``doctor``: the report of all checks, for people, for an issue, or as JSON."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import textwrap
+from argparse import Namespace
+from collections.abc import Iterator
+from itertools import groupby
+from operator import attrgetter
+from typing import NamedTuple
+
+from foundry_rest.cli.output import print_json
+from foundry_rest.ops.doctor import Diagnosis, DoctorSettings, Finding, diagnose
+from foundry_rest.ops.doctor.findings import ERROR, NOTE, OK, SEVERITIES, WARNING
+
+#: Columns of the report: what an issue's text shows without a bar.
+WIDTH = 100
+_INDENT = 11
+_NARROWEST = 40
+_COLOURS = {OK: "32", NOTE: "36", WARNING: "33", ERROR: "31;1"}
+
+
+class Page(NamedTuple):
+    """How the report is drawn.
+
+    Attributes:
+        width: Columns.
+        is_coloured: Whether severities have colours.
+    """
+
+    width: int = WIDTH
+    is_coloured: bool = False
+
+    def severity(self, severity: str) -> str:
+        """Return a severity in its column."""
+        word = f"{severity:<9}"
+        return f"\x1b[{_COLOURS[severity]}m{word}\x1b[0m" if self.is_coloured else word
+
+    def lines(self, finding: Finding) -> Iterator[str]:
+        """Yield the lines of one finding."""
+        text, *more = self._wrapped(finding.text, "")
+        yield f"  {self.severity(finding.severity)}{text}"
+        advice = self._wrapped(finding.advice, "-> ") if finding.advice else []
+        yield from (f"{'':{_INDENT}}{line}" for line in (*more, *advice))
+
+    def _wrapped(self, text: str, mark: str) -> list[str]:
+        room = max(self.width, _NARROWEST) - _INDENT
+        wrapped = textwrap.wrap(
+            text, room, initial_indent=mark, subsequent_indent=" " * len(mark), break_on_hyphens=False
+        )
+        return wrapped or [mark]
+
+
+def doctor(arguments: Namespace) -> int:
+    """Print the report and return 1 if it holds an error, with ``--strict`` also if it holds a warning."""
+    diagnosis = diagnose(
+        DoctorSettings(
+            url=arguments.url, model=arguments.model, offline=arguments.offline, timeout=arguments.timeout
+        )
+    )
+    if arguments.json:
+        print_json({**diagnosis.to_dict(), "severity": diagnosis.severity})
+    else:
+        print("\n".join(report(diagnosis, _page())), flush=True)
+    bad = WARNING if arguments.strict else ERROR
+    return int(SEVERITIES.index(diagnosis.severity) >= SEVERITIES.index(bad))
+
+
+def report(diagnosis: Diagnosis, page: Page) -> Iterator[str]:
+    """Yield the lines of the report: what was found, group by group, and its sum."""
+    yield f"foundry-rest doctor {diagnosis.version}: {summary(diagnosis)}"
+    for group, findings in groupby(diagnosis.findings, attrgetter("group")):
+        yield from ("", group)
+        for finding in findings:
+            yield from page.lines(finding)
+
+
+def summary(diagnosis: Diagnosis) -> str:
+    """Return how much was found that is not well."""
+    counts = {severity: diagnosis.count(severity) for severity in (ERROR, WARNING, NOTE)}
+    told = [f"{count} {severity}{'s' * (count != 1)}" for severity, count in counts.items() if count]
+    return ", ".join(told) or "all is well"
+
+
+def _page() -> Page:
+    if not sys.stdout.isatty():
+        return Page()
+    columns = min(shutil.get_terminal_size().columns, WIDTH)
+    # Consoles of Windows show colours only where the terminal says so.
+    knows_colours = os.name != "nt" or "WT_SESSION" in os.environ
+    is_wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return Page(columns, is_coloured=knows_colours and is_wanted)
