@@ -30,6 +30,21 @@ class Listener(NamedTuple):
     is_told_to_be_silent: bool | None = None
 
 
+def state_of(pid: int | None) -> str:
+    """Return ``"gone"``, ``"stopped"`` by a signal, or ``"there"``; ``""`` for no process."""
+    import psutil
+
+    if pid is None:
+        return ""
+    try:
+        states = {psutil.STATUS_STOPPED: "stopped", psutil.STATUS_ZOMBIE: "gone"}
+        return states.get(psutil.Process(pid).status(), "there")
+    except psutil.AccessDenied:
+        return "there"
+    except (psutil.Error, OSError, ValueError, OverflowError):  # also a number that no process can have
+        return "gone"
+
+
 def listeners_at(url: str) -> list[Listener]:
     """Return who holds the port of a loopback address; none where the system does not tell."""
     import psutil

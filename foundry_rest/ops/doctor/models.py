@@ -10,7 +10,7 @@ from foundry_rest.ops.doctor.evidence import Evidence, Model
 from foundry_rest.ops.doctor.findings import ERROR, NOTE, WARNING, Finding, error, note, of_error, ok, warning
 from foundry_rest.schema import ModelInfo
 
-_GIGABYTE = 1e9
+_MEGABYTE, _GIGABYTE = 1e6, 1e9
 _BY_NAME = "--model (FOUNDRY_MODEL)"
 _NAME_ANOTHER = f"Or name another by {_BY_NAME}."
 #: What a finding about the default model is worth, which nobody asked for.
@@ -82,10 +82,10 @@ def milder(finding: Finding, wanted: str) -> Finding:
 
 def fits_on_disk(model: ModelInfo, free: int, folder: str) -> Finding:
     """Return whether the disk has room for a model, as far as its size is known."""
-    room = f"{free / _GIGABYTE:,.1f} GB are free at {folder}"
+    room = f"{_amount(free)} are free at {folder}"
     if model.size is None or model.cached or model.loaded:
         return ok(room)
-    size = f"{model.id} needs {model.size / _GIGABYTE:,.1f} GB"
+    size = f"{model.id} needs {_amount(model.size)}"
     if model.size > free:
         return error(f"{room}, and {size}", "Make room, or choose a smaller model.")
     return ok(f"{room}; {size}")
@@ -93,11 +93,17 @@ def fits_on_disk(model: ModelInfo, free: int, folder: str) -> Finding:
 
 def fits_in_memory(model: ModelInfo, available: int) -> Finding:
     """Return whether the memory has room for a model, as far as its size is known."""
-    room = f"{available / _GIGABYTE:,.1f} GB of memory are available"
+    room = f"{_amount(available)} of memory are available"
     if model.size is None or model.loaded:
         return ok(room)
-    size = f"{model.id} needs about {model.size / _GIGABYTE:,.1f} GB"
+    size = f"{model.id} needs about {_amount(model.size)}"
     if model.size > available:
         advice = "Unload others with: foundry-rest unload --all; or choose a smaller model."
         return warning(f"{room}, and {size}", advice)
     return ok(f"{room}; {size}")
+
+
+def _amount(size: int) -> str:
+    if size < _GIGABYTE:
+        return f"{size / _MEGABYTE:,.1f} MB"
+    return f"{size / _GIGABYTE:,.1f} GB"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from foundry_rest.config import is_loopback
 from foundry_rest.ops.doctor.evidence import Evidence
 from foundry_rest.ops.doctor.findings import Finding, error, note, of_error, ok, warning
-from foundry_rest.ops.doctor.listeners import Listener
+from foundry_rest.ops.doctor.listeners import Listener, state_of
 from foundry_rest.schema import HealthReport
 from foundry_rest.schema.tables import milliseconds
 from foundry_rest.services.discovery.survey import Place
@@ -86,12 +86,12 @@ def with_way_out(finding: Finding, url: str, place: Place | None) -> Finding:
     )
 
 
-def found_at(place: Place, *, exists: bool, is_asked: bool) -> Finding:
+def found_at(place: Place, state: str, *, is_asked: bool) -> Finding:
     """Return what one place of discovery is worth.
 
     Args:
         place: The place.
-        exists: Whether the process that it names exists.
+        state: The state of the process that it names.
         is_asked: Whether its address was asked.
     """
     if not place.url:
@@ -101,11 +101,17 @@ def found_at(place: Place, *, exists: bool, is_asked: bool) -> Finding:
         return warning(f"{place.source}: {place.url} is not used: {place.refusal}", advice)
     if place.generation:
         return ok(f"{place.source}: {place.generation} answers at {place.url}")
-    if place.pid is not None and not exists:
+    if state == "gone":
         what = f"{place.source} is stale: it names {place.url} and pid {place.pid}, which has ended"
         return warning(what, "It does no harm; the next foundry-rest serve removes it.")
     if not is_asked:
         return ok(f"{place.source}: names {place.url}, which was not asked")
+    if state == "stopped":
+        what = f"{place.source} names {place.url} and pid {place.pid}, which was stopped by a signal"
+        return warning(what, f"Let it go on: kill -CONT {place.pid}.")
+    if state == "there":
+        what = f"{place.source} names {place.url} and pid {place.pid}, which runs but does not answer there"
+        return warning(what, "End that process if it hangs, and start the service again.")
     return warning(f"{place.source}: {place.note}", "Start the service again.")
 
 
@@ -133,8 +139,6 @@ def telling(listener: Listener) -> Finding:
 
 
 def _places(evidence: Evidence, source: str) -> Iterator[Finding]:
-    import psutil
-
+    is_asked = not evidence.settings.offline
     for place in evidence.places(source):
-        exists = place.pid is not None and psutil.pid_exists(place.pid)
-        yield found_at(place, exists=exists, is_asked=not evidence.settings.offline)
+        yield found_at(place, state_of(place.pid), is_asked=is_asked)

@@ -85,8 +85,6 @@ def on_the_path(command: str, paths: list[str]) -> Iterator[Finding]:
         yield warning(what, "Remove the others, or put the right one first.")
     elif paths:
         yield ok(f"{command} is {paths[0]}")
-    else:
-        yield note(f"{command} is not on PATH")
 
 
 def obstacle(directory: Path, *, is_private: bool) -> str:
