@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 
+import psutil
 import pytest
 
 from foundry_rest.ops.plugin_format import State
@@ -25,6 +26,7 @@ from foundry_rest.testing import (
 )
 from support.discovery import register
 from support.platforms import posix
+from support.waits import until
 
 #: A process id that no system gives.
 NOBODY = 2**22 + 5
@@ -52,6 +54,12 @@ def service_process():
     finally:
         process.kill()
         process.communicate()
+
+
+def stop(pid):
+    """Stop a process by a signal; return when it is stopped."""
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
 
 
 @contextmanager
@@ -88,7 +96,7 @@ def captive_portal(patch) -> Iterator[str]:
 def stopped(patch) -> Iterator[str]:
     """A process that is stopped accepts connections and says nothing."""
     with service_process() as (url, pid):
-        os.kill(pid, signal.SIGSTOP)
+        stop(pid)
         yield url
 
 

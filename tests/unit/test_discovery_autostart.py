@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -295,6 +296,12 @@ def test_a_closed_client_waits_no_longer(time):
         hasty.pause(99)
 
     assert time.slept == [1, 0.5]
+
+
+def test_a_deadline_while_the_command_runs():
+    """It is told as such, and not as a command that cannot be run."""
+    with pytest.raises(DeadlineExceeded, match="looked for"):
+        Foundry(until=clock.monotonic() - 1).ask(sys.executable, ["-c", ""])
 
 
 @pytest.mark.parametrize(("given", "setting"), [(None, False), (True, True), (False, False)])

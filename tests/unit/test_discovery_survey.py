@@ -7,11 +7,12 @@ import os
 import pytest
 from support import predicaments
 from support.discovery import register
+from support.platforms import posix
 from support.predicaments import NOBODY
 
 from foundry_rest.services.discovery.candidates import Candidate
 from foundry_rest.services.discovery.process import Foundry
-from foundry_rest.services.discovery.survey import SOURCES, looks, unasked
+from foundry_rest.services.discovery.survey import COMMANDS, SOURCES, looks, unasked
 from foundry_rest.testing import FaultServer, dead_address
 from foundry_rest.transport.call import Options
 
@@ -23,7 +24,7 @@ def places(source):
 
 def test_nothing_there():
     """Each source tells that it has nothing."""
-    assert [place.note for source in SOURCES for place in places(source)] == ["none", "none", "not on PATH"]
+    assert [place.note for source in SOURCES for place in places(source)] == ["none", "none"]
     assert not any(place.is_usable or place.url for source in SOURCES for place in places(source))
 
 
@@ -62,4 +63,17 @@ def test_nobody_is_asked():
 def test_nothing_is_started(source, monkeypatch):
     """A survey leaves the command's start alone."""
     monkeypatch.setattr(Foundry, "start", lambda *arguments: pytest.fail("it was started"))
-    assert places(source)
+    assert bool(places(source)) is (source not in COMMANDS)
+
+
+@posix
+def test_the_command(monkeypatch, tmp_path):
+    """Each subcommand is asked, and who answers at what it prints."""
+    with FaultServer() as server:
+        command = tmp_path / "foundry"
+        command.write_text(f'#!/bin/sh\necho "$1: {server.url}"\n', encoding="utf-8")
+        command.chmod(0o755)
+        monkeypatch.setenv("PATH", os.pathsep.join((str(tmp_path), os.environ["PATH"])))
+        found = [place for source in COMMANDS for place in places(source)]
+    assert [place.url for place in found] == [server.url] * 2
+    assert all(place.is_usable for place in found)

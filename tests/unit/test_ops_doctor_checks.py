@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 from dataclasses import dataclass, field
 
 import pytest
 from msgspec.structs import replace
 from support.platforms import posix
-from support.predicaments import NOBODY, PROXIES, service_process
+from support.predicaments import NOBODY, PROXIES, service_process, stop
 
 from foundry_rest.config import Config
 from foundry_rest.errors import DeadlineExceeded, FoundryError, ModelNotFound, ServiceUnreachable
@@ -187,7 +186,7 @@ OUTCOMES = [
     ),
     *(
         (f"service.{source}", *outcome)
-        for source in ("registry", "daemon_file", "command")
+        for source in ("registry", "daemon_file")
         for outcome in (
             ("ok", "2.x answers at", ANSWERS),
             ("note", "registry file x: none", NOTHING),
@@ -223,6 +222,7 @@ def test_outcomes(id, severity, text, known):
 
 #: Checks of which the tests below show both outcomes.
 BELOW = {
+    "service.command",
     "system.installations",
     "system.commands",
     "system.directories",
@@ -247,7 +247,7 @@ def test_a_place_of_a_stopped_process():
     """What was stopped by a signal can go on."""
     with service_process() as (_, pid):
         assert state_of(pid) == "there"
-        os.kill(pid, signal.SIGSTOP)
+        stop(pid)
         (place,) = named(pid=pid).found
         finding = found_at(place, state_of(pid), is_asked=True)
     assert finding.advice == f"Let it go on: kill -CONT {pid}."
@@ -258,6 +258,12 @@ def test_a_place_of_a_stopped_process():
 def test_states(pid, state):
     """A file may name any number, or none."""
     assert state_of(pid) == state
+
+
+def test_the_command():
+    """What each of its subcommands names is told; or once that there is none."""
+    assert [each.severity for each in findings("service.command", ANSWERS)] == ["ok", "ok"]
+    assert only("service.command", Known()).text == "the foundry command is not on PATH"
 
 
 def test_offline_places():

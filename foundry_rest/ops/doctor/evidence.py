@@ -20,14 +20,15 @@ from foundry_rest.ops.doctor.listeners import Listener, listeners_at
 from foundry_rest.schema import HealthReport, ModelInfo
 from foundry_rest.services.discovery.process import Foundry
 from foundry_rest.services.discovery.search import START_ONE
-from foundry_rest.services.discovery.survey import SOURCES, Place, looks, unasked
+from foundry_rest.services.discovery.survey import COMMANDS, SOURCES, Place, looks, unasked
 from foundry_rest.timeouts import Timeouts
 from foundry_rest.transport.call import Options
 
 T = TypeVar("T")
 
 #: Shares of the time: until when places are looked at, for the service's health, and for all questions.
-_PLACES, _HEALTH, _ALL = 0.6, 0.45, 0.95
+_PLACES, _HEALTH, _ALL = 0.7, 0.45, 0.95
+_MORE_TIME = "The foundry command did not answer yet: give --timeout 15."
 #: Least seconds that a question gets.
 _LEAST = 0.001
 
@@ -78,7 +79,7 @@ class Evidence:
         self.named = settings.url or self.config.endpoint
         asked = not settings.offline
         self._places = {
-            name: start(partial(self._survey, name)) for name in SOURCES if asked or name != "command"
+            name: start(partial(self._survey, name)) for name in SOURCES if asked or name not in COMMANDS
         }
         self._service: Future[Service] = start(self._ask_service) if asked else Future()
         self._model: Future[Model] = start(self._ask_model) if asked else Future()
@@ -139,7 +140,7 @@ class Evidence:
         try:
             candidates = list(SOURCES[source](Foundry(until)))
         except DeadlineExceeded:
-            return [Place("foundry command", f"no answer within {bound:.1f} s")]
+            return [Place(source, f"no answer within {bound:.1f} s", is_late=True)]
         if self.settings.offline:
             return [place for candidate in candidates for place in unasked(candidate)]
         options = Options(Timeouts(connect=bound, first_token=bound, idle=bound), until)
@@ -152,8 +153,7 @@ class Evidence:
     def _ask_service(self) -> Service:
         place = None if self.named is not None else self.usable_place()
         if self.named is None and place is None:
-            failure = ServiceNotFound("no Foundry Local service was found", advice=START_ONE)
-            return Service("", None, failure, self.config)
+            return Service("", None, self._nowhere(), self.config)
         config = self.config.with_changes(endpoint=self.named or (place and place.url))
         if place is not None and not place.is_known:
             config = without_key(config)
@@ -164,6 +164,13 @@ class Evidence:
                 return Service(url, report, None, config)
         except FoundryError as failure:
             return Service(url, None, failure, config)
+
+    def _nowhere(self) -> ServiceNotFound:
+        is_late = any(place.is_late for source in self._places for place in self.places(source))
+        return ServiceNotFound(
+            "no Foundry Local service was found" + " in this time" * is_late,
+            advice=_MORE_TIME if is_late else START_ONE,
+        )
 
     def _ask_model(self) -> Model:
         service, name = self.service, self.config.model

@@ -10,7 +10,7 @@ from foundry_rest.ops.doctor.findings import Finding, error, note, of_error, ok,
 from foundry_rest.ops.doctor.listeners import Listener, state_of
 from foundry_rest.schema import HealthReport
 from foundry_rest.schema.tables import milliseconds
-from foundry_rest.services.discovery.survey import Place
+from foundry_rest.services.discovery.survey import COMMANDS, Place
 
 _MEGABYTE = 1e6
 
@@ -36,7 +36,8 @@ def daemon_file(evidence: Evidence) -> Iterator[Finding]:
 
 def command(evidence: Evidence) -> Iterator[Finding]:
     """Tell what the ``foundry`` command says."""
-    return _places(evidence, "command")
+    found = [finding for source in COMMANDS for finding in _places(evidence, source)]
+    yield from found or [note("the foundry command is not on PATH")]
 
 
 def health(evidence: Evidence) -> Iterator[Finding]:

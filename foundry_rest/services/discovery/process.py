@@ -72,6 +72,8 @@ class Foundry:
                 has_ended = self._run([path, *arguments], stdout, stderr, seconds)
                 trouble = "" if has_ended else f"no answer within {seconds:g} s"
                 return Output(_read(stdout), _read(stderr), trouble)
+        except DeadlineExceeded:  # an OSError, too, by descent
+            raise
         except OSError as error:
             return Output(trouble=f"cannot be run: {error}")
 

@@ -5,15 +5,21 @@ Where the search ends with the first service that answers, this looks at every p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 import msgspec
 
-from foundry_rest.services.discovery.candidates import Candidate, from_daemon_file, from_registry
+from foundry_rest.services.discovery.candidates import (
+    Candidate,
+    from_answer,
+    from_daemon_file,
+    from_registry,
+)
+from foundry_rest.services.discovery.command_output import STATUS
 from foundry_rest.services.discovery.port_holder import look_up
 from foundry_rest.services.discovery.process import Foundry
-from foundry_rest.services.discovery.search import FoundryCommand, answers
+from foundry_rest.services.discovery.search import answers
 from foundry_rest.transport.call import Options
 
 
@@ -28,6 +34,7 @@ class Place(msgspec.Struct, frozen=True):
         generation: Generation of the service that answers there; ``""`` if none does, or none was asked.
         refusal: Why the address must not be used although a service answers.
         is_known: The port is held by a process of this user.
+        is_late: The place did not tell in time what it names.
     """
 
     source: str
@@ -37,6 +44,7 @@ class Place(msgspec.Struct, frozen=True):
     generation: str = ""
     refusal: str = ""
     is_known: bool = False
+    is_late: bool = False
 
     @property
     def is_usable(self) -> bool:
@@ -44,15 +52,19 @@ class Place(msgspec.Struct, frozen=True):
         return bool(self.generation) and not self.refusal
 
 
-def _from_command(foundry: Foundry) -> Iterable[Candidate]:
-    return FoundryCommand(foundry).candidates(None)
+def _from_command(word: str, foundry: Foundry) -> Iterator[Candidate]:
+    path = foundry.find()
+    if path is not None:
+        yield from_answer(STATUS[word], foundry.ask(path, STATUS[word]))
 
 
+#: The ``foundry`` command with each subcommand that one of its versions knows; each run takes a second.
+COMMANDS = {f"foundry {word}": partial(_from_command, word) for word in STATUS}
 #: The places in the order of discovery, each with what reads its candidates.
 SOURCES: dict[str, Callable[[Foundry], Iterable[Candidate]]] = {
     "registry": lambda _: from_registry(None),
     "daemon_file": lambda _: [from_daemon_file()],
-    "command": _from_command,
+    **COMMANDS,
 }
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
 
 import pytest
 from support import predicaments
+from support.platforms import posix
 from support.predicaments import EACH, PREDICAMENTS
 
 from foundry_rest.cli.doctor import WIDTH, Page, report, summary
@@ -117,6 +119,26 @@ def test_it_takes_less_than_three_seconds(name, monkeypatch):
     assert took < BOUND
     assert done.returncode == each.code
     assert done.stderr == ""
+
+
+@posix
+def test_a_command_that_hangs(monkeypatch, tmp_path):
+    """The command of Foundry Local is ended in time, and its silence is told."""
+    command = tmp_path / "foundry"
+    command.write_text("#!/bin/sh\nexec sleep 60\n", encoding="utf-8")
+    command.chmod(0o755)
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "foundry_rest", "doctor"],
+        env={**os.environ, "PATH": os.pathsep.join((str(tmp_path), os.environ["PATH"]))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert time.monotonic() - began < BOUND
+    assert done.returncode == 1
+    assert "foundry server: no answer within" in done.stdout
+    assert "give --timeout 15" in done.stdout
 
 
 LONG = " ".join(["word"] * 60)
