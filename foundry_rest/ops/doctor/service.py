@@ -104,7 +104,7 @@ def found_at(place: Place, state: str, *, is_asked: bool) -> Finding:
         return ok(f"{place.source}: {place.generation} answers at {place.url}")
     if state == "gone":
         what = f"{place.source} is stale: it names {place.url} and pid {place.pid}, which has ended"
-        return warning(what, "It does no harm; the next foundry-rest serve removes it.")
+        return warning(what, "It does no harm, and goes with the next start of a service.")
     if not is_asked:
         return ok(f"{place.source}: names {place.url}, which was not asked")
     if state == "stopped":
@@ -112,7 +112,9 @@ def found_at(place: Place, state: str, *, is_asked: bool) -> Finding:
         return warning(what, f"Let it go on: kill -CONT {place.pid}.")
     if state == "there":
         what = f"{place.source} names {place.url} and pid {place.pid}, which runs but does not answer there"
-        return warning(what, "End that process if it hangs, and start the service again.")
+        return warning(
+            what, "Start the service again; end that process first if it is the service."
+        )
     return warning(f"{place.source}: {place.note}", "Start the service again.")
 
 

@@ -13,8 +13,10 @@ from support import predicaments
 from support.platforms import posix
 from support.predicaments import EACH, PREDICAMENTS
 
+from foundry_rest.cli import commands
 from foundry_rest.cli.doctor import WIDTH, Page, report, summary
 from foundry_rest.cli.doctor import doctor as command
+from foundry_rest.cli.main import main
 from foundry_rest.cli.parser import build_parser
 from foundry_rest.ops.doctor import Diagnosis
 from foundry_rest.ops.doctor.diagnosis import CHECKS
@@ -92,6 +94,18 @@ def test_wrong_arguments(run, arguments):
     code, stdout, stderr = run("doctor", *arguments)
     assert (code, stdout) == (2, "")
     assert "foundry-rest" in stderr
+
+
+def test_no_output(capsys, monkeypatch):
+    """A disk that is full keeps the report from being read, and finds nothing."""
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setitem(commands._COMMANDS, "doctor", full)
+    monkeypatch.setattr("foundry_rest.cli.main.discard", lambda stream: None)
+    assert main(["doctor"]) == 2
+    assert "No space left" in capsys.readouterr().err
 
 
 def test_help(run):
