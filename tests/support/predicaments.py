@@ -169,6 +169,7 @@ class Predicament:
         code: Exit code of ``doctor``.
         strict: Its exit code with ``--strict``.
         advice: What ``doctor`` advises.
+        patience: Seconds that are given: few where nobody answers.
         marks: Where it cannot be.
     """
 
@@ -180,6 +181,7 @@ class Predicament:
     code: int = 1
     strict: int = 1
     advice: str = ""
+    patience: float = 5.0
     marks: tuple[pytest.MarkDecorator, ...] = ()
 
 
@@ -192,10 +194,20 @@ PREDICAMENTS = {
         no_service, State.CRITICAL, "connection refused", severities=DOWN, advice="foundry-rest serve"
     ),
     "wrong port": Predicament(
-        wrong_port, State.CRITICAL, "no Foundry Local service", severities=DOWN, advice="Look at the address"
+        wrong_port,
+        State.CRITICAL,
+        "no Foundry Local service",
+        severities=DOWN,
+        advice="Look at the address",
+        patience=1.5,
     ),
     "captive portal": Predicament(
-        captive_portal, State.CRITICAL, "http://127.0.0.1", severities=DOWN, advice="Look at the address"
+        captive_portal,
+        State.CRITICAL,
+        "http://127.0.0.1",
+        severities=DOWN,
+        advice="Look at the address",
+        patience=1.5,
     ),
     "stopped": Predicament(
         stopped,
@@ -203,6 +215,7 @@ PREDICAMENTS = {
         "silent",
         severities={"service.health": "error", "service.process": "error"},
         advice="kill -CONT",
+        patience=1.0,
         marks=(posix,),
     ),
     "proxy in the way": Predicament(
@@ -237,9 +250,15 @@ PREDICAMENTS = {
         "https://",
         severities={"service.health": "error", "connectivity.scheme": "error"},
         advice="Give http://127.0.0.1",
+        patience=1.5,
     ),
     "https on silence": Predicament(
-        https_on_silence, State.CRITICAL, "https://", severities=DOWN, advice="--timeout"
+        https_on_silence,
+        State.CRITICAL,
+        "https://",
+        severities=DOWN,
+        advice="--timeout",
+        patience=1.0,
     ),
     "stale registry": Predicament(
         stale_registry,
@@ -255,7 +274,14 @@ PREDICAMENTS = {
         severities={"service.health": "error", "service.registry": "warning"},
         advice="FOUNDRY_ENDPOINT",
     ),
-    "status that dribbles": Predicament(dribbling, State.CRITICAL, "silent", severities=DOWN, advice="slow"),
+    "status that dribbles": Predicament(
+        dribbling,
+        State.CRITICAL,
+        "silent",
+        severities=DOWN,
+        advice="slow",
+        patience=1.0,
+    ),
 }
 EACH = [pytest.param(each, id=name, marks=each.marks) for name, each in PREDICAMENTS.items()]
 

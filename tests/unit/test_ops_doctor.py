@@ -15,15 +15,13 @@ from foundry_rest.errors import ConfigError
 from foundry_rest.ops.doctor import Diagnosis, DoctorSettings, diagnose
 from foundry_rest.ops.doctor.diagnosis import CHECKS, Check, made
 from foundry_rest.ops.doctor.findings import SEVERITIES, Finding, error, note, ok, warning
+from foundry_rest.services.discovery.survey import SOURCES
 from foundry_rest.testing import DEMO_MODEL, FaultServer, dead_address, stall
-
-#: Seconds for all checks where one may be silent.
-SHORT = 1.0
 
 
 def examined(url=None, **settings):
     """Return the diagnosis, and the worst severity by the id of the check."""
-    diagnosis = diagnose(DoctorSettings(url=url, **{"timeout": SHORT, **settings}))
+    diagnosis = diagnose(DoctorSettings(url=url, **{"timeout": 5.0, **settings}))
     worst = {}
     for each in diagnosis.findings:
         worst[each.id] = max(worst.get(each.id, "ok"), each.severity, key=SEVERITIES.index)
@@ -35,8 +33,8 @@ def test_every_predicament(each, monkeypatch):
     """What is wrong is found, with what to do about it; and nothing else is called an error."""
     with predicaments.in_predicament(each, monkeypatch) as url:
         began = time.monotonic()
-        diagnosis, worst = examined(url, model=each.model)
-        assert time.monotonic() - began < SHORT + 1
+        diagnosis, worst = examined(url, model=each.model, timeout=each.patience)
+        assert time.monotonic() - began < each.patience + 1
     assert {id: worst.get(id) for id in each.severities} == each.severities
     assert (diagnosis.severity == "error") is (each.code == 1)
     assert {id for id, severity in worst.items() if severity == "error"} <= set(each.severities)
@@ -102,17 +100,17 @@ def test_nothing_is_loaded_or_tried_again(monkeypatch):
         assert not server.asked("/models/load/*")
         server.on("GET", "/status", stall())
         before = len(server.requests)
-        examined(server.url)
+        examined(server.url, timeout=0.8)
         assert len(server.requests) - before <= 2
 
 
-def made_by(make, seconds=0.2):
+def made_by(make, seconds=0.2, **more):
     """Return what a check finds in so many seconds."""
     until = time.monotonic() + seconds
     evidence = SimpleNamespace(
         settings=DoctorSettings(timeout=seconds), left=lambda: max(0.0, until - time.monotonic())
     )
-    return list(made([Check("a.b", "A", make), Check("a.c", "A", lambda _: [ok("well")])], evidence))
+    return list(made([Check("a.b", "A", make, **more), Check("a.c", "A", lambda _: [ok("well")])], evidence))
 
 
 def test_a_check_that_fails():
@@ -132,6 +130,28 @@ def test_a_check_that_hangs():
     assert time.monotonic() - began < 1
     assert "no result within 0.2 s" in first.text
     assert second.text == "well"
+
+
+def test_a_check_that_matters():
+    """That nobody knows how the service is, is an error."""
+    assert made_by(lambda _: 1 / 0, unmade="error")[0].severity == "error"
+    assert {check.id: check.unmade for check in CHECKS}["service.health"] == "error"
+
+
+def test_a_place_that_is_late(monkeypatch):
+    """What a place names may come too late; that the service is away is told all the same."""
+    over = threading.Event()
+
+    def slow(foundry):
+        over.wait(5)
+        return []
+
+    monkeypatch.setitem(SOURCES, "registry", slow)
+    with dead_address() as url:
+        diagnosis, worst = examined(url, timeout=0.5)
+    over.set()
+    assert (worst["service.health"], worst["service.registry"]) == ("error", "note")
+    assert "connection refused" in " ".join(each.text for each in diagnosis.findings)
 
 
 def test_severities():

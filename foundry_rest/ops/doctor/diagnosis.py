@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from foundry_rest.ops.doctor import connectivity, environment, models, packages, service, system
 from foundry_rest.ops.doctor.evidence import Evidence, start
-from foundry_rest.ops.doctor.findings import Diagnosis, DoctorSettings, Finding, warning
+from foundry_rest.ops.doctor.findings import ERROR, WARNING, Diagnosis, DoctorSettings, Finding
 from foundry_rest.ops.doctor.redaction import Redactor
 
 
@@ -25,12 +25,14 @@ class Check(NamedTuple):
         group: Its group in the report.
         make: Yields what it finds.
         asks: It needs the service or the network.
+        unmade: What it is worth that it could not be made.
     """
 
     id: str
     group: str
     make: Callable[[Evidence], Iterable[Finding]]
     asks: bool = False
+    unmade: str = WARNING
 
 
 CHECKS = (
@@ -47,7 +49,7 @@ CHECKS = (
     Check("service.registry", "Service", service.registry),
     Check("service.daemon_file", "Service", service.daemon_file),
     Check("service.command", "Service", service.command, asks=True),
-    Check("service.health", "Service", service.health, asks=True),
+    Check("service.health", "Service", service.health, asks=True, unmade=ERROR),
     Check("service.process", "Service", service.process, asks=True),
     Check("service.telemetry", "Service", service.telemetry, asks=True),
     Check("models.name", "Models", models.name, asks=True),
@@ -81,7 +83,7 @@ def made(checks: Iterable[Check], evidence: Evidence) -> Iterator[Finding]:
     """Yield what each check finds; all are made at the same time, and none is waited for too long."""
     running = [(check, start(partial(_all_of, check, evidence))) for check in checks]
     for check, future in running:
-        for finding in _outcome(future, evidence):
+        for finding in _outcome(check, future, evidence):
             yield replace(finding, id=check.id, group=check.group)
 
 
@@ -94,11 +96,12 @@ def _all_of(check: Check, evidence: Evidence) -> list[Finding]:
     return list(check.make(evidence))
 
 
-def _outcome(future: Future[list[Finding]], evidence: Evidence) -> list[Finding]:
+def _outcome(check: Check, future: Future[list[Finding]], evidence: Evidence) -> list[Finding]:
     try:
         return future.result(evidence.left())
     except TooLate:
         reason = f"no result within {evidence.settings.timeout:g} s"
     except Exception as failure:  # noqa: BLE001 (whatever is wrong with this machine, the other findings are told)
         reason = f"{type(failure).__name__}: {failure}"
-    return [warning(f"this check could not be made: {reason}", "Look at it by hand.")]
+    text, advice = f"this check could not be made: {reason}", "Try a larger --timeout, or look at it by hand."
+    return [Finding(severity=check.unmade, text=text, advice=advice)]

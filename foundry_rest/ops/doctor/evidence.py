@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as TooLate
 from contextlib import suppress
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -100,7 +101,10 @@ class Evidence:
 
     def places(self, source: str) -> list[Place]:
         """Return what one place of discovery names, and what answers there."""
-        return self._places[source].result(self.left())
+        try:
+            return self._places[source].result(self.left(_ALL))
+        except TooLate:  # what else is known is told all the same
+            return [_late(source, self.settings.timeout)]
 
     def usable_place(self) -> Place | None:
         """Return the address that a client without one uses."""
@@ -140,7 +144,7 @@ class Evidence:
         try:
             candidates = list(SOURCES[source](Foundry(until)))
         except DeadlineExceeded:
-            return [Place(source, f"no answer within {bound:.1f} s", is_late=True)]
+            return [_late(source, bound)]
         if self.settings.offline:
             return [place for candidate in candidates for place in unasked(candidate)]
         options = Options(Timeouts(connect=bound, first_token=bound, idle=bound), until)
@@ -188,6 +192,10 @@ class Evidence:
         with suppress(FoundryError):
             return id_with_alias(self.config.model, client.models.catalog(deadline=self.left(_ALL)))
         return ""
+
+
+def _late(source: str, seconds: float) -> Place:
+    return Place(source, f"no answer within {seconds:.1f} s", is_late=True)
 
 
 def start(work: Callable[[], T]) -> Future[T]:

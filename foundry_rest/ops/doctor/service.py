@@ -112,9 +112,7 @@ def found_at(place: Place, state: str, *, is_asked: bool) -> Finding:
         return warning(what, f"Let it go on: kill -CONT {place.pid}.")
     if state == "there":
         what = f"{place.source} names {place.url} and pid {place.pid}, which runs but does not answer there"
-        return warning(
-            what, "Start the service again; end that process first if it is the service."
-        )
+        return warning(what, "Start the service again; end that process first if it is the service.")
     return warning(f"{place.source}: {place.note}", "Start the service again.")
 
 

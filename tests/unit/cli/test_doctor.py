@@ -30,7 +30,7 @@ BOUND = 3.0
 @pytest.mark.parametrize("each", EACH)
 def test_every_predicament(run, each, monkeypatch):
     """The exit code says whether there is an error, and with --strict whether there is a warning."""
-    given = ["doctor", "--timeout", "0.8", *(["--model", each.model] if each.model else [])]
+    given = ["doctor", "--timeout", str(each.patience), *(["--model", each.model] if each.model else [])]
     monkeypatch.setenv("FOUNDRY_MODEL", DEMO_MODEL)  # the default is a model that this service lacks
     with predicaments.in_predicament(each, monkeypatch) as url:
         code, stdout, stderr = run(*given, *(["--url", url] if url else []))
