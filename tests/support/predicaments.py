@@ -181,7 +181,7 @@ class Predicament:
     code: int = 1
     strict: int = 1
     advice: str = ""
-    patience: float = 5.0
+    patience: float = 20.0
     marks: tuple[pytest.MarkDecorator, ...] = ()
 
 

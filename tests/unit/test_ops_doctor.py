@@ -21,7 +21,7 @@ from foundry_rest.testing import DEMO_MODEL, FaultServer, dead_address, stall
 
 def examined(url=None, **settings):
     """Return the diagnosis, and the worst severity by the id of the check."""
-    diagnosis = diagnose(DoctorSettings(url=url, **{"timeout": 5.0, **settings}))
+    diagnosis = diagnose(DoctorSettings(url=url, **{"timeout": 20.0, **settings}))
     worst = {}
     for each in diagnosis.findings:
         worst[each.id] = max(worst.get(each.id, "ok"), each.severity, key=SEVERITIES.index)
