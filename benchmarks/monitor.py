@@ -1,7 +1,7 @@
 """Does the monitor run for long, in constant memory, and tell every change once?
 
-The real runtime with the demo model is killed, started, stopped and continued, again and again. Exit code 1 when
-a change was told twice, or not, or when memory grew by more than 1 MB after the first tenth of the time.
+The real runtime with the demo model is killed, started, stopped and continued, again and again. Exit code 1
+when a change was told twice, or not, or when memory grew by more than 1 MB after the first tenth of the time.
 
 python benchmarks/monitor.py [MINUTES]
 """
