@@ -23,11 +23,10 @@ def snippet(create, model, questions):
 def compare(url, model, questions):
     """Return what the snippet gives with `openai` and with us."""
     with FoundryAPIClient(url, model=model) as ours:
-        ours.models.ensure_loaded(model)
-        exact = ours.models.id_of(model)
-        theirs = OpenAI(base_url=f"{url}/v1", api_key="none")
+        settings = ours.openai_settings()
+        theirs = OpenAI(base_url=settings["base_url"], api_key=settings["api_key"])
         return (
-            snippet(theirs.chat.completions.create, exact, questions),
+            snippet(theirs.chat.completions.create, settings["model"], questions),
             snippet(ours.complete, model, questions),
         )
 

@@ -57,6 +57,7 @@ METHODS = {
     "complete": lambda client, file, **options: client.complete("Hi", **options),
     "stream_complete": lambda client, file, **options: read(client.stream_complete("Hi", **options)),
     "health_check": lambda client, file, **options: client.health_check(**options),
+    "openai_settings": lambda client, file, **options: client.openai_settings("demo", **options),
     "batch": lambda client, file, **options: [each.result() for each in client.batch(["Hi"], **options)],
     "request": lambda client, file, **options: client.request("GET", "/status", **options),
     "chat.complete": lambda client, file, **options: client.chat.complete("Hi", **options),
