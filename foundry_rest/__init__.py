@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from foundry_rest.schema.batch import BatchRequest, BatchResult
     from foundry_rest.schema.embeddings import EmbeddingReply
     from foundry_rest.schema.responses import InputItem, OutputItem, Response, ResponseEvent, ResponsePage
+    from foundry_rest.schema.service_state import ServiceState
     from foundry_rest.schema.tools import CallMade, Tool, ToolRun, tool_message
     from foundry_rest.stream.chat import ChatStream
     from foundry_rest.stream.responses import ResponseStream
@@ -153,6 +154,7 @@ _HOME = {
     "schema.audio": ("Transcription", "TranscriptionChunk"),
     "schema.embeddings": ("EmbeddingReply",),
     "schema.responses": ("InputItem", "OutputItem", "Response", "ResponseEvent", "ResponsePage"),
+    "schema.service_state": ("ServiceState",),
     "schema.tools": ("CallMade", "Tool", "ToolRun", "tool_message"),
     "stream.chat": ("ChatStream",),
     "stream.responses": ("ResponseStream",),
@@ -216,6 +218,7 @@ __all__ = [
     "ServerError",
     "ServiceError",
     "ServiceNotFound",
+    "ServiceState",
     "ServiceTimeout",
     "ServiceUnreachable",
     "SqliteBreakers",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from foundry_rest.endpoints.audio import Audio
     from foundry_rest.endpoints.chat import ChatArguments
     from foundry_rest.endpoints.embeddings import Embeddings
+    from foundry_rest.endpoints.handover import OpenAISettings
     from foundry_rest.endpoints.responses import Responses
     from foundry_rest.schema.batch import BatchRequest, BatchResult
     from foundry_rest.transport.call_options import CallOptions
@@ -140,6 +141,24 @@ class Endpoints(Raw):
     def health_check(self, **options: Unpack[CallOptions]) -> HealthReport:
         """Return the state of the service; short for ``client.health.check()``."""
         return self.health.check(**options)
+
+    def openai_settings(self, model: str | None = None, **options: Unpack[CallOptions]) -> OpenAISettings:
+        """Load a model and return what another client of OpenAI's dialect needs to ask it.
+
+        ``base_url``, ``api_key`` and ``model``, the exact id: for ``openai.OpenAI``, LangChain's
+        ``ChatOpenAI`` and their brothers. They have none of this client's resilience, and a service that
+        moves is not found again.
+
+        Args:
+            model: Alias or id; the client's default model by default.
+            options: Options of the calls that find and load it.
+
+        Raises:
+            ModelNotFound: The service lists no such model.
+        """
+        from foundry_rest.endpoints.handover import openai_settings
+
+        return openai_settings(self._context, self.models, model or self._context.config.model, options)
 
     def batch(
         self,

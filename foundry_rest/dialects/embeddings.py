@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from foundry_rest.errors import InvalidReply
+from foundry_rest.errors import FoundryError, InvalidReply
 from foundry_rest.schema.chat import Usage
 from foundry_rest.schema.embeddings import EmbeddingReply
 from foundry_rest.transport.call import Reply
@@ -67,10 +67,14 @@ def join_batches(batches: Sequence[EmbeddingReply], elapsed: float) -> Embedding
         InvalidReply: Their vectors differ in length, so another model made some of them.
     """
     vectors = [vector for batch in batches for vector in batch.vectors]
-    if len({len(vector) for vector in vectors}) > 1:
+    if len({len(vector) for vector in vectors if vector}) > 1:
         raise InvalidReply("the vectors of two batches differ in length: another model answered in between")
     usages = [batch.usage for batch in batches]
-    last = batches[-1]
+    last, start = batches[-1], 0
+    failed: dict[int, FoundryError] = {}
+    for batch in batches:
+        failed |= {start + index: error for index, error in batch.failed.items()}
+        start += len(batch.vectors)
     usage = Usage(
         sum(each.prompt_tokens for each in usages),
         sum(each.completion_tokens for each in usages),
@@ -79,6 +83,8 @@ def join_batches(batches: Sequence[EmbeddingReply], elapsed: float) -> Embedding
     return msgspec.structs.replace(
         last,
         vectors=vectors,
+        failed=failed,
+        model=next((batch.model for batch in batches if batch.model), ""),
         usage=usage,
         elapsed=elapsed,
         cached=all(each.cached for each in batches),

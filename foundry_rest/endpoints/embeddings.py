@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Literal
 
 from foundry_rest import clock
 from foundry_rest.checks import whole_number
 from foundry_rest.dialects.embeddings import join_batches
-from foundry_rest.errors import ContextLengthExceeded, InvalidReply, ServiceTimeout
+from foundry_rest.errors import (
+    BadRequest,
+    ConfigError,
+    ContextLengthExceeded,
+    FoundryError,
+    InferenceFailed,
+    InvalidReply,
+    ServiceTimeout,
+)
 from foundry_rest.models.tasks import CHAT, SPEECH, check_task
 from foundry_rest.schema.embeddings import EmbeddingReply, EmbeddingRequest, build_embedding_request
 from foundry_rest.services.context import Context
@@ -23,6 +31,9 @@ if TYPE_CHECKING:
 #: silence exceeds the default timeout. A larger batch saves next to nothing (measured with a model that takes
 #: no time itself: 0.36 ms per text in batches of 2048, 0.40 ms in batches of 32).
 BATCH = 32
+#: What a service says of one text and not of all.
+_Refusals = tuple[type[FoundryError], ...]
+_OF_A_TEXT: _Refusals = (ContextLengthExceeded, BadRequest, InferenceFailed, InvalidReply)
 
 
 class Embeddings:
@@ -37,6 +48,7 @@ class Embeddings:
         *,
         model: str | None = None,
         batch_size: int = BATCH,
+        on_error: Literal["raise", "skip"] = "raise",
         **options: Unpack[CallOptions],
     ) -> EmbeddingReply:
         """Return one vector for each text, in the order of the texts.
@@ -49,6 +61,8 @@ class Embeddings:
                 an empty text.
             model: Alias or id of an embedding model; the client's default when not given.
             batch_size: Texts in one request.
+            on_error: ``"skip"`` leaves a text out that the service refuses, such as one that is too long, and
+                goes on; it is in ``failed`` of the reply, by its index. What concerns all texts is raised.
             options: Options of the call, see ``CallOptions``: ``timeout`` bounds the silence of one request,
                 which lasts until its last text is done, ``retries`` applies to each request, and
                 ``deadline`` bounds all of them together.
@@ -64,12 +78,21 @@ class Embeddings:
         """
         started = clock.monotonic()
         whole_number("batch_size", batch_size, 1)
+        if on_error not in ("raise", "skip"):
+            raise ConfigError(f"on_error must be 'raise' or 'skip', not {on_error!r}")
         name = self._context.config.model if model is None else model
         request = build_embedding_request(input, model=name)
         checked = self._context.options(**options)
         self._check(request, checked)
         starts = range(0, len(request.texts), batch_size)
-        batches = [self._embed_batch(request, at, at + batch_size, checked) for at in starts]
+        refusals = _OF_A_TEXT if on_error == "skip" else (ContextLengthExceeded,)
+        batches = []
+        for at in starts:
+            end = min(at + batch_size, len(request.texts))
+            for batch in self._embed(request, at, end, checked, refusals):
+                if batch.failed and on_error == "raise":
+                    raise batch.failed[0]
+                batches.append(batch)
         return self._join(batches, request, started)
 
     def _check(self, request: EmbeddingRequest, options: Options) -> None:
@@ -80,6 +103,30 @@ class Embeddings:
             self._context, request.model, options, call=call.label, purpose="embeddings", fits=_may_embed
         )
 
+    def _embed(
+        self, request: EmbeddingRequest, start: int, end: int, options: Options, refusals: _Refusals
+    ) -> Iterator[EmbeddingReply]:
+        """Yield the vectors of one batch, in parts where a text is refused, which is found by halving.
+
+        Args:
+            request: All texts.
+            start: The batch's first text.
+            end: The text behind its last one.
+            options: Options of each request.
+            refusals: Errors that concern one text.
+        """
+        try:
+            yield self._embed_batch(request, start, end, options)
+        except refusals as error:
+            if end - start == 1:
+                yield EmbeddingReply(vectors=[[]], failed={0: _with_index(error, start)})
+                return
+        else:
+            return
+        middle = (start + end) // 2
+        yield from self._embed(request, start, middle, options, refusals)
+        yield from self._embed(request, middle, end, options, refusals)
+
     def _embed_batch(
         self, request: EmbeddingRequest, start: int, end: int, options: Options
     ) -> EmbeddingReply:
@@ -89,9 +136,6 @@ class Embeddings:
             return self._context.ask(
                 lambda target: target.dialect.embed(target.named(batch), options), options, model=batch.model
             )
-        except ContextLengthExceeded as error:
-            error.advice = f"A text in input[{start}:{end}] is longer than the model can read: split it."
-            raise
         except ServiceTimeout as error:
             error.advice = f"Give a larger timeout= (FOUNDRY_TIMEOUT) or a batch_size= below {end - start}."
             raise
@@ -104,6 +148,15 @@ class Embeddings:
         except InvalidReply as error:
             error.call, error.model = "embeddings.create", request.model
             raise
+
+
+def _with_index(error: FoundryError, index: int) -> FoundryError:
+    """Return an error that names the text it is about."""
+    if isinstance(error, ContextLengthExceeded):
+        error.advice = f"input[{index}] is longer than the model can read: split it, or give on_error='skip'."
+    else:
+        error.advice = f"Look at input[{index}]."
+    return error
 
 
 def _may_embed(task: str) -> bool:

@@ -23,6 +23,7 @@ from foundry_rest.errors import (
 )
 from foundry_rest.models.disk import local_folder
 from foundry_rest.schema import HealthReport, ServiceStatus
+from foundry_rest.schema.request import check_model_name
 from foundry_rest.services.context import Context
 from foundry_rest.services.listeners import pids_at
 from foundry_rest.services.target import Target
@@ -33,6 +34,8 @@ from foundry_rest.transport.cancellation import sleep
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from foundry_rest.schema.service_state import ServiceState
 
 T = TypeVar("T")
 
@@ -80,6 +83,29 @@ class Health:
         except _UNHEALTHY:
             return False
         return True
+
+    def state(self, model: str | None = None, **options: Unpack[CallOptions]) -> ServiceState:
+        """Return how the service is; a service that does not answer is a state and no error.
+
+        ``if client.health.state():`` is true when a call could be answered.
+
+        Args:
+            model: Alias or id of a model that has to be in memory to be ready; any by default.
+            options: As for ``check``.
+
+        Raises:
+            ConfigError: A value cannot be used.
+            Cancelled: The client was closed or the token cancelled.
+        """
+        from foundry_rest.endpoints.service_state import after_failure, of_report
+
+        if model is not None:
+            check_model_name(model)
+        try:
+            report = self.check(**options)
+            return of_report(report, model, self._context, self._context.options(**options))
+        except _UNHEALTHY as error:
+            return after_failure(error)
 
     def wait_until_ready(self, timeout: float = 30.0, **options: Unpack[OtherCallOptions]) -> HealthReport:
         """Return the first successful health report within ``timeout`` seconds.

@@ -158,6 +158,13 @@ METRICS = (
         _of_client(lambda stats: stats.moves),
     ),
     Metric(
+        "foundry_rest_timeout_changes_total",
+        "counter",
+        "How often an adaptive time-out changed.",
+        (),
+        _of_client(lambda stats: stats.timeout_changes),
+    ),
+    Metric(
         "foundry_rest_slots_limit",
         "gauge",
         "Most calls and open streams at a time.",

@@ -23,6 +23,7 @@ from foundry_rest.events import (
     CureStarted,
     Event,
     ServiceMoved,
+    TimeoutChanged,
 )
 from foundry_rest.schema import CallStats, Stats
 from foundry_rest.schema.distribution import Recorder
@@ -118,7 +119,7 @@ class StatsObserver:
         self._tallies: dict[str, _Tally] = {}
         self._openings: Counter[str] = Counter()
         self._changes: deque[CircuitChange] = deque(maxlen=MOST_CHANGES)
-        self._moves = 0
+        self._moves = self._timeout_changes = 0
         self._cache: Counter[str] = Counter()
 
     def __call__(self, event: Event) -> None:
@@ -159,6 +160,8 @@ class StatsObserver:
                 self._tally(event.call).recoveries[event.cure] += 1
             elif isinstance(event, ServiceMoved):
                 self._moves += 1
+            elif isinstance(event, TimeoutChanged):
+                self._timeout_changes += 1
             elif isinstance(event, CircuitChanged):
                 change = CircuitChange(at=clock.now(), url=event.url, before=event.before, after=event.after)
                 self._changes.append(change)
@@ -180,6 +183,7 @@ class StatsObserver:
                 openings=dict(self._openings),
                 circuit_changes=tuple(self._changes),
                 moves=self._moves,
+                timeout_changes=self._timeout_changes,
                 cache=CacheUse(**self._cache),
             )
 

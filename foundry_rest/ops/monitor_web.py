@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _PAGE = Path(__file__).with_name("monitor_page.html")
 #: Seconds that a browser may take for its request, and browsers that are served at a time.
 _PATIENCE, _MOST = 10.0, 16
+#: Seconds within which it ends.
+_POLL = 0.05
 _HIGHEST_PORT = 65_535
 #: What a browser says of a request that another page makes; without the header the Host alone decides.
 _OWN_SITE = (None, "none", "same-origin")
@@ -66,7 +68,7 @@ class MonitorPage:
             raise ConfigError(what, advice="Give another one, or 0 for a free one.") from error
         self.url = f"http://127.0.0.1:{self._server.server_port}/{token}/"
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.1,), name="foundry_rest-page", daemon=True
+            target=self._server.serve_forever, args=(_POLL,), name="foundry_rest-page", daemon=True
         )
 
     def __enter__(self) -> Self:
@@ -84,6 +86,7 @@ class _Server(ThreadingHTTPServer):
 
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 64
 
     def __init__(self, report: Callable[[], MonitorReport], token: str, port: int) -> None:
         self.report, self.token = report, token

@@ -7,6 +7,7 @@ that runs is known by its standard error, which it holds open: locked on POSIX, 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -27,6 +28,10 @@ _PATIENCE = 1.0
 _PAUSE = 0.02
 #: Bytes from the end of the child's standard error that an error's message shows.
 _SHOWN = 1500
+#: Bytes of it that are looked at.
+_READ = 64 * 1024
+#: The last line of a crash's traceback: it may be long, and what stands before it says where the crash was.
+_MODULES = re.compile(rb"^\n?Extension modules: .*\n?", re.MULTILINE)
 
 
 def make(parent: Path | None) -> Path:
@@ -68,7 +73,9 @@ def read_stderr(directory: Path | None) -> str:
     """Return the end of what the child printed to its standard error; ``""`` if nothing can be read."""
     with suppress(OSError):
         if directory is not None:
-            text = (directory / STDERR_FILE).read_bytes()[-_SHOWN:]
+            with (directory / STDERR_FILE).open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _READ))
+                text = _MODULES.sub(b"", file.read())[-_SHOWN:]
             return text.decode("utf-8", "replace").strip()
     return ""
 

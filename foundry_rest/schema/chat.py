@@ -251,6 +251,26 @@ class ChatReply(Value, msgspec.Struct, frozen=True, kw_only=True):
         return [] if self.first_token is None else [decode_raw(body) for body in self.bodies]
 
     @property
+    def choices(self) -> tuple[Choice, ...]:
+        """Return the completion as OpenAI's one choice: ``reply.choices[0].message.content`` is the text.
+
+        Of a server that was asked for several (``extra={"n": 2}``), in one whole response, all are there.
+        """
+        from foundry_rest.schema.openai_shape import choices_of
+
+        return choices_of(self)
+
+    def model_dump(self, *, exclude_none: bool = False) -> dict[str, object]:
+        """Return the completion as a dict in OpenAI's shape, as ``openai`` does; ``to_dict()`` has ours."""
+        from foundry_rest.schema.openai_shape import completion_of
+
+        return completion_of(self, exclude_none=exclude_none)
+
+    def model_dump_json(self, *, exclude_none: bool = False) -> str:
+        """Return ``model_dump()`` as JSON."""
+        return msgspec.json.encode(self.model_dump(exclude_none=exclude_none)).decode()
+
+    @property
     def message(self) -> dict[str, object]:
         """Return the completion as the next message of the conversation, without the reasoning."""
         message: dict[str, object] = {"role": "assistant", "content": self.content}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from foundry_rest.errors import ConfigError
+from foundry_rest.errors import ConfigError, FoundryError
 from foundry_rest.schema.chat import Usage
 from foundry_rest.schema.request import check_json, check_model_name
 from foundry_rest.values import Value
@@ -26,11 +26,25 @@ class EmbeddingRequest(msgspec.Struct, frozen=True):
     id: str
 
 
+class Match(Value, msgspec.Struct, frozen=True):
+    """A text that is near to a query.
+
+    Attributes:
+        index: Its index in the input.
+        score: Cosine of its vector and the query's: 1 for the same direction, 0 for none in common.
+    """
+
+    index: int
+    score: float
+
+
 class EmbeddingReply(Value, msgspec.Struct, frozen=True, kw_only=True):
     """The vectors of some texts.
 
     Attributes:
-        vectors: One for each text, in the order of the texts; all of one length.
+        vectors: One for each text, in the order of the texts; all of one length, but empty for a text that
+            failed.
+        failed: The texts that failed, by their index, with their errors; only with ``on_error="skip"``.
         model: Exact id of the model that made them.
         usage: Token counts; zeros when the service counts none, as on 2.2.1.
         elapsed: Seconds from the start of the call to its last byte, retries included.
@@ -41,6 +55,7 @@ class EmbeddingReply(Value, msgspec.Struct, frozen=True, kw_only=True):
     """
 
     vectors: list[list[float]]
+    failed: dict[int, FoundryError] = {}
     model: str = ""
     usage: Usage = Usage()
     elapsed: float = 0.0
@@ -52,6 +67,23 @@ class EmbeddingReply(Value, msgspec.Struct, frozen=True, kw_only=True):
     def vector(self) -> list[float]:
         """Return the first vector, the only one for a single text."""
         return self.vectors[0]
+
+    def top(self, query: Sequence[float] | EmbeddingReply, k: int = 5) -> list[Match]:
+        """Return the ``k`` texts that are nearest to a vector by their cosine, the nearest first.
+
+        numpy does it where it is installed, Python itself elsewhere, in the same order. Of equally near ones
+        the earlier text comes first; those that failed are left out.
+
+        Args:
+            query: A vector, or the reply whose first vector it is.
+            k: How many at most.
+
+        Raises:
+            ConfigError: The vectors are of another length, or ``k`` is no whole number above 0.
+        """
+        from foundry_rest.schema.similarity import nearest
+
+        return nearest(self.vectors, query.vector if isinstance(query, EmbeddingReply) else query, k)
 
 
 def build_embedding_request(

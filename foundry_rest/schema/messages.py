@@ -47,7 +47,8 @@ def build_conversation(messages: object, system: str | None = None) -> list[Mess
     """Return the checked messages for a prompt or a conversation.
 
     Args:
-        messages: The user's prompt, OpenAI messages, or what ``run_tools`` returned.
+        messages: The user's prompt, OpenAI messages, replies or their messages among them, or what
+            ``run_tools`` returned.
         system: Put before the messages as a system message.
 
     Raises:
@@ -57,7 +58,9 @@ def build_conversation(messages: object, system: str | None = None) -> list[Mess
     if isinstance(messages, str):
         conversation: list[Message] = [{"role": "user", "content": messages}]
     elif isinstance(messages, Iterable) and not isinstance(messages, (bytes, bytearray, Mapping)):
-        conversation = [_message(item) for item in messages]
+        conversation = [
+            _message(item if isinstance(item, Mapping) else _as_message(item)) for item in messages
+        ]
     else:
         raise ConfigError(f"the prompt must be text or a list of messages, not {type(messages).__name__}")
     if system is not None and not isinstance(system, str):
@@ -67,6 +70,18 @@ def build_conversation(messages: object, system: str | None = None) -> list[Mess
     checked = [{"role": "system", "content": system}, *conversation] if system else conversation
     check_json(checked, "messages")
     return checked
+
+
+def _as_message(item: object) -> object:
+    """Return a reply, or the message of one of its choices, as a message; anything else as it is."""
+    message = getattr(item, "message", item)
+    if isinstance(message, Mapping) or not hasattr(message, "role"):
+        return message
+    content, calls = getattr(message, "content", None), getattr(message, "tool_calls", None)
+    found: dict[str, object] = {"role": message.role or "assistant", "content": content or ""}
+    if calls:
+        found["tool_calls"] = [getattr(call, "message", call) for call in calls]
+    return found
 
 
 def _message(item: object) -> Message:

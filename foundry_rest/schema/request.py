@@ -9,7 +9,7 @@ from typing import TypedDict
 import msgspec
 
 from foundry_rest.checks import is_number, is_whole
-from foundry_rest.errors import ConfigError
+from foundry_rest.errors import ConfigError, UnknownArgument
 from foundry_rest.schema.json_values import check_json
 from foundry_rest.schema.messages import Message, build_conversation
 
@@ -102,7 +102,10 @@ def build_chat_request(
     Raises:
         ConfigError: A value cannot be sent, or the service would misread it.
     """
-    fields = checked_params(_with_tools(params or {}), PARAM_RULES, _RESERVED)
+    given = params or {}
+    for name in given.keys() & _OPENAIS:
+        raise UnknownArgument(f"there is no argument {name!r}: {_OPENAIS[name]}")
+    fields = checked_params(_with_tools(given), PARAM_RULES, _RESERVED)
     if "max_tokens" not in fields and "max_completion_tokens" not in fields:
         fields["max_tokens"] = max_tokens
     conversation = build_conversation(messages, system)
@@ -216,7 +219,17 @@ _RESERVED = {
     "response_model": "complete() alone reads an answer into a type",
     "max_reasks": "it goes with response_model, which complete() alone takes",
 }
+#: OpenAI's names for what has another one here, or another meaning -> what to write.
+_OPENAIS = {
+    "n": 'one answer is asked for; of a server that gives several, write extra={"n": 2}',
+    "extra_body": "write extra={...}",
+    "extra_headers": "write headers={...}",
+    "extra_query": "client.request() sends to any path with any query",
+    "max_retries": "write retries=...",
+    "functions": "write tools=[...]",
+    "function_call": "write tool_choice=...",
+}
 #: Names of the keyword arguments that are no options of a call.
 CHAT_NAMES = frozenset(ChatParams.__annotations__)
 #: Names that are refused in words of their own.
-CHAT_MISTAKES = frozenset(_RESERVED)
+CHAT_MISTAKES = frozenset((*_RESERVED, *_OPENAIS))

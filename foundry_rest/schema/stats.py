@@ -135,6 +135,7 @@ class Stats(Value, msgspec.Struct, frozen=True, kw_only=True):
         openings: How often the circuit of each address opened.
         circuit_changes: The latest changes of the circuits, oldest first; at most 32.
         moves: How often the service was found at another address.
+        timeout_changes: How often an adaptive time-out changed.
         slots: The use of the slots.
         connections: The use of the connections.
         cache: The use of the cache; zeros without one.
@@ -146,6 +147,7 @@ class Stats(Value, msgspec.Struct, frozen=True, kw_only=True):
     openings: dict[str, int] = {}
     circuit_changes: tuple[CircuitChange, ...] = ()
     moves: int = 0
+    timeout_changes: int = 0
     slots: SlotUse = SlotUse()
     connections: ConnectionUse = ConnectionUse()
     cache: CacheUse = CacheUse()
@@ -164,6 +166,7 @@ class Stats(Value, msgspec.Struct, frozen=True, kw_only=True):
             openings=_counted(part.openings for part in found),
             circuit_changes=tuple(changes[-MOST_CHANGES:]),
             moves=sum(part.moves for part in found),
+            timeout_changes=sum(part.timeout_changes for part in found),
             slots=summed(SlotUse, (part.slots for part in found)),
             connections=summed(ConnectionUse, (part.connections for part in found)),
             cache=summed(CacheUse, (part.cache for part in found)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec.structs import replace
 
 from foundry_rest import clock
@@ -85,6 +87,27 @@ class ChatStream(AnswerStream[ChatChunk]):
             cached=self.cached,
             stale_for=self.stale_for,
         )
+
+    def texts(self) -> Iterator[str]:
+        """Return the pieces of the text alone, as Streamlit's ``st.write_stream`` and Gradio take them.
+
+        Closing or dropping the iterator closes the stream; its errors are raised by the iterator.
+        """
+        from foundry_rest.stream.interfaces import texts
+
+        return texts(self)
+
+    def sse(self) -> Iterator[bytes]:
+        """Return the stream as server-sent events, which Flask, FastAPI and Django take as a body.
+
+        The data of each event is JSON: ``{"content": "..."}``, with ``"reasoning"`` where there is some. The
+        last one is ``end`` with the finish reason and the usage, or ``failed`` with ``type`` and ``message``
+        of the error, which is then not raised; without either the connection broke. Closing the iterator, as
+        servers do when the browser leaves, closes the stream.
+        """
+        from foundry_rest.stream.interfaces import server_sent_events
+
+        return server_sent_events(self)
 
     def _add(self, item: ChatChunk) -> bool:
         if not self._count:

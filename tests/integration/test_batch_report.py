@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
-import struct
-import subprocess
-import zlib
-from contextlib import suppress
 
-import psutil
 import pytest
+from support.browsers import SCHEMES, browser, picture
 
 from foundry_rest.batch.figures import BatchFigures
 from foundry_rest.batch.report import render
 from foundry_rest.testing.fakes import FakeClock
 
-CHROMIUM = shutil.which("chromium")
-if CHROMIUM is None:
+if shutil.which("chromium") is None:
     pytest.skip("needs chromium: apt-get install chromium", allow_module_level=True)
 
-#: Without a window, a sandbox (which root cannot have), a GPU, and the browser's own errands.
-OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
-#: Seconds that one start of the browser may take.
-PATIENCE = 60
-#: Blink's numbers for the scheme that a person prefers.
-SCHEMES = {"dark": 0, "light": 1}
 #: Width of a window -> its height, so that the whole page is seen.
 HEIGHTS = {360: 2400, 1200: 1500}
 
@@ -54,47 +41,8 @@ def page(tmp_path_factory):
 @pytest.fixture
 def browse(page, tmp_path, within, is_gone):
     """Return a function that opens the page in a browser of its own; no process of it is left."""
-
-    def run(*options):
-        line = [CHROMIUM, *OPTIONS, f"--user-data-dir={tmp_path}/profile"]
-        process = subprocess.Popen(
-            [*line, *options, page.as_uri()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            return process.communicate(timeout=PATIENCE)[0].decode()
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-
-    yield run
-    left = [each.pid for each in psutil.process_iter(["cmdline"]) if _belongs(each, tmp_path)]
-    assert within(5, lambda: all(map(is_gone, left)))
-
-
-def _belongs(process, folder):
-    return any(str(folder) in part for part in process.info["cmdline"] or ())
-
-
-def picture(path):
-    """Return the width of a PNG, its first pixel, and the share of its bytes that differ from a neighbour's.
-
-    A PNG's rows are differences, but for the first pixel: a blank picture has hardly any.
-    """
-    data = path.read_bytes()
-    width, _, depth, kind = struct.unpack(">IIBB", data[16:26])
-    assert (depth, kind) in {(8, 2), (8, 6)}
-    parts, at = [], 8
-    while at < len(data):
-        size, name = struct.unpack(">I4s", data[at : at + 8])
-        parts += [data[at + 8 : at + 8 + size]] if name == b"IDAT" else []
-        at += size + 12
-    rows = zlib.decompress(b"".join(parts))
-    return width, tuple(rows[1:4]), 1 - rows.count(0) / len(rows)
+    with browser(tmp_path, within, is_gone) as look:
+        yield lambda *options: look(page.as_uri(), *options)
 
 
 @pytest.mark.parametrize("width", HEIGHTS)

@@ -31,6 +31,7 @@ class Canaries(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
+        self._is_paused = False
         self.forget()
 
     def forget(self) -> None:
@@ -54,6 +55,18 @@ class Canaries(logging.Handler):
         ]
 
     @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Keep nothing, and let the log be as it is outside of tests."""
+        level = logger.level
+        self._is_paused = True
+        logger.setLevel(logging.NOTSET)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+            self._is_paused = False
+
+    @contextmanager
     def watching(self, patch: pytest.MonkeyPatch) -> Iterator[Canaries]:
         """Keep all requests, records and outputs."""
         patch.setattr(RequestBuilder, "build", self._kept_request(RequestBuilder.build))
@@ -70,6 +83,8 @@ class Canaries(logging.Handler):
     def _kept_request(self, build: Callable[..., object]) -> Callable[..., object]:
         def kept(*args: object) -> object:
             request = build(*args)
+            if self._is_paused:
+                return request
             self.keys.update(key for key in keys_in(request) if len(key) >= _SHORTEST)
             self.prompts.update(_long_texts(getattr(request, "body", None)))
             return request

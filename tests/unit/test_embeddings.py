@@ -183,13 +183,73 @@ def test_two_batches_of_different_models(server, client):
 
 
 def test_a_text_that_is_too_long(server, client):
-    """The error tells among which texts it is; the service does not."""
+    """The error tells which text it is; the service does not."""
     long = json_error(500, "Inference failed: max_length (9) cannot be greater than model context_length (8)")
     server.on("POST", PATH, embed, long)
-    with pytest.raises(ContextLengthExceeded, match=r"input\[2:4\]") as caught:
+    with pytest.raises(ContextLengthExceeded, match=r"input\[2\] is longer") as caught:
         client.embeddings.create(["a", "b", "c", "d"], batch_size=2)
 
     assert len(caught.value.attempts) == 1
+
+
+LONG = "Inference failed: max_length (9) cannot be greater than model context_length (8)"
+
+
+def refusing(*refused, script=None):
+    """Refuse every batch that holds one of these texts, as 2.2.1 refuses one that is too long."""
+
+    def answer_to(request):
+        texts = request.json()["input"]
+        return (script or json_error(500, LONG)) if set(refused) & set(texts) else embed(request)
+
+    return answer_to
+
+
+@pytest.mark.parametrize("place", [0, 3, 5, 9])
+@pytest.mark.parametrize("batch_size", [1, 3, 32])
+def test_the_index_of_a_text_that_is_too_long(server, client, place, batch_size):
+    """It is its own in the whole input, wherever it stands and however the input was divided."""
+    texts = [f"text {number}" for number in range(10)]
+    server.on("POST", PATH, refusing(texts[place]))
+    with pytest.raises(ContextLengthExceeded, match=rf"input\[{place}\] is longer"):
+        client.embeddings.create(texts, batch_size=batch_size)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 32])
+@pytest.mark.parametrize(
+    ("script", "kind"),
+    [(json_error(500, LONG), ContextLengthExceeded), (json_error(400, "bad text"), BadRequest)],
+)
+def test_texts_that_are_skipped(server, client, batch_size, script, kind):
+    """What is refused by itself is left out with its reason; the others have their vectors, in order."""
+    texts = [f"text {'x' * number}" for number in range(10)]
+    server.on("POST", PATH, refusing(texts[0], texts[4], texts[5], script=script))
+    reply = client.embeddings.create(texts, batch_size=batch_size, on_error="skip")
+    assert sorted(reply.failed) == [0, 4, 5]
+    assert {type(error) for error in reply.failed.values()} == {kind}
+    assert "input[4]" in str(reply.failed[4])
+    assert [n for n, vector in enumerate(reply.vectors) if not vector] == [0, 4, 5]
+    assert all(reply.vectors[n] == vector_of(texts[n]) for n in range(10) if n not in reply.failed)
+    assert reply.model == DEMO_MODEL
+
+
+def test_all_texts_are_skipped(server, client):
+    """There is a reply, without any vector."""
+    server.on("POST", PATH, json_error(400, "bad text"))
+    reply = client.embeddings.create(["a", "b"], on_error="skip")
+    assert reply.vectors == [[], []]
+    assert sorted(reply.failed) == [0, 1]
+    assert reply.to_dict()["failed"]["0"]["type"] == "BadRequest"
+
+
+def test_what_concerns_all_texts_is_raised(server, client):
+    """A service that fails or is gone is no reason to leave texts out."""
+    for script, error in ((json_error(503, "later"), ServerError), (cut(), ServiceUnreachable)):
+        server.on("POST", PATH, script)
+        with pytest.raises(error):
+            client.embeddings.create(["a", "b"], on_error="skip")
+    with pytest.raises(ConfigError, match="on_error"):
+        client.embeddings.create("a", on_error="ignore")
 
 
 def test_a_batch_that_takes_too_long(server, client):

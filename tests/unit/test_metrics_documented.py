@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
-from support.events import ADAPTED, CLOSED, CURED, FAILED, FINISHED, MOVED
+from support.events import ADAPTED, CLOSED, CURED, FAILED, FINISHED, MOVED, OPENED
 
+from foundry_rest.events import CallFinished, CircuitChanged
 from foundry_rest.observe import log
 from foundry_rest.observe.metrics import METRICS
+from foundry_rest.observe.stats import StatsObserver
 from foundry_rest.observe.textfile import GAUGES
 
 TEXT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -45,6 +47,32 @@ def test_gauges():
 def test_records():
     """Every event has its row, in the order in which the code names them."""
     assert [event for event, *_ in rows("records")] == [f"`{kind.__name__}`" for kind in log._LINES]
+
+
+@pytest.mark.parametrize("row", rows("effects"), ids=lambda row: row[0])
+def test_effects(row):
+    """An event changes a metric that its row names, and none that no row of its names."""
+    (event,) = (each for each in EVENTS if f"`{type(each).__name__}`" == row[0])
+    named = set(re.findall(r"`(\w+)`", row[1]))
+    if isinstance(event, CallFinished):
+        named |= {metric.name for metric in METRICS if metric.kind == "histogram"}
+    observer = StatsObserver()
+    observer(FINISHED)  # so that its operation has series of zeros before
+    before = observer.snapshot()
+    observer(OPENED if isinstance(event, CircuitChanged) else event)
+    after = observer.snapshot()
+    changed = {metric.name for metric in METRICS if _sum(metric, after) != _sum(metric, before)}
+    assert changed
+    assert changed <= named
+
+
+def test_every_event_has_an_effect():
+    """The table has each event once, in the order of the log's."""
+    assert [event for event, _ in rows("effects")] == [f"`{kind.__name__}`" for kind in log._LINES]
+
+
+def _sum(metric, stats):
+    return sum(getattr(value, "count", value) for _, value in metric.read(stats))
 
 
 @pytest.mark.parametrize("row", rows("records"), ids=lambda row: row[0])

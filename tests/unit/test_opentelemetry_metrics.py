@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
-from support.events import CLOSED, CURED, FAILED, FINISHED, MOVED
+from support.events import ADAPTED, CLOSED, CURED, FAILED, FINISHED, MOVED
 from support.telemetry import Telemetry
 
 from foundry_rest import events, observe
@@ -19,7 +19,7 @@ from foundry_rest.observe.opentelemetry.metrics import METRICS
 from foundry_rest.observe.opentelemetry.names import ATTEMPT, CALL, OF_CALL, SIGNALS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
-EVENTS = (FAILED, FINISHED, CURED, CLOSED, MOVED)
+EVENTS = (FAILED, FINISHED, CURED, CLOSED, MOVED, ADAPTED)
 #: A call that tells all that can be measured.
 WHOLE = CallFinished("http://h:1", "id", "chat.stream", "m", 1, "ok", 1.5, None, 0.25, 30, 4)
 SECONDS = [0.01 * 2**power for power in range(14)]

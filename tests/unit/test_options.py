@@ -57,6 +57,7 @@ METHODS = {
     "complete": lambda client, file, **options: client.complete("Hi", **options),
     "stream_complete": lambda client, file, **options: read(client.stream_complete("Hi", **options)),
     "health_check": lambda client, file, **options: client.health_check(**options),
+    "openai_settings": lambda client, file, **options: client.openai_settings("demo", **options),
     "batch": lambda client, file, **options: [each.result() for each in client.batch(["Hi"], **options)],
     "request": lambda client, file, **options: client.request("GET", "/status", **options),
     "chat.complete": lambda client, file, **options: client.chat.complete("Hi", **options),
@@ -72,6 +73,7 @@ METHODS = {
     "models.unload": lambda client, file, **options: client.models.unload("demo", **options),
     "models.unload_all": lambda client, file, **options: client.models.unload_all(**options),
     "health.check": lambda client, file, **options: client.health.check(**options),
+    "health.state": lambda client, file, **options: client.health.state(**options),
     "health.is_alive": lambda client, file, **options: client.health.is_alive(**options),
     "health.wait_until_ready": lambda client, file, **options: client.health.wait_until_ready(**options),
     "embeddings.create": lambda client, file, **options: client.embeddings.create("Hi", **options),
@@ -210,9 +212,9 @@ def test_a_cancelled_token_ends_every_method(ask, server, sent):
 
 
 def test_a_deadline_ends_every_method(ask, server, name):
-    """A call whose time is over sends nothing; ``is_alive`` alone tells so without an error."""
-    if name == "health.is_alive":
-        assert ask(deadline=1e-9) is False
+    """A call whose time is over sends nothing; ``is_alive`` and ``state`` tell so without an error."""
+    if name in ("health.is_alive", "health.state"):
+        assert bool(ask(deadline=1e-9)) is False
     else:
         with pytest.raises(DeadlineExceeded):
             ask(deadline=1e-9)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.unwatched
+
 SCRIPT = Path(__file__).parents[2] / "tools" / "route.py"
 
 #: What a call may take, on any Python.

@@ -94,3 +94,11 @@ def test_last_words(tmp_path):
     assert len(child_directory.read_stderr(directory)) < 2000
     assert child_directory.read_stderr(None) == ""
     assert child_directory.read_stderr(tmp_path / "none") == ""
+
+
+def test_the_modules_of_a_crash_are_left_out(tmp_path):
+    """The list of extension modules, which may be long, does not push out where the crash was."""
+    modules = b"Extension modules: " + b", ".join(b"package.module%d" % each for each in range(500))
+    directory = left_over(tmp_path, b"in start_web_service\n\n" + modules + b" (total: 500)\n")
+
+    assert child_directory.read_stderr(directory) == "in start_web_service"

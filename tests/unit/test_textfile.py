@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -152,6 +153,28 @@ def test_a_file_that_cannot_be_written(tmp_path, monkeypatch, caplog, error):
     assert f"The textfile {path} cannot be written (No space left on device)" in caplog.text
     assert [each.name for each in tmp_path.iterdir()] == ["a.prom"]
     assert path.read_text() == "old"
+
+
+#: A job that is killed at the last moment before its file has taken the old one's place.
+KILLED = """
+import os, pathlib, signal, sys
+from foundry_rest.observe.textfile import JobTextfile
+pathlib.Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
+with JobTextfile(sys.argv[1]) as job:
+    job.exit_code = 5
+"""
+
+
+def test_a_job_that_is_killed_while_it_writes(tmp_path):
+    """The old file stays, whole, and what lies beside it is nothing that the collector reads."""
+    path = tmp_path / "a.prom"
+    with JobTextfile(path):
+        pass
+    before = path.read_bytes()
+    assert subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False).returncode != 0
+
+    assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.glob("*.prom")] == ["a.prom"]
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a", "no/such/place.prom"])

@@ -15,6 +15,7 @@ from foundry_rest.events import (
     CureStarted,
     Event,
     ServiceMoved,
+    TimeoutChanged,
 )
 from foundry_rest.observe.opentelemetry.names import OF_CALL, SERVER, Value, attributes_of, operation_of
 
@@ -162,6 +163,13 @@ METRICS = (
         "Changes of the state of a circuit.",
     ),
     _count("foundry_rest.service_moves", "{move}", ServiceMoved, SERVER, "Moves of a service."),
+    _count(
+        "foundry_rest.timeout_changes",
+        "{change}",
+        TimeoutChanged,
+        (*SERVER, "foundry_rest.phase"),
+        "Changes of adaptive time-outs.",
+    ),
 )
 
 

@@ -19,6 +19,7 @@ from foundry_rest.events import (
     CureStarted,
     Event,
     ServiceMoved,
+    TimeoutChanged,
 )
 
 #: The value of ``gen_ai.provider.name``: the conventions have none for Foundry Local.
@@ -69,6 +70,7 @@ _READ: dict[str, Callable[[Any], Value | None]] = {
     "foundry_rest.outcome": lambda event: event.outcome,
     "foundry_rest.cure": lambda event: event.cure,
     "foundry_rest.wait": lambda event: event.wait,
+    "foundry_rest.phase": lambda event: event.phase,
     "foundry_rest.before": lambda event: event.before,
     "foundry_rest.after": lambda event: event.after,
 }
@@ -158,6 +160,19 @@ SIGNALS: dict[type[Event], Signal] = {
         "INTERNAL",
         (*SERVER, "foundry_rest.before"),
         "The move of a service to another address; it has no length.",
+    ),
+    TimeoutChanged: Signal(
+        "timeout changed",
+        "INTERNAL",
+        (
+            *SERVER,
+            "gen_ai.request.model",
+            "foundry_rest.label",
+            "foundry_rest.phase",
+            "foundry_rest.before",
+            "foundry_rest.after",
+        ),
+        "A change of an adaptive time-out, in seconds; it has no length.",
     ),
 }
 

@@ -20,6 +20,7 @@ from foundry_rest.events import (
     CureStarted,
     Event,
     ServiceMoved,
+    TimeoutChanged,
 )
 from foundry_rest.observe.opentelemetry.attempts import TracedTransport
 from foundry_rest.observe.opentelemetry.calls import OpenCalls
@@ -107,6 +108,7 @@ _SHOWN: dict[type[Event], Callable[..., None]] = {
     CureStarted: _add_to_call,
     CircuitChanged: _show_alone,
     ServiceMoved: _show_alone,
+    TimeoutChanged: _show_alone,
 }
 
 

@@ -83,8 +83,8 @@ class Body:
         return found is not None
 
     def mark(self, error: E) -> E:
-        """Return an error with the facts of this call, and with stars in place of keys in what it quotes."""
-        mask(error, keys_in(self._response.request))
+        """Return an error with the facts of this call; what it quotes has stars for keys and prompts."""
+        mask(error, self._response.request)
         return self.site.mark(error)
 
     def read(self) -> bytes:

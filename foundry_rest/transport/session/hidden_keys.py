@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import requests
 from requests.structures import CaseInsensitiveDict
 
-from foundry_rest.errors import FoundryError
+from foundry_rest.errors import FoundryError, ServiceError
+from foundry_rest.transport.session.hidden_prompts import prompts_in, without_prompts
 
 #: Headers whose values are made here or by requests, and hold no key.
 _HARMLESS = frozenset(
@@ -75,15 +76,26 @@ def masked_text(text: str, keys: Iterable[str]) -> str:
     return text
 
 
-def mask(error: FoundryError, keys: Sequence[str]) -> None:
-    """Put stars in place of keys in what an error quotes of the other side."""
-    error.args = tuple(masked_text(each, keys) if isinstance(each, str) else each for each in error.args)
+def mask(error: FoundryError, request: object) -> None:
+    """Put stars in place of a request's keys and prompts in what an error quotes of the other side."""
+    keys = keys_in(request)
+    prompts = prompts_in(getattr(request, "body", None)) if isinstance(error, ServiceError) else ()
+    said = list(error.args)
+    for number, each in enumerate(said):
+        if isinstance(each, str):
+            said[number] = _hidden(each, keys, prompts)
+    error.args = tuple(said)
     for name in _QUOTES:
         quoted = getattr(error, name, None)
         if isinstance(quoted, str):
-            setattr(error, name, masked_text(quoted, keys))
+            setattr(error, name, _hidden(quoted, keys, prompts))
         elif isinstance(quoted, bytes):
             setattr(error, name, masked(quoted, keys))
+
+
+def _hidden(text: str, keys: Sequence[str], prompts: tuple[str, ...]) -> str:
+    shown = masked_text(text, keys)
+    return without_prompts(shown, prompts) if prompts else shown
 
 
 def _words(value: str) -> Iterator[str]:
