@@ -84,6 +84,7 @@ def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Homes]:
     base = tmp_path_factory.mktemp("homes")
     with pytest.MonkeyPatch.context() as patch:
         _isolate(patch, Homes(base / "session").take())
+        wine.spare(patch)
         yield Homes(base / "tests")
 
 

@@ -8,6 +8,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
 
 #: Beginning of a test's id, below tests/unit, or a whole file -> reason.
 LEFT_OUT = {
@@ -22,6 +26,7 @@ LEFT_OUT = {
     "test_health.py::test_ok": "psutil finds no process of a port",
     "test_health.py::test_memory_of_a_service_that_does_not_tell": "psutil finds no process of a port",
     "test_cache_key.py::test_a_service_that_was_found": "psutil finds no process of a port",
+    "test_ops_check.py::test_a_": "psutil finds no process of a port; the table of all states is run",
     "test_cache_file.py::test_many_threads": "sqlite's lock, which is polled for, takes a second to come",
     "test_workers.py::test_processes": "a process pool hangs in the pipe that wakes it",
     "test_workers.py::test_a_pool_that_breaks": "a process pool hangs in the pipe that wakes it",
@@ -39,6 +44,15 @@ def is_wine() -> bool:
     import ctypes
 
     return hasattr(ctypes.WinDLL("ntdll"), "wine_get_version")
+
+
+def spare(patch: pytest.MonkeyPatch) -> None:
+    """Have psutil find no connection at once: it takes seconds, in which every thread stands still."""
+    if is_wine():
+        import psutil
+
+        patch.setattr(psutil, "net_connections", lambda kind="inet": [])
+        patch.setattr(psutil.Process, "net_connections", lambda process, kind="inet": [])
 
 
 def leaves_out(file: Path) -> bool:

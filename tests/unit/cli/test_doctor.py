@@ -34,6 +34,8 @@ def test_every_predicament(run, each, monkeypatch):
     """The exit code says whether there is an error, and with --strict whether there is a warning."""
     given = ["doctor", "--timeout", str(each.patience), *(["--model", each.model] if each.model else [])]
     monkeypatch.setenv("FOUNDRY_MODEL", DEMO_MODEL)  # the default is a model that this service lacks
+    of_service = [check for check in CHECKS if check.group not in ("System", "Packages")]
+    monkeypatch.setattr("foundry_rest.ops.doctor.diagnosis.CHECKS", of_service)  # this machine may be odd
     with predicaments.in_predicament(each, monkeypatch) as url:
         code, stdout, stderr = run(*given, *(["--url", url] if url else []))
         assert (code, stderr) == (each.code, "")
