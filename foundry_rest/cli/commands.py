@@ -129,6 +129,12 @@ def _check(arguments: Namespace) -> int:
     return check(arguments)
 
 
+def _bench(arguments: Namespace) -> int:
+    from foundry_rest.cli.bench import bench  # for this command alone
+
+    return bench(arguments)
+
+
 def _health(arguments: Namespace) -> None:
     with client_for(arguments) as client:
         # Without the option, health has a time-out of its own, shorter than a chat's.
@@ -156,6 +162,7 @@ _COMMANDS: dict[str, Callable[[Namespace], int | None]] = {
     "download": download,
     "health": _health,
     "check": _check,
+    "bench": _bench,
     "serve": _serve,
 }
 
