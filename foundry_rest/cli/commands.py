@@ -135,6 +135,12 @@ def _monitor(arguments: Namespace) -> int:
     return monitor(arguments)
 
 
+def _bench(arguments: Namespace) -> int:
+    from foundry_rest.cli.bench import bench  # for this command alone
+
+    return bench(arguments)
+
+
 def _health(arguments: Namespace) -> None:
     with client_for(arguments) as client:
         # Without the option, health has a time-out of its own, shorter than a chat's.
@@ -163,6 +169,7 @@ _COMMANDS: dict[str, Callable[[Namespace], int | None]] = {
     "health": _health,
     "check": _check,
     "monitor": _monitor,
+    "bench": _bench,
     "serve": _serve,
 }
 
