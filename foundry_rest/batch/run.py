@@ -209,7 +209,7 @@ class BatchRun:
                 self._figures.waiting = self._why_waiting()
                 self._hooks.progress()
         finally:
-            groups.close()  # type: ignore[attr-defined]
+            groups.close()
         self._sync()
         self._hooks.progress()
 

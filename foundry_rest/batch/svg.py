@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import pairwise
 
@@ -20,13 +20,19 @@ def progress_plot(points: Sequence[tuple[float, int, int]]) -> str:
     """Return the plot of (seconds, succeeded, failed) over time; there is at least one point."""
     x = time_axis(points[-1][0])
     y = count_axis(max(1, points[-1][1], points[-1][2]))
-    lines = "".join(
-        _line(kind, x, y, [(point[0], point[at]) for point in points])
+    lines = {
+        kind: [(point[0], point[at]) for point in points]
         for at, kind in ((1, "succeeded"), (2, "failed"))
         if points[-1][at]  # a line on the axis would look as if something had failed
-    )
+    }
+    return _framed(lines_plot("Requests that succeeded and failed over time", x, y, lines))
+
+
+def lines_plot(name: str, x: Axis, y: Axis, lines: Mapping[str, Iterable[tuple[float, float]]]) -> str:
+    """Return the plot of lines, each under the class that gives it its colour, without a frame."""
+    drawn = "".join(_line(kind, x, y, points) for kind, points in lines.items())
     box = f'<svg viewBox="0 0 {_BOX} {_BOX}" preserveAspectRatio="none" width="100%" height="100%">'
-    return _plot("Requests that succeeded and failed over time", x, y, f"{box}{lines}</svg>")
+    return _plot(name, x, y, f"{box}{drawn}</svg>")
 
 
 def _line(kind: str, x: Axis, y: Axis, points: Iterable[tuple[float, float]]) -> str:
@@ -41,6 +47,11 @@ def _line(kind: str, x: Axis, y: Axis, points: Iterable[tuple[float, float]]) ->
 
 def histogram_plot(name: str, bars: Sequence[tuple[float, int]], percentiles: Percentiles) -> str:
     """Return the plot of a histogram's bars on a logarithmic axis, with the median and p95 marked."""
+    return _framed(bars_plot(name, bars, percentiles))
+
+
+def bars_plot(name: str, bars: Sequence[tuple[float, int]], percentiles: Percentiles) -> str:
+    """Return the same without a frame."""
     x, y = log_axis(bars[0][0], bars[-1][0]), count_axis(max(count for _, count in bars))
     drawn = (_bar(x, y, low, high, count) for (low, _), (high, count) in pairwise(bars) if count)
     marks = (_mark(x, name, getattr(percentiles, name)) for name in _MARKED)
@@ -75,4 +86,9 @@ def _plot(name: str, x: Axis, y: Axis, drawing: str) -> str:
         for place, label in y.ticks
     )
     inside = "".join((*columns, *rows, drawing))
-    return f'<div class="frame"><svg class="plot" role="img" aria-label="{escape(name)}">{inside}</svg></div>'
+    return f'<svg class="plot" role="img" aria-label="{escape(name)}">{inside}</svg>'
+
+
+def _framed(plot: str) -> str:
+    """Return a plot with the room around it that the labels of its axes need."""
+    return f'<div class="frame">{plot}</div>'

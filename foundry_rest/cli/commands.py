@@ -142,6 +142,12 @@ def _doctor(arguments: Namespace) -> int:
     return doctor(arguments)
 
 
+def _bench(arguments: Namespace) -> int:
+    from foundry_rest.cli.bench import bench  # for this command alone
+
+    return bench(arguments)
+
+
 def _health(arguments: Namespace) -> None:
     with client_for(arguments) as client:
         # Without the option, health has a time-out of its own, shorter than a chat's.
@@ -171,6 +177,7 @@ _COMMANDS: dict[str, Callable[[Namespace], int | None]] = {
     "check": _check,
     "doctor": _doctor,
     "monitor": _monitor,
+    "bench": _bench,
     "serve": _serve,
 }
 

@@ -31,7 +31,7 @@ EXIT_CODES = (
     ExitCode(3, "no service found, or it does not answer", ("TransportError", "CircuitOpen")),
     ExitCode(4, "time ran out", ("ServiceTimeout", "DeadlineExceeded")),
     ExitCode(5, "the answer broke off or cannot be read", ("StreamInterrupted", "InvalidReply")),
-    ExitCode(6, "batch: some requests failed"),
+    ExitCode(6, "batch, bench: some requests failed"),
     ExitCode(7, "batch: stopped early; run it again"),
     ExitCode(75, "batch: the service is down; run it again"),
     ExitCode(130, "interrupted (Ctrl-C)", ("KeyboardInterrupt",)),

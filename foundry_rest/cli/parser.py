@@ -12,6 +12,7 @@ from foundry_rest.cli.batch_arguments import (
     add_metrics_arguments,
     add_ping_argument,
 )
+from foundry_rest.cli.bench_arguments import add_bench_arguments
 from foundry_rest.cli.exit_codes import CHECK_EXIT_CODES, DOCTOR_EXIT_CODES, describe
 from foundry_rest.cli.failures import UsageError
 
@@ -65,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_check(commands)
     _add_doctor(commands)
     _add_monitor(commands)
+    _add_bench(commands)
     _add_serve(commands)
     _add_cache(commands)
     return parser
@@ -216,6 +218,13 @@ exit codes:
     doctor.add_argument(
         "--timeout", type=float, default=2.0, metavar="S", help="seconds for all checks (default 2)"
     )
+
+
+def _add_bench(commands: _Commands[_Parser]) -> None:
+    text = "measure how fast the service answers, and tell what to set a client to"
+    bench = _add_command(commands, "bench", text)
+    add_bench_arguments(bench)
+    _add_service_options(bench)
 
 
 def _add_serve(commands: _Commands[_Parser]) -> None:

@@ -223,7 +223,7 @@ class _Run:
                     raise Cancelled("the batch was ended from elsewhere", call="batch")
         finally:
             self._given.unwatch(key)
-            groups.close()  # type: ignore[attr-defined]
+            groups.close()
 
     def _result(self, numbered: tuple[int, Any]) -> BatchResult:
         """Return the outcome of one request; an error is a part of it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -71,7 +71,7 @@ class Window(Generic[T, R]):
         self._early: dict[int, R | _Raised] = {}
         self._failure: _Raised | None = None
 
-    def groups(self) -> Iterator[list[R]]:
+    def groups(self) -> Generator[list[R], None, None]:
         """Yield the results that are there, several at a time; an empty list when none came for a moment.
 
         What the function or the iterable raises is raised here. Closing the iterator ends the calls under

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import tempfile
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+from foundry_rest.services.listeners import pids_at
 
 #: Modes, owners, named pipes and signals.
 posix = pytest.mark.skipif(os.name != "posix", reason="modes, named pipes and signals are POSIX's")
@@ -31,6 +34,18 @@ def _makes_links() -> bool:
 #: Windows lets only developers and administrators make them, Wine nobody.
 links = pytest.mark.skipif(
     sys.platform == "win32" and not _makes_links(), reason="no symbolic link can be made here"
+)
+
+
+@cache
+def _sees_ports() -> bool:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return os.getpid() in pids_at(f"http://127.0.0.1:{listener.getsockname()[1]}")
+
+
+#: Of a port its process is known, as Linux and Windows tell it, but not Wine.
+ports = pytest.mark.skipif(
+    sys.platform == "win32" and not _sees_ports(), reason="psutil finds no process of a port here"
 )
 
 

@@ -26,7 +26,6 @@ LEFT_OUT = {
     "test_health.py::test_ok": "psutil finds no process of a port",
     "test_health.py::test_memory_of_a_service_that_does_not_tell": "psutil finds no process of a port",
     "test_cache_key.py::test_a_service_that_was_found": "psutil finds no process of a port",
-    "test_ops_check.py::test_a_": "psutil finds no process of a port; the table of all states is run",
     "test_cache_file.py::test_many_threads": "sqlite's lock, which is polled for, takes a second to come",
     "test_workers.py::test_processes": "a process pool hangs in the pipe that wakes it",
     "test_workers.py::test_a_pool_that_breaks": "a process pool hangs in the pipe that wakes it",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from support.discovery import register
+from support.platforms import ports
 
 from foundry_rest import FoundryAPIClient, ModelNotFound
 from foundry_rest.services.discovery import port_holder
@@ -41,7 +42,10 @@ def test_a_model_that_is_not_there(server):
         client.openai_settings("no-such-model")
 
 
-@pytest.mark.parametrize(("is_known", "key"), [(True, "sk-environment-123456"), (False, "none")])
+@pytest.mark.parametrize(
+    ("is_known", "key"),
+    [pytest.param(True, "sk-environment-123456", marks=ports), (False, "none")],
+)
 def test_the_key_of_the_environment(server, monkeypatch, is_known, key):
     """It is handed over for an address whose process is known to be this user's, as it would be sent."""
     monkeypatch.setenv("FOUNDRY_API_KEY", "sk-environment-123456")

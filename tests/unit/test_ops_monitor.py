@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+from support.platforms import ports
 from support.servers import CHAT
 
 from foundry_rest import FoundryAPIClient
@@ -19,8 +20,8 @@ from foundry_rest.ops.monitor import Monitor
 from foundry_rest.testing import DEMO_MODEL, FaultServer, json_error, stall
 
 #: Seconds within which anything happens, on a busy machine.
-LATEST = 10
-SOON = {"interval": 0.01, "settings": CheckSettings(timeout=0.5)}
+LATEST = 20
+SOON = {"interval": 0.01, "settings": CheckSettings(timeout=LATEST)}
 
 
 @pytest.fixture
@@ -74,16 +75,24 @@ def test_a_service_that_goes_and_comes(server, client):
 
 
 def test_figures(client):
-    """A sample has what the service tells of itself, and the system of its process."""
+    """A sample has what the service tells of itself."""
     samples = Told()
     with Monitor(client, on_sample=samples, **SOON):
         found = samples.wait(3)[-1]
     assert found.observed == "up"
     assert 0 < found.latency < LATEST
-    assert found.memory > 1
-    assert found.cpu >= 0
     assert found.models == (DEMO_MODEL,)
     assert found.tokens_per_second is None
+
+
+@ports
+def test_figures_of_the_process(client):
+    """Memory and processor time are those of the process that listens there."""
+    samples = Told()
+    with Monitor(client, on_sample=samples, **SOON):
+        found = samples.wait(3)[-1]
+    assert found.memory > 1_000_000
+    assert found.cpu >= 0
 
 
 def test_problems(server, client):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import psutil
 import pytest
+from support.platforms import ports
 
 from foundry_rest import ConfigError, FoundryAPIClient
 from foundry_rest.endpoints import service_state
 from foundry_rest.testing import DEMO_MODEL, FaultServer, dead_address, json_error, stall
 
 
-def state(url, model=None, **options):
+def state(url, model=None, timeout=10, **options):
     """Return the state of the service at an address."""
     with FoundryAPIClient(url, model=DEMO_MODEL, **options) as client:
-        return client.health.state(model, timeout=0.3)
+        return client.health.state(model, timeout=timeout)
 
 
 @pytest.mark.parametrize("model", [None, DEMO_MODEL, DEMO_MODEL.partition(":")[0]])
@@ -45,7 +47,7 @@ def test_another_model_is_in_memory(server):
 def test_busy(server):
     """It answers, but not which models are in memory."""
     server.on("GET", "/models/loaded", stall())
-    found = state(server.url)
+    found = state(server.url, timeout=0.3)
     assert found
     assert found.status == "busy"
 
@@ -77,19 +79,18 @@ def test_another_answer(script):
     assert (bool(found), found.status) == (False, "offline")
 
 
+@ports
 @pytest.mark.parametrize(("age", "status"), [(5, "starting"), (5000, "offline")])
 def test_silence(server, monkeypatch, age, status):
     """A process that has just begun is starting; one that has run for long, and is silent, is no service."""
     server.otherwise(stall())
     monkeypatch.setattr(service_state.clock, "now", lambda: _began() + age)
-    found = state(server.url)
+    found = state(server.url, timeout=0.3)
     assert (bool(found), found.status) == (False, status)
     assert found.url == server.url
 
 
 def _began():
-    import psutil
-
     return psutil.Process().create_time()
 
 

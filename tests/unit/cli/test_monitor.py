@@ -17,7 +17,7 @@ from foundry_rest.ops.monitor import Change, MonitorReport, Problem, Sample
 from foundry_rest.schema.use import CircuitChange
 from foundry_rest.testing import DEMO_MODEL, dead_address
 
-QUICK = ["--interval", "0.01", "-t", "2"]
+QUICK = ["--interval", "0.01", "-t", "20"]
 
 
 def test_lines(run, server):
@@ -94,7 +94,7 @@ def test_ctrl_c_is_its_end(run, server, monkeypatch):
 
     monkeypatch.setattr(module, "_wait", interrupt)
     assert run("monitor", *QUICK)[0] == 0
-    assert not [each for each in threading.enumerate() if "monitor" in each.name]
+    assert not [each for each in threading.enumerate() if each.name.startswith("foundry_rest")]
 
 
 class Terminal(io.StringIO):
