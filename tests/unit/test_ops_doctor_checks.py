@@ -479,6 +479,12 @@ def test_listeners(server, monkeypatch):
     assert (found.is_stopped, found.is_ours) == (False, True)
 
 
+def test_a_listener_that_has_gone(monkeypatch):
+    """It may end between two looks; its id is what is known of it."""
+    monkeypatch.setattr("foundry_rest.ops.doctor.listeners.pids_at", lambda url: {NOBODY})
+    assert listeners_at(HERE) == [Listener(NOBODY)]
+
+
 def test_listeners_that_nobody_tells(monkeypatch):
     """Where the system hides them, there are none."""
 
