@@ -84,7 +84,7 @@ def join_batches(batches: Sequence[EmbeddingReply], elapsed: float) -> Embedding
         last,
         vectors=vectors,
         failed=failed,
-        model=next((batch.model for batch in batches if batch.model), ""),
+        model=next((batch.model for batch in reversed(batches) if batch.model), ""),
         usage=usage,
         elapsed=elapsed,
         cached=all(each.cached for each in batches),

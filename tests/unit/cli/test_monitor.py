@@ -94,7 +94,7 @@ def test_ctrl_c_is_its_end(run, server, monkeypatch):
 
     monkeypatch.setattr(module, "_wait", interrupt)
     assert run("monitor", *QUICK)[0] == 0
-    assert not [each for each in threading.enumerate() if each.name.startswith("foundry_rest")]
+    assert not [each for each in threading.enumerate() if each.name == "foundry_rest-monitor"]
 
 
 class Terminal(io.StringIO):
