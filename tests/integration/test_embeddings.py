@@ -95,11 +95,15 @@ def test_a_model_for_who_knows_what(client, alias):
 
 @pytest.mark.runtime
 def test_a_text_that_is_too_long(client):
-    """The error says so, and among which texts it is; the service is well."""
-    with pytest.raises(ContextLengthExceeded, match=r"input\[0:32\]"):
-        client.embeddings.create(["short", "word " * 3000])
+    """The error says so, and which text it is; it can be skipped, and the service is well."""
+    texts = ["short", "word " * 3000, "also short"]
+    with pytest.raises(ContextLengthExceeded, match=r"input\[1\] is longer"):
+        client.embeddings.create(texts)
 
-    assert client.embeddings.create("short").vectors
+    reply = client.embeddings.create(texts, on_error="skip")
+    assert list(reply.failed) == [1]
+    assert [bool(vector) for vector in reply.vectors] == [True, False, True]
+    assert reply.top(client.embeddings.create("short"), 1)[0].index == 0
 
 
 @pytest.mark.runtime
