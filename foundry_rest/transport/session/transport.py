@@ -193,6 +193,7 @@ class SessionTransport:
             for sent in (request, getattr(error, "request", None)):  # a signer's hook may have sent another
                 hide_headers(sent)
             ours = handle.failure or _failure(error, call, site, handle, settings)
+            handle.release()
             # The message of a request refused before it was sent may quote a header's value, maybe a key.
             raise site.mark(ours) from (None if isinstance(ours, ConfigError) else error)
         except BaseException:  # Ctrl-C too: the cancel token would keep the handle
