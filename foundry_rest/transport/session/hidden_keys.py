@@ -52,13 +52,11 @@ def keys_in(request: object) -> tuple[str, ...]:
 
 def keys_of(headers: Mapping[str, str | bytes]) -> tuple[str, ...]:
     """Return what in headers may be a key, the longest first."""
-    found = {
-        word
-        for name, value in headers.items()
-        if name.lower() not in _HARMLESS
-        for word in _words(value.decode("latin-1") if isinstance(value, bytes) else str(value))
-        if len(word) >= _SHORTEST
-    }
+    found: set[str] = set()
+    for name, value in headers.items():
+        if name.lower() not in _HARMLESS:
+            text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
+            found.update(word for word in _words(text) if len(word) >= _SHORTEST)
     return tuple(sorted(found, key=len, reverse=True))
 
 

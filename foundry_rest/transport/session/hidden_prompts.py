@@ -29,7 +29,9 @@ def prompts_in(body: object) -> tuple[str, ...]:
         given = read_raw(body)
     except (*UNDECODABLE, ValueError):
         return ()
-    waiting: list[object] = [given.get(name) for name in _TEXTS] if isinstance(given, dict) else []
+    if not isinstance(given, dict):
+        return ()
+    waiting: list[object] = list(map(given.get, _TEXTS))
     found: list[str] = []
     while waiting and len(found) < _MOST:  # the last ones of a conversation come first
         value = waiting.pop()
@@ -37,7 +39,7 @@ def prompts_in(body: object) -> tuple[str, ...]:
             is_short = len(value) <= 2 * _LOOKED_AT
             found.append(value if is_short else f"{value[:_LOOKED_AT]}\0{value[-_LOOKED_AT:]}")
         elif isinstance(value, dict):
-            waiting += [member for name, member in value.items() if name not in _NAMES]
+            waiting += map(value.get, value.keys() - _NAMES)
         elif isinstance(value, list):
             waiting += value
     return tuple(found)
