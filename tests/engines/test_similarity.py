@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 
-import pytest
+from support.engines import needs
 
 from foundry_rest import EmbeddingReply
 from foundry_rest.schema import similarity
 
-pytest.importorskip("numpy")
+pytestmark = needs("numpy")
 
 
 def test_the_same_as_by_hand(monkeypatch):
