@@ -45,9 +45,10 @@ class Threads:
             if self._running == self._size:
                 self._waiting.append(job)
                 return
+            # A daemon: the end of a program does not wait for its call. Started before it counts, as it may
+            # be one thread too many for the system.
+            threading.Thread(target=self._work, args=(job,), name="foundry_rest.aio", daemon=True).start()
             self._running += 1
-        # Daemons: the end of a program waits for no other kind's call.
-        threading.Thread(target=self._work, args=(job,), name="foundry_rest.aio", daemon=True).start()
 
     def _work(self, job: Callable[[], object] | None) -> None:
         while job is not None:

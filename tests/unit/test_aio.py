@@ -205,6 +205,37 @@ def test_there_are_as_many_threads_as_slots(server):
     until(lambda: "foundry_rest.aio" not in [thread.name for thread in threading.enumerate()])
 
 
+def test_a_call_that_is_cancelled_before_its_turn(server):
+    """It is never sent, and the next one is."""
+    server.on("POST", CHAT, stall(), json_error(404, "x"))
+    with FoundryAPIClient(server.url, model=DEMO_MODEL, max_concurrency=1, dialect="2.x") as client:
+
+        async def run():
+            first, second, third = (asyncio.ensure_future(aio.complete(client, text)) for text in "123")
+            await asyncio.to_thread(until, lambda: server.asked(CHAT))
+            second.cancel()
+            first.cancel()
+            with pytest.raises(NotFound):
+                await third
+
+        asyncio.run(run())
+    assert [request.json()["messages"][0]["content"] for request in server.asked(CHAT)] == ["1", "3"]
+
+
+def test_a_thread_that_cannot_start(native, monkeypatch):
+    """The system's error is raised, and the thread does not count as one that runs."""
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        for _ in range(100):
+            with pytest.raises(RuntimeError, match="new thread"):
+                asyncio.run(aio.complete(native, "Hi"))
+    assert asyncio.run(aio.complete(native, "Hi")).content == "Hello there"
+
+
 def test_context_variables_go_along(server):
     """An observer, which runs in the thread, sees the task's context."""
     request_id = contextvars.ContextVar("request_id", default="none")
