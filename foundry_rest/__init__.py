@@ -1,7 +1,8 @@
 """foundry_rest: a synchronous client for Microsoft Foundry Local.
 
-The public names are those in this module and in ``errors``, ``events``, ``runtime`` and ``testing``. Each is
-imported at its first use, so that a command such as ``foundry-rest --help`` does not pay for requests.
+The public names are those in this module and in ``aio``, ``errors``, ``events``, ``runtime`` and
+``testing``. Each is imported at its first use, so that a command such as ``foundry-rest --help`` does not pay
+for requests.
 
 The route of one call, ``client.complete("Hello")``; ``tools/route.py`` prints it function by function::
 

@@ -29,7 +29,7 @@ MONITORING_COMMANDS = re.findall(
 )
 CACHE_PAGE = (ROOT / "docs" / "cache.md").read_text(encoding="utf-8")
 #: Pages whose programs run with a service, as those of README do.
-PAGES = ("concurrency", "metrics", "monitoring", "timeouts")
+PAGES = ("concurrency", "interfaces", "metrics", "monitoring", "timeouts")
 PAGE_PROGRAMS = {
     f"{page}-{number}": program
     for page in PAGES
@@ -46,7 +46,7 @@ INPUTS = {
     '"body": {"model": "phi-4-mini", "messages": [{"role": "user", "content": "Say OK"}]}}\n',
 }
 #: Those that need more than the extra ``test``; tests/engines runs them.
-ON_ENGINES = {"celery_tasks", "dask_cluster"}
+ON_ENGINES = {"celery_tasks", "dask_cluster", "web_fastapi", "web_flask"}
 EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.stem not in ON_ENGINES)
 
 pytestmark = pytest.mark.runtime
