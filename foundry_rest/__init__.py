@@ -7,7 +7,7 @@ for requests.
 The route of one call, ``client.complete("Hello")``; ``tools/route.py`` prints it function by function::
 
     client/endpoints.py              FoundryAPIClient.complete
-    endpoints/chat.py                split the options from the parameters, build the request
+    endpoints/completions.py         split the options from the parameters, build the request
       schema/request.py, messages.py check both (pure)
     services/context.py              Context.ask(build), or Context.open(kind, build) for a stream
       cache/sender.py                with cache= alone: a kept answer, or that of an equal call under way

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from foundry_rest.client.workers import Workers
     from foundry_rest.endpoints.audio import Audio
-    from foundry_rest.endpoints.chat import ChatArguments
+    from foundry_rest.endpoints.completions import ChatArguments
     from foundry_rest.endpoints.embeddings import Embeddings
     from foundry_rest.endpoints.handover import OpenAISettings
     from foundry_rest.endpoints.responses import Responses

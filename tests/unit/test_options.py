@@ -133,7 +133,7 @@ def public_methods() -> set[str]:
     return own | {
         f"{part}.{name}"
         for part, kind in ENDPOINTS.items()
-        for name in vars(kind)
+        for name in dir(kind)
         if not name.startswith("_")
     }
 

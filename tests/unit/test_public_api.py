@@ -112,7 +112,7 @@ def test_everything_documented_has_public_methods_with_docstrings():
     for cls in (foundry_rest.FoundryAPIClient, *endpoints, foundry_rest.ChatStream):
         missing = [
             name
-            for name, member in vars(cls).items()
+            for name, member in inspect.getmembers(cls)
             if not name.startswith("_") and not inspect.getdoc(member)
         ]
         assert not missing
