@@ -69,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_bench(commands)
     _add_serve(commands)
     _add_cache(commands)
+    _add_url(commands)
     return parser
 
 
@@ -244,6 +245,11 @@ def _add_serve(commands: _Commands[_Parser]) -> None:
     serve.add_argument("--demo", action="store_true", help="serve the built-in demo model, a memorised toy")
     serve.add_argument("--host", default="127.0.0.1", help="address to bind (default 127.0.0.1)")
     serve.add_argument("--port", type=int, default=0, help="port to bind (default: a free one)")
+
+
+def _add_url(commands: _Commands[_Parser]) -> None:
+    url = _add_command(commands, "url", "print the address of the service, for other programs")
+    _add_service_options(url)
 
 
 def _add_cache(commands: _Commands[_Parser]) -> None:

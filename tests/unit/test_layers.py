@@ -42,8 +42,8 @@ ROW_OF = {name: row for row, names in enumerate(ROWS) for name in names}
 NEIGHBOURS = 2
 #: What is imported from outside -> the only modules (and what lies below them) that may do so.
 IMPORTERS = {
-    "requests": ("transport.session",),
-    "requests.exceptions": ("transport.session", "errors"),
+    "requests": ("transport.session", "client.adapter"),
+    "requests.exceptions": ("transport.session", "client.adapter", "errors"),
     "pybreaker": ("resilience.breaker.pybreaker_adapter",),
     "backoff": ("resilience",),
     "foundry_local_sdk": ("runtime",),
