@@ -37,7 +37,7 @@ async def read(client):
 
 @pytest.mark.parametrize("how", ["complete", "stream"])
 def test_a_cancelled_task_stops_the_service(runtime, client, how):
-    """The slot is free within 0.2 s; past its prefill, the service burns at most 0.05 s in the second after."""
+    """The slot is free within 0.2 s; in the second after, a service past its prefill burns at most 0.05 s."""
     client.complete("Say OK")
     patience = max(0.05, 2 * first_token(client))
 
