@@ -147,13 +147,9 @@ class FoundryAPIClient(Endpoints):
         ``client.session().get("foundry://local/v1/models")``: see ``foundry_rest.adapter.FoundryAdapter``.
         Requests to other addresses go where they always do. Closing it leaves the client open.
         """
-        import requests
+        from foundry_rest.client.adapter import session_of
 
-        from foundry_rest.client.adapter import FoundryAdapter
-
-        session = requests.Session()
-        session.mount("foundry://", FoundryAdapter(self))
-        return session
+        return session_of(self)
 
     def stats(self) -> Stats:
         """Return the figures since the client was made, with those of its views: calls, circuits, use."""

@@ -5,6 +5,6 @@ again and keeps its deadline; the answer becomes a ``requests.Response`` (``resp
 error that ``except requests.RequestException`` catches (``errors``).
 """
 
-from foundry_rest.client.adapter.mount import FoundryAdapter
+from foundry_rest.client.adapter.mount import FoundryAdapter, session_of
 
-__all__ = ["FoundryAdapter"]
+__all__ = ["FoundryAdapter", "session_of"]

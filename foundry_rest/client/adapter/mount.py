@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from requests.adapters import BaseAdapter
 
 from foundry_rest.client.adapter.errors import errors_for_requests
-from foundry_rest.client.adapter.request import ForeignRequest, timeouts_for
+from foundry_rest.client.adapter.request import SCHEME, ForeignRequest, timeouts_for
 from foundry_rest.client.adapter.response import streamed_response, whole_response
 from foundry_rest.client.adapter.scheme import teach_scheme
 from foundry_rest.client.adapter.stream import PassedStream, read_event
@@ -115,6 +115,13 @@ class FoundryAdapter(BaseAdapter):
             partial(_whole, foreign, options), options, model=foreign.model, recognise=bool(foreign.model)
         )
         return whole_response(request, reply.status, reply.headers, reply.body, self)
+
+
+def session_of(client: FoundryAPIClient) -> requests.Session:
+    """Return a session whose requests to the scheme go through a client."""
+    session = requests.Session()
+    session.mount(f"{SCHEME}://", FoundryAdapter(client))
+    return session
 
 
 def _whole(foreign: ForeignRequest, options: Options, target: Target) -> Operation[Reply, Reply]:
