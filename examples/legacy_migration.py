@@ -3,8 +3,8 @@
     legacy_migration.py
 
 The function below is as it was before; only the session knows about the adapter. The URL is the one that the
-code has always had: the service that is found answers for it (FOUNDRY_ENDPOINT, or `foundry-rest serve`), with
-its default model (FOUNDRY_MODEL).
+code has always had: the service that is found answers for it (FOUNDRY_ENDPOINT, or `foundry-rest serve`),
+with its default model (FOUNDRY_MODEL).
 """
 
 import os

@@ -135,7 +135,7 @@ def test_commands_of_the_page_on_monitoring_run(runtime, tmp_path):
 
 
 def test_the_address_for_other_programs(runtime, tmp_path):
-    """What docs/moving.md has a shell print is the address alone; without a service there is none, and why."""
+    """What docs/moving.md has a shell print is the address alone; without a service, why there is none."""
     page = (ROOT / "docs" / "moving.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^\$ foundry-rest (.*)$", page, re.MULTILINE)
     ours = [sys.executable, "-m", "foundry_rest", *shlex.split(command)]

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 import requests
 
+from foundry_rest.checks import is_number
 from foundry_rest.errors import ConfigError
 from foundry_rest.raw_json import read_raw
 from foundry_rest.services.target import Target
@@ -142,18 +143,20 @@ def timeouts_for(given: object, own: Timeouts) -> Timeouts:
     Raises:
         ConfigError: It is none of these.
     """
+    wrong = ConfigError("timeout must be seconds or (connect, read)")
+    connect = read = given
     if isinstance(given, tuple):
         if len(given) != 2:
-            raise ConfigError(f"timeout must be seconds or (connect, read), not {len(given)} values")
+            raise wrong
         connect, read = given
-    else:
-        connect = getattr(given, "connect_timeout", given)
-        read = getattr(given, "read_timeout", given)
+    elif hasattr(given, "connect_timeout"):  # urllib3's; it has an object of its own for what is left open
+        connect, read = (
+            value if is_number(value) else None for value in (given.connect_timeout, given.read_timeout)
+        )
     bounds = {"connect": connect, "first_token": read, "idle": read}
-    changes = {name: value for name, value in bounds.items() if isinstance(value, (int, float))}
-    left_out = {name: value for name, value in bounds.items() if name not in changes and value is not None}
-    if any(not hasattr(value, "name") for value in left_out.values()):  # urllib3's own default is an enum
-        raise ConfigError(f"timeout must be seconds or (connect, read), not {type(given).__name__}")
+    changes = {name: value for name, value in bounds.items() if value is not None}
+    if not all(map(is_number, changes.values())):
+        raise wrong
     return msgspec.structs.replace(own, **changes) if changes else own
 
 
