@@ -150,9 +150,8 @@ def timeouts_for(given: object, own: Timeouts) -> Timeouts:
             raise wrong
         connect, read = given
     elif hasattr(given, "connect_timeout"):  # urllib3's; it has an object of its own for what is left open
-        connect, read = (
-            value if is_number(value) else None for value in (given.connect_timeout, given.read_timeout)
-        )
+        both = (getattr(given, name) for name in ("connect_timeout", "read_timeout"))
+        connect, read = (value if is_number(value) else None for value in both)
     bounds = {"connect": connect, "first_token": read, "idle": read}
     changes = {name: value for name, value in bounds.items() if value is not None}
     if not all(map(is_number, changes.values())):
