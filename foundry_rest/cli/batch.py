@@ -23,10 +23,10 @@ from foundry_rest.batch.stop import INTERRUPTED, SERVICE_DOWN, TERMINATED, Stop
 from foundry_rest.batch.template import Template
 from foundry_rest.checks import positive_seconds, seconds_from_zero, whole_number, whole_number_or_auto
 from foundry_rest.cli.batch_progress import batch_progress
+from foundry_rest.cli.client import client_for
 from foundry_rest.cli.output import print_json
 from foundry_rest.cli.signals import handled
 from foundry_rest.cli.streams import print_note, print_text
-from foundry_rest.client import FoundryAPIClient
 from foundry_rest.config import MAX_CONCURRENCY, from_env
 from foundry_rest.endpoints.batch import CONCURRENCY
 from foundry_rest.errors import ConfigError
@@ -140,10 +140,9 @@ def _print_plan(arguments: Namespace, index: RequestIndex, intake: Intake) -> No
 
 def _run(arguments: Namespace, index: RequestIndex, output: Output) -> int:
     concurrency = arguments.concurrency or CONCURRENCY
-    client = FoundryAPIClient(
-        arguments.url,
-        timeout=arguments.timeout,
-        auto_start=arguments.start or None,
+    client = client_for(
+        arguments,
+        deadline=None,  # each call's, not the client's: discovery of the service may take longer
         breaker=_CIRCUIT,
         max_concurrency=MAX_CONCURRENCY if concurrency == "auto" else max(concurrency, MAX_CONCURRENCY),
     )

@@ -4,42 +4,25 @@ from __future__ import annotations
 
 import argparse
 
+from foundry_rest.cli.options import add_options, add_service_options
 
-def add_batch_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add all but the options of the service."""
+
+def add_batch(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``batch``."""
     parser.add_argument(
         "input", nargs="?", metavar="INPUT", help="JSON lines, one prompt a line, or CSV; - for stdin"
     )
-    parser.add_argument(
-        "-o", "--output", metavar="FILE", help="where the results go, as OpenAI's output lines"
-    )
+    add_options(parser, "output")
     parser.add_argument("--errors", metavar="FILE", help="where failures go; default the output itself")
     parser.add_argument("--ordered", action="store_true", help="write the results in the order of the input")
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.add_argument("--report", metavar="FILE", help="write a page of HTML with figures and plots")
-    add_metrics_arguments(parser)
-    add_ping_argument(parser)
+    add_options(parser, "metrics-textfile", "ping", json="print the summary as JSON")
     parser.add_argument(
         "--merge", nargs="+", metavar=("OUT", "PART"), help="only merge the outputs PART... into OUT"
     )
     _add_input(parser.add_argument_group("what is sent"))
     _add_run(parser.add_argument_group("how it is run"))
-
-
-def add_metrics_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the commands that run as jobs."""
-    parser.add_argument(
-        "--metrics-textfile",
-        metavar="FILE",
-        help="leave figures of this run for node_exporter in FILE.prom; its name is the label job",
-    )
-
-
-def add_ping_argument(parser: argparse.ArgumentParser) -> None:
-    """Add the option of the commands whose silence somebody is to notice."""
-    parser.add_argument(
-        "--ping", metavar="URL", help="tell a monitor such as healthchecks.io: URL/start, then URL/EXIT_CODE"
-    )
+    add_service_options(parser, deadline="seconds for one call, retries included")
 
 
 def _add_input(group: argparse._ArgumentGroup) -> None:
@@ -53,10 +36,13 @@ def _add_input(group: argparse._ArgumentGroup) -> None:
         "--prompt", metavar="TEMPLATE", help="prompt with columns in braces: 'Summarise: {text}'"
     )
     group.add_argument("--id", metavar="COLUMN", default="", help="column that names the request")
-    group.add_argument("--model", help="model of what names none (default: FOUNDRY_MODEL, else phi-4-mini)")
-    group.add_argument("--system", help="system message put before each prompt")
-    group.add_argument("--max-tokens", type=int, metavar="N", help="most tokens of each answer")
-    group.add_argument("--temperature", type=float, metavar="T", help="0 (always the same) to 2")
+    add_options(
+        group,
+        model="model of what names none (default: FOUNDRY_MODEL, else phi-4-mini)",
+        system="system message put before each prompt",
+        max_tokens="most tokens of each answer",
+        temperature="",
+    )
     group.add_argument("--limit", type=int, metavar="N", help="take the first N rows only")
     group.add_argument("--shard", metavar="K/N", help="take part K of N, by the hash of custom_id")
     group.add_argument("--dry-run", action="store_true", help="check the input, print counts, send nothing")
@@ -94,7 +80,6 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
         default="none",
         help="send again what failed in earlier runs: all of it, or what may succeed later",
     )
-    group.add_argument("--deadline", type=float, metavar="S", help="seconds for one call, retries included")
     group.add_argument("--stop-after", type=float, metavar="S", help="seconds for the whole job")
     group.add_argument("--max-errors", type=int, metavar="N", help="stop after N failures")
     group.add_argument(

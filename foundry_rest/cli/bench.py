@@ -11,6 +11,7 @@ from typing import Any
 
 from foundry_rest.batch.files import Files
 from foundry_rest.cli.bench_output import lines_of
+from foundry_rest.cli.client import client_for
 from foundry_rest.cli.output import print_json
 from foundry_rest.cli.signals import handled
 from foundry_rest.cli.streams import print_note, print_text
@@ -88,11 +89,8 @@ def _plot_path(name: str) -> Path:
 
 def _client_for(arguments: Namespace, settings: BenchSettings) -> FoundryAPIClient:
     """Return a client that changes nothing about what is measured."""
-    return FoundryAPIClient(
-        arguments.url,
-        timeout=arguments.timeout,
-        auto_start=arguments.start or None,
-        retries=0,
+    return client_for(
+        arguments,
         breaker=None,
         auto_load=False,
         max_concurrency=max(MAX_CONCURRENCY, settings.level_from),

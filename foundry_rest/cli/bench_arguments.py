@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from foundry_rest.cli.options import add_options, add_service_options
+
 #: Numbers of the command line, which are settings of the same name, and what they are.
 _NUMBERS = {
     "requests": "requests of one run; in a sweep at least 4 for each at a time (default 20)",
@@ -15,9 +17,9 @@ _NUMBERS = {
 }
 
 
-def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add all but the options of the service."""
-    parser.add_argument("--model", help="alias or id (default: FOUNDRY_MODEL, else phi-4-mini)")
+def add_bench(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``bench``."""
+    add_options(parser, "model")
     parser.add_argument(
         "--concurrency",
         default="sweep",
@@ -35,4 +37,6 @@ def add_bench_arguments(parser: argparse.ArgumentParser) -> None:
         help="count what is fast enough: ttft:500,tpot:50,e2e:5000, in milliseconds",
     )
     parser.add_argument("--plot", metavar="FILE", help="write plots as SVG")
-    parser.add_argument("--json", action="store_true", help="print JSON with the names of vllm bench serve")
+    add_options(parser, json="print JSON with the names of vllm bench serve")
+    add_service_options(parser, retries="tries after the first (default 0)")
+    parser.set_defaults(retries=0)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Iterable
 
+from foundry_rest.cli.client import client_for
+from foundry_rest.cli.output import print_json
 from foundry_rest.cli.streams import print_text
-from foundry_rest.client import FoundryAPIClient
-from foundry_rest.ops.check import CheckSettings
+from foundry_rest.ops.check import CheckSettings, Verdict
 from foundry_rest.ops.check import check as checked
 from foundry_rest.ops.plugin_format import Range
 
@@ -16,10 +17,23 @@ def check(arguments: Namespace) -> int:
     """Print the verdict and return its state as the exit code."""
     settings = settings_for(arguments)
     # Its present state is asked for: nothing is loaded, tried again or refused because of what was before.
-    with FoundryAPIClient(arguments.url, retries=0, breaker=None, auto_load=False) as client:
+    with client_for(arguments, timeout=None, breaker=None, auto_load=False) as client:
         verdict = checked(client, settings)
-    print_text(str(verdict))
+    if arguments.json:
+        print_json(_facts(verdict))
+    else:
+        print_text(str(verdict))
     return int(verdict.state)
+
+
+def _facts(verdict: Verdict) -> dict[str, object]:
+    return {
+        "state": verdict.state.name,
+        "exit_code": int(verdict.state),
+        "text": verdict.text,
+        "figures": {each.label: {"value": each.value, "unit": each.unit} for each in verdict.measures},
+        "health": None if verdict.report is None else verdict.report.to_dict(),
+    }
 
 
 def settings_for(arguments: Namespace) -> CheckSettings:

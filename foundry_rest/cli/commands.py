@@ -54,7 +54,7 @@ def _watched(arguments: Namespace) -> Callable[[Namespace], int]:
 def _run(arguments: Namespace) -> int:
     try:
         if arguments.command != "doctor":  # which tells what is wrong with the settings, and all else
-            _start_log(as_json=getattr(arguments, "json", False))
+            _start_log(arguments)
         return _COMMANDS[arguments.command](arguments) or 0
     except FoundryError as error:
         return _told(error, arguments)
@@ -70,27 +70,39 @@ def _told(error: FoundryError, arguments: Namespace) -> int:
     return report(text, facts_of(error, arguments.command), code, as_json=as_json)
 
 
-def _start_log(*, as_json: bool) -> None:
+def _start_log(arguments: Namespace) -> None:
     """Log to stderr; where a program reads it as JSON, only if another level than the default is set."""
-    level = from_env().log_level
-    if not as_json or level != Config().log_level:
+    level = "DEBUG" if getattr(arguments, "verbose", False) else from_env().log_level
+    if not getattr(arguments, "json", False) or level != Config().log_level:
         configure_logging(level)
 
 
-def _demo(_: Namespace) -> None:
-    print_note("Starting the embedded Foundry Local runtime with the demo model (a memorised toy) ...")
+_QUESTION, _STORY = "Explain quantum computing", "Write a story about AI"
+
+
+def _demo(arguments: Namespace) -> None:
+    if not arguments.json:
+        print_note("Starting the embedded Foundry Local runtime with the demo model (a memorised toy) ...")
     with FoundryAPIClient.embedded([demo_model_dir()]) as client:
         client.models.ensure_loaded(demo_model_dir().name)
-        question = "Explain quantum computing"
-        print_note(f"\n> {question}")
-        print_text(client.complete(question, temperature=0).content)
-        story = "Write a story about AI"
-        print_note(f"\n> {story}  (streamed)")
-        _print_stream(client.stream_complete(story, temperature=0))
-        print_note("\nhealth:")
-        print_health(client.health_check(), sys.stderr)
-        print_note("\nfigures:")
-        print_note(str(client.stats()))
+        (_demo_as_json if arguments.json else _demo_as_text)(client)
+
+
+def _demo_as_text(client: FoundryAPIClient) -> None:
+    print_note(f"\n> {_QUESTION}")
+    print_text(client.complete(_QUESTION, temperature=0).content)
+    print_note(f"\n> {_STORY}  (streamed)")
+    _print_stream(client.stream_complete(_STORY, temperature=0))
+    print_note("\nhealth:")
+    print_health(client.health_check(), sys.stderr)
+    print_note("\nfigures:")
+    print_note(str(client.stats()))
+
+
+def _demo_as_json(client: FoundryAPIClient) -> None:
+    answers = [client.complete(prompt, temperature=0).to_dict() for prompt in (_QUESTION, _STORY)]
+    health, figures = client.health_check().to_dict(), client.stats().to_dict()
+    print_json({"answers": answers, "health": health, "figures": figures})
 
 
 def _batch(arguments: Namespace) -> int:
@@ -165,13 +177,16 @@ def _given_timeout(arguments: Namespace) -> CallOptions:
 
 def _serve(arguments: Namespace) -> None:
     demo = [str(demo_model_dir())] if arguments.demo else []
-    serve([*arguments.model_dir, *demo], arguments.host, arguments.port)
+    serve([*arguments.model_dir, *demo], arguments.host, arguments.port, as_json=arguments.json)
 
 
 def _url(arguments: Namespace) -> None:
     with client_for(arguments) as client:
         client.health.check(**_given_timeout(arguments))
-        print_text(client.url or "")
+        if arguments.json:
+            print_json({"url": client.url})
+        else:
+            print_text(client.url or "")
 
 
 _COMMANDS: dict[str, Callable[[Namespace], int | None]] = {

@@ -12,6 +12,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
+from foundry_rest.cli.client import headers_of
 from foundry_rest.cli.output import print_json
 from foundry_rest.ops.doctor import Diagnosis, DoctorSettings, Finding, diagnose
 from foundry_rest.ops.doctor.findings import ERROR, NOTE, OK, SEVERITIES, WARNING
@@ -58,7 +59,12 @@ def doctor(arguments: Namespace) -> int:
     """Print the report and return 1 if it holds an error, with ``--strict`` also if it holds a warning."""
     diagnosis = diagnose(
         DoctorSettings(
-            url=arguments.url, model=arguments.model, offline=arguments.offline, timeout=arguments.timeout
+            url=arguments.url,
+            model=arguments.model,
+            headers=headers_of(arguments.header or ()),
+            offline=arguments.offline,
+            timeout=arguments.timeout,
+            retries=arguments.retries,
         )
     )
     if arguments.json:

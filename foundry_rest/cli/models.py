@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Callable
 
-from foundry_rest.cli.client import client_for
+from foundry_rest.cli.client import client_for, settings_of
 from foundry_rest.cli.output import print_json, print_models
 from foundry_rest.cli.progress import download_progress
 from foundry_rest.cli.streams import print_note, print_text
@@ -48,13 +48,16 @@ def unload(arguments: Namespace) -> None:
     with client_for(arguments) as client:
         if not arguments.all:
             client.models.unload(arguments.name, force=not arguments.respect_ttl)
-            print_note(f"{arguments.name} is not in memory.")
-            return
-        unloaded = client.models.unload_all(force=not arguments.respect_ttl)
-    for id_ in unloaded:
-        print_text(id_)
-    if not unloaded:
-        print_note(_LISTS["loaded"][1])
+            unloaded, said = [arguments.name], f"{arguments.name} is not in memory."
+        else:
+            unloaded = client.models.unload_all(force=not arguments.respect_ttl)
+            said = "\n".join(unloaded)
+    if arguments.json:
+        print_json({"unloaded": unloaded})
+    elif arguments.all and unloaded:
+        print_text(said)
+    else:
+        print_note(said or _LISTS["loaded"][1])
 
 
 def download(arguments: Namespace) -> None:
@@ -70,7 +73,9 @@ def _downloading_client(arguments: Namespace) -> FoundryAPIClient:
         return client_for(arguments)
     if not arguments.json:
         print_note("Starting the embedded Foundry Local runtime on the public catalog ...")
-    return FoundryAPIClient.embedded(timeout=arguments.timeout)
+    given = settings_of(arguments)
+    given.pop("auto_start", None)
+    return FoundryAPIClient.embedded(**given)
 
 
 def _print_model(info: ModelInfo, arguments: Namespace) -> None:

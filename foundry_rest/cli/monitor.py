@@ -14,8 +14,8 @@ from importlib.util import find_spec
 from foundry_rest import clock
 from foundry_rest.checks import whole_number
 from foundry_rest.cli.check import settings_for
+from foundry_rest.cli.client import client_for
 from foundry_rest.cli.streams import print_note, print_text
-from foundry_rest.client import FoundryAPIClient
 from foundry_rest.ops.monitor import Change, Monitor, Sample
 
 #: Seconds between two redraws: it tells how long a state lasts.
@@ -27,7 +27,8 @@ def monitor(arguments: Namespace) -> int:
     most = None if arguments.count is None else whole_number("--count", arguments.count, 1)
     done = threading.Event()
     with ExitStack() as open_until_the_end:
-        client = open_until_the_end.enter_context(_client(arguments))
+        # Its circuit is told, but bars no check of the service's health.
+        client = open_until_the_end.enter_context(client_for(arguments, timeout=None, auto_load=False))
         told = _Told(most, done, as_json=arguments.json, is_quiet=_is_screen(arguments))
         watching = Monitor(
             client,
@@ -52,11 +53,6 @@ def monitor(arguments: Namespace) -> int:
                 while not _wait(done):
                     pass
     return 0
-
-
-def _client(arguments: Namespace) -> FoundryAPIClient:
-    """Return a client that asks once; its circuit is told, but bars no check of the service's health."""
-    return FoundryAPIClient(arguments.url, retries=0, auto_load=False)
 
 
 def _is_screen(arguments: Namespace) -> bool:

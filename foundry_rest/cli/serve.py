@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from collections.abc import Sequence
@@ -20,8 +21,8 @@ from foundry_rest.services.discovery.registry_file import Entry, remove, write
 _POLL_INTERVAL = 0.5
 
 
-def serve(model_dirs: Sequence[str], host: str, port: int) -> None:
-    """Serve until SIGINT or SIGTERM.
+def serve(model_dirs: Sequence[str], host: str, port: int, *, as_json: bool = False) -> None:
+    """Serve until SIGINT or SIGTERM; print the address, or one line of JSON with process and models, too.
 
     Raises:
         ConfigError: A folder holds no model.
@@ -33,7 +34,7 @@ def serve(model_dirs: Sequence[str], host: str, port: int) -> None:
         try:
             with suppress(KeyboardInterrupt):
                 _register(Entry(url=url, pid=runtime.pid, started=clock.now()))
-                _announce(runtime, url, host)
+                _announce(runtime, url, host, as_json=as_json)
                 _wait_for_exit(runtime, url)
         finally:
             remove(runtime.pid)
@@ -58,7 +59,7 @@ def _register(entry: Entry) -> None:
         print_note(f"WARNING: other programs must be told FOUNDRY_ENDPOINT={entry.url}: {error}")
 
 
-def _announce(runtime: LocalRuntime, url: str, host: str) -> None:
+def _announce(runtime: LocalRuntime, url: str, host: str, *, as_json: bool) -> None:
     names = ", ".join(model.alias for model in runtime.models) or "the public catalog"
     print_note(f"Serving {names} at {url} (pid {runtime.pid}); Ctrl-C stops it.")
     if not is_loopback(f"http://{host}"):
@@ -67,8 +68,9 @@ def _announce(runtime: LocalRuntime, url: str, host: str) -> None:
             "shut it down, and have it open audio files of this machine."
         )
     # Last: a script that has read the address may rely on everything before it.
+    facts = {"url": url, "pid": runtime.pid, "models": [model.alias for model in runtime.models]}
     try:
-        print(url, flush=True)
+        print(json.dumps(facts) if as_json else url, flush=True)
     except OSError:  # A daemon's stdout is closed; others find the address in the registry file.
         discard(sys.stdout)
 

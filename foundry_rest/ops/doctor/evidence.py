@@ -42,12 +42,14 @@ class Service(NamedTuple):
         report: Its health.
         failure: Why there is none.
         config: Settings of a client of it.
+        headers: Headers that it is sent.
     """
 
     url: str
     report: HealthReport | None
     failure: FoundryError | None
     config: Config
+    headers: Mapping[str, str] = {}
 
 
 class Model(NamedTuple):
@@ -158,16 +160,27 @@ class Evidence:
         place = None if self.named is not None else self.usable_place()
         if self.named is None and place is None:
             return Service("", None, self._nowhere(), self.config)
-        config = self.config.with_changes(endpoint=self.named or (place and place.url))
-        if place is not None and not place.is_known:
+        config, headers = self.config.with_changes(endpoint=self.named or (place and place.url)), {}
+        if place is None or place.is_known:
+            headers = dict(self.settings.headers)
+        else:
             config = without_key(config)
-        url = base_url(config.endpoint)
+        service = Service(base_url(config.endpoint), None, None, config, headers)
         try:
-            with _client(config) as client:
-                report = client.health_check(timeout=self.seconds(_HEALTH))
-                return Service(url, report, None, config)
+            with self._client(service) as client:
+                return service._replace(report=client.health_check(timeout=self.seconds(_HEALTH)))
         except FoundryError as failure:
-            return Service(url, None, failure, config)
+            return service._replace(failure=failure)
+
+    def _client(self, service: Service) -> FoundryAPIClient:
+        # The present state is asked for: nothing is loaded, or refused because of what was before.
+        return FoundryAPIClient(
+            config=service.config,
+            headers=service.headers,
+            retries=self.settings.retries,
+            breaker=None,
+            auto_load=False,
+        )
 
     def _nowhere(self) -> ServiceNotFound:
         is_late = any(place.is_late for source in self._places for place in self.places(source))
@@ -180,7 +193,7 @@ class Evidence:
         service, name = self.service, self.config.model
         if service.failure is not None:
             return Model(failure=service.failure)
-        with _client(service.config) as client:
+        with self._client(service) as client:
             try:
                 return Model(client.models.resolve(name, deadline=self.left(_ALL)))
             except FoundryError as failure:
@@ -228,11 +241,6 @@ def problem_of(name: str, environ: Mapping[str, str]) -> ConfigError | None:
 def without_key(config: Config) -> Config:
     """Return settings without the key of the environment, for a service of which nobody knows whose it is."""
     return msgspec.structs.replace(config, api_key=None)
-
-
-def _client(config: Config) -> FoundryAPIClient:
-    # The present state is asked for: nothing is loaded, tried again or refused because of what was before.
-    return FoundryAPIClient(config=config, retries=0, breaker=None, auto_load=False)
 
 
 def _settle(future: Future[T], work: Callable[[], T]) -> None:

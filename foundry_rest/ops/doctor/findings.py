@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from foundry_rest.checks import flag, positive_seconds
+from foundry_rest.checks import flag, positive_seconds, whole_number
 from foundry_rest.config import base_url
 from foundry_rest.errors import FoundryError
 from foundry_rest.schema.request import check_model_name
@@ -24,9 +24,11 @@ class DoctorSettings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         url: Address of the service; ``None`` for that of the environment, else to look for one.
         model: Model that is wanted, alias or id; ``None`` for that of the environment, else the default.
-        headers: Headers that the program adds to every request; they count for the size of the head.
+        headers: Headers that the program adds to every request; a service of which nobody knows whose it is
+            does not get them.
         offline: Ask no service and no network.
         timeout: Seconds for all checks together.
+        retries: Tries of each request after the first.
 
     Raises:
         ConfigError: A value cannot be used.
@@ -37,6 +39,7 @@ class DoctorSettings(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     offline: bool = False
     timeout: float = TIMEOUT
+    retries: int = 0
 
     def __post_init__(self) -> None:
         if self.url is not None:
@@ -45,6 +48,7 @@ class DoctorSettings(msgspec.Struct, frozen=True, kw_only=True):
             check_model_name(self.model)
         flag("offline", self.offline)
         positive_seconds("timeout", self.timeout)
+        whole_number("retries", self.retries, 0)
 
 
 class Finding(Value, msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import sys
-from argparse import Namespace
 from contextlib import contextmanager
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from foundry_rest import FoundryAPIClient, UnsupportedByService
 from foundry_rest.cli import progress
 from foundry_rest.cli.client import client_for
+from foundry_rest.cli.parser import build_parser
 from foundry_rest.endpoints.models import Models
 from foundry_rest.schema import DownloadStep, ModelInfo
 
@@ -83,10 +83,9 @@ def test_refusals(run, server, arguments, code, said):
 
 def test_start():
     """`--start` lets the foundry command start a service; without it the settings decide."""
-    with client_for(Namespace(url=None, timeout=None, start=True)) as client:
-        assert client._spec.config.auto_start is True
-    with client_for(Namespace(url=None, timeout=None, start=False)) as client:
-        assert client._spec.config.auto_start is False
+    for given in (["--start"], []):
+        with client_for(build_parser().parse_args(["health", *given])) as client:
+            assert client._spec.config.auto_start is bool(given)
 
 
 @pytest.fixture
@@ -138,8 +137,8 @@ def test_embedded(run, server, downloads, monkeypatch):
     given, closed = [], []
 
     @contextmanager
-    def embedded(timeout):
-        given.append(timeout)
+    def embedded(**settings):
+        given.append(settings["timeout"])
         with FoundryAPIClient(server.url) as client:
             yield client
         closed.append(True)

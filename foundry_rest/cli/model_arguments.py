@@ -1,0 +1,51 @@
+"""The arguments of the commands about models."""
+
+from __future__ import annotations
+
+import argparse
+
+from foundry_rest.cli.options import MODEL_HELP, add_options, add_service_options
+
+
+def add_models(models: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``models``."""
+    which = models.add_mutually_exclusive_group()
+    models.set_defaults(which="known")
+    for name, text in (("cached", "only those on its disk"), ("loaded", "only those in its memory")):
+        which.add_argument(f"--{name}", action="store_const", dest="which", const=name, help=text)
+    add_options(models, "json")
+    add_service_options(models)
+
+
+def add_load(load: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``load``."""
+    load.add_argument("name", metavar="NAME", help=MODEL_HELP)
+    load.add_argument("--ttl", type=int, metavar="S", help="seconds without use after which it may go (0.x)")
+    load.add_argument("--device", metavar="D", help="only a variant for NPU, GPU or CPU")
+    add_options(load, json="print the model as JSON")
+    add_service_options(load, timeout="seconds the load may take (default 600)")
+
+
+def add_unload(unload: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``unload``."""
+    which = unload.add_mutually_exclusive_group(required=True)
+    which.add_argument("name", nargs="?", metavar="NAME", help=MODEL_HELP)
+    which.add_argument("--all", action="store_true", help="every model in memory")
+    unload.add_argument(
+        "--respect-ttl", action="store_true", help="keep it until its time to live is over (0.x)"
+    )
+    add_options(unload, json="print the names of what was unloaded as JSON")
+    add_service_options(unload)
+
+
+def add_download(download: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``download``."""
+    download.add_argument("name", metavar="NAME", help=MODEL_HELP)
+    add_options(download, json="print the model as JSON")
+    silence = "longest silence between two steps, in seconds (default 600)"
+    where = add_service_options(download, timeout=silence)
+    where.add_argument(
+        "--embedded",
+        action="store_true",
+        help="fetch it with the embedded runtime, which then serves it; needs no service",
+    )

@@ -1,0 +1,40 @@
+"""The arguments of the commands about the service itself."""
+
+from __future__ import annotations
+
+import argparse
+
+from foundry_rest.cli.options import add_options, add_service_options
+
+
+def add_demo(demo: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``demo``."""
+    add_options(demo, "json", "verbose")
+
+
+def add_health(health: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``health``."""
+    add_options(health, "json")
+    add_service_options(health)
+
+
+def add_url(url: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``url``."""
+    add_options(url, "json")
+    add_service_options(url)
+
+
+def add_serve(serve: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``serve``."""
+    serve.description = f"{serve.description} It prints its address and tells other programs of this user."
+    serve.add_argument(
+        "--model-dir",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="ONNX Runtime GenAI folder to serve; may be repeated (default: the public catalog)",
+    )
+    serve.add_argument("--demo", action="store_true", help="serve the built-in demo model, a memorised toy")
+    serve.add_argument("--host", default="127.0.0.1", help="address to bind (default 127.0.0.1)")
+    serve.add_argument("--port", type=int, default=0, help="port to bind (default: a free one)")
+    add_options(serve, json="print one JSON object with address, process and models")
