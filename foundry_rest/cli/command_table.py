@@ -5,10 +5,8 @@ A row names that function by text: a command's arguments are made only when it i
 
 from __future__ import annotations
 
-from typing import NamedTuple
 
-
-class Command(NamedTuple):
+class Command:
     """One command.
 
     Attributes:
@@ -19,11 +17,9 @@ class Command(NamedTuple):
         runs: The command of which this is another name; ``""`` for none.
     """
 
-    name: str
-    arguments: str
-    text: str
-    examples: tuple[str, str]
-    runs: str = ""
+    def __init__(self, name: str, arguments: str, text: str, examples: tuple[str, str], runs: str) -> None:
+        self.name, self.arguments, self.text = name, arguments, text
+        self.examples, self.runs = examples, runs
 
 
 #: In the order of ``--help``: models that answer, models, the service, and what is around them.

@@ -1,15 +1,15 @@
 """The exit codes of the command: one table for ``--help`` and for the exit code of an error.
 
-It names the errors by text, because their classes import requests, which ``--help`` must not wait for.
+It names the errors by text, because their classes import requests, which ``--help`` must not wait for;
+neither does it wait for ``typing``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 
-class ExitCode(NamedTuple):
+class ExitCode:
     """One exit code of the command.
 
     Attributes:
@@ -18,9 +18,8 @@ class ExitCode(NamedTuple):
         errors: Names of the error classes that have it; a subclass without a row follows its base.
     """
 
-    code: int
-    meaning: str
-    errors: tuple[str, ...] = ()
+    def __init__(self, code: int, meaning: str, errors: tuple[str, ...] = ()) -> None:
+        self.code, self.meaning, self.errors = code, meaning, errors
 
 
 #: Those of all commands but the ones that have a table of their own below.

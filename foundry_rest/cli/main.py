@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 
 from foundry_rest.cli.exit_codes import exit_code_of, table_of
 from foundry_rest.cli.failures import UsageError, report, wants_json
@@ -50,7 +49,9 @@ def _report(error: Exception, text: str, message: str, argv: Sequence[str]) -> i
 def _run(argv: Sequence[str]) -> int:
     try:
         arguments = build_parser().parse_args(argv)
-        code: int = import_module("foundry_rest.cli.commands").run(arguments)
+        from foundry_rest.cli.commands import run
+
+        code = run(arguments)
     finally:
         # Here and not at exit, where Python would print a message of its own; after ``--help`` too.
         sys.stdout.flush()

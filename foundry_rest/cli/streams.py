@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
 from functools import partial
-from typing import TextIO
+
+TYPE_CHECKING = False  # not from `typing`, for which ``--help`` would wait
+if TYPE_CHECKING:
+    from typing import TextIO
 
 
 def replace_closed_streams() -> None:
@@ -56,5 +58,7 @@ def print_note(text: str) -> None:
 
 def discard(stream: TextIO) -> None:
     """Redirect a stream to the null device: Python would try again to write the rest at exit."""
+    from contextlib import suppress  # ``--help`` does not wait for it
+
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
