@@ -52,10 +52,51 @@ _ROWS: tuple[tuple[str, str, str, tuple[str, str], str], ...] = (
         "",
     ),
     (
+        "embed",
+        "task_arguments:add_embed",
+        "print the vector of each text as JSON",
+        (
+            "foundry-rest embed -m embed-model 'The first text' 'The second'",
+            "cat page.txt | foundry-rest embed -m embed-model - --json",
+        ),
+        "",
+    ),
+    (
+        "transcribe",
+        "task_arguments:add_transcribe",
+        "print what is spoken in an audio file",
+        (
+            "foundry-rest transcribe -m whisper-tiny meeting.wav",
+            "foundry-rest transcribe -m whisper-tiny --language de talk.wav --json",
+        ),
+        "",
+    ),
+    (
         "models",
         "model_arguments:add_models",
         "list the models the service knows",
         ("foundry-rest models", "foundry-rest models --cached --json"),
+        "",
+    ),
+    (
+        "list",
+        "model_arguments:add_list",
+        "list the models on disk, as ollama's list does; `models` with other defaults",
+        ("foundry-rest list", "foundry-rest list --all --json"),
+        "models",
+    ),
+    (
+        "ps",
+        "model_arguments:add_ps",
+        "list the models in memory; the same as models --loaded",
+        ("foundry-rest ps", "foundry-rest ps --json"),
+        "models",
+    ),
+    (
+        "show",
+        "model_arguments:add_show",
+        "print what is known of a model",
+        ("foundry-rest show phi-4-mini", "foundry-rest show phi-4-mini --device GPU --json"),
         "",
     ),
     (
@@ -73,11 +114,25 @@ _ROWS: tuple[tuple[str, str, str, tuple[str, str], str], ...] = (
         "",
     ),
     (
+        "stop",
+        "model_arguments:add_unload",
+        "drop a model from memory; another name of unload",
+        ("foundry-rest stop phi-4-mini", "foundry-rest stop --all"),
+        "unload",
+    ),
+    (
         "download",
         "model_arguments:add_download",
         "fetch a model from the catalog and print its id",
         ("foundry-rest download phi-4-mini", "foundry-rest download phi-4-mini --embedded"),
         "",
+    ),
+    (
+        "pull",
+        "model_arguments:add_download",
+        "fetch a model from the catalog; another name of download",
+        ("foundry-rest pull phi-4-mini", "foundry-rest pull phi-4-mini --embedded"),
+        "download",
     ),
     (
         "health",
@@ -122,6 +177,13 @@ _ROWS: tuple[tuple[str, str, str, tuple[str, str], str], ...] = (
         "",
     ),
     (
+        "logs",
+        "service_arguments:add_logs",
+        "print the end of the service's own log, and where it is",
+        ("foundry-rest logs -n 50", "foundry-rest logs -f"),
+        "",
+    ),
+    (
         "cache",
         "cache_arguments:add_cache",
         "look into a file of kept answers, or clear it; asks no service",
@@ -136,6 +198,23 @@ _ROWS: tuple[tuple[str, str, str, tuple[str, str], str], ...] = (
         "service_arguments:add_url",
         "print the address of the service, for other programs",
         ("foundry-rest url", 'OPENAI_BASE_URL="$(foundry-rest url)/v1" python program.py'),
+        "",
+    ),
+    (
+        "completion",
+        "help_arguments:add_completion",
+        "print a script that completes commands and options in a shell",
+        (
+            'eval "$(foundry-rest completion bash)"',
+            "foundry-rest completion fish > ~/.config/fish/completions/foundry-rest.fish",
+        ),
+        "",
+    ),
+    (
+        "help",
+        "help_arguments:add_help",
+        "explain exit codes, variables or files, or a command",
+        ("foundry-rest help exit-codes", "foundry-rest help environment"),
         "",
     ),
 )

@@ -6,11 +6,12 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 
 from foundry_rest.cli.client import client_for
 from foundry_rest.cli.exit_codes import exit_code_of, table_of
 from foundry_rest.cli.failures import report
-from foundry_rest.cli.models import download, load, models, unload
+from foundry_rest.cli.models import download, load, models, show, unload
 from foundry_rest.cli.output import facts_of, print_health, print_json
 from foundry_rest.cli.prompt import read_prompt
 from foundry_rest.cli.serve import serve
@@ -105,18 +106,6 @@ def _demo_as_json(client: FoundryAPIClient) -> None:
     print_json({"answers": answers, "health": health, "figures": figures})
 
 
-def _batch(arguments: Namespace) -> int:
-    from foundry_rest.cli.batch import batch  # sqlite, csv and the plots are for this command alone
-
-    return batch(arguments)
-
-
-def _cache(arguments: Namespace) -> None:
-    from foundry_rest.cli.cache import cache  # sqlite is for this command and for batch alone
-
-    cache(arguments)
-
-
 def _chat(arguments: Namespace) -> None:
     prompt = read_prompt(arguments.prompt)
     params = {
@@ -135,30 +124,6 @@ def _chat(arguments: Namespace) -> None:
         finally:
             if arguments.stats:
                 print_note(f"\n{client.stats()}")
-
-
-def _check(arguments: Namespace) -> int:
-    from foundry_rest.cli.check import check  # for this command alone
-
-    return check(arguments)
-
-
-def _monitor(arguments: Namespace) -> int:
-    from foundry_rest.cli.monitor import monitor  # for this command alone
-
-    return monitor(arguments)
-
-
-def _doctor(arguments: Namespace) -> int:
-    from foundry_rest.cli.doctor import doctor  # for this command alone
-
-    return doctor(arguments)
-
-
-def _bench(arguments: Namespace) -> int:
-    from foundry_rest.cli.bench import bench  # for this command alone
-
-    return bench(arguments)
 
 
 def _health(arguments: Namespace) -> None:
@@ -189,22 +154,38 @@ def _url(arguments: Namespace) -> None:
             print_text(client.url or "")
 
 
+def _alone(name: str) -> Callable[[Namespace], int | None]:
+    """Return a command whose module, of the same name, is imported with what it needs when it is run."""
+
+    def command(arguments: Namespace) -> int | None:
+        code: int | None = getattr(import_module(f"foundry_rest.cli.{name}"), name)(arguments)
+        return code
+
+    return command
+
+
 _COMMANDS: dict[str, Callable[[Namespace], int | None]] = {
-    "batch": _batch,
-    "cache": _cache,
+    "batch": _alone("batch"),
+    "cache": _alone("cache"),
     "demo": _demo,
     "chat": _chat,
+    "embed": _alone("embed"),
+    "transcribe": _alone("transcribe"),
     "models": models,
+    "show": show,
     "load": load,
     "unload": unload,
     "download": download,
     "health": _health,
-    "check": _check,
-    "doctor": _doctor,
-    "monitor": _monitor,
-    "bench": _bench,
+    "check": _alone("check"),
+    "doctor": _alone("doctor"),
+    "monitor": _alone("monitor"),
+    "bench": _alone("bench"),
     "serve": _serve,
     "url": _url,
+    "completion": _alone("completion"),
+    "help": _alone("help"),
+    "logs": _alone("logs"),
 }
 
 

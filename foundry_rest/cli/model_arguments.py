@@ -17,11 +17,39 @@ def add_models(models: argparse.ArgumentParser) -> None:
     add_service_options(models)
 
 
+def add_list(models: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``list``."""
+    text = "all that the service knows, those of its catalog, too"
+    models.add_argument("--all", action="store_const", dest="which", const="known", help=text)
+    models.set_defaults(which="here")
+    add_options(models, "json")
+    add_service_options(models)
+
+
+def add_ps(models: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``ps``."""
+    models.set_defaults(which="loaded")
+    add_options(models, "json")
+    add_service_options(models)
+
+
+def add_show(show: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``show``."""
+    show.add_argument("name", metavar="NAME", help=MODEL_HELP)
+    _add_device(show)
+    add_options(show, json="print the model as JSON")
+    add_service_options(show)
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", metavar="D", help="only a variant for NPU, GPU or CPU")
+
+
 def add_load(load: argparse.ArgumentParser) -> None:
     """Add the arguments of ``load``."""
     load.add_argument("name", metavar="NAME", help=MODEL_HELP)
     load.add_argument("--ttl", type=int, metavar="S", help="seconds without use after which it may go (0.x)")
-    load.add_argument("--device", metavar="D", help="only a variant for NPU, GPU or CPU")
+    _add_device(load)
     add_options(load, json="print the model as JSON")
     add_service_options(load, timeout="seconds the load may take (default 600)")
 

@@ -1,4 +1,4 @@
-"""The commands ``models``, ``load``, ``unload`` and ``download``."""
+"""The commands about models: ``models``, ``show``, ``load``, ``unload`` and ``download``."""
 
 from __future__ import annotations
 
@@ -6,18 +6,30 @@ from argparse import Namespace
 from collections.abc import Callable
 
 from foundry_rest.cli.client import client_for, settings_of
-from foundry_rest.cli.output import print_json, print_models
+from foundry_rest.cli.output import print_json, print_model, print_models
 from foundry_rest.cli.progress import download_progress
 from foundry_rest.cli.streams import print_note, print_text
 from foundry_rest.client import FoundryAPIClient
 from foundry_rest.endpoints.models import Models
+from foundry_rest.errors import UnsupportedByService
 from foundry_rest.schema import ModelInfo
+
+
+def _on_disk(models: Models) -> list[ModelInfo]:
+    """Return the models on disk; all that are listed, where a service on another machine does not tell."""
+    try:
+        return models.cached()
+    except UnsupportedByService:
+        print_note("The service is on another machine and tells no disk: these are all that it lists.")
+        return models.catalog()
+
 
 #: Which models -> the method that lists them, and the text when there are none.
 _LISTS: dict[str, tuple[Callable[[Models], list[ModelInfo]], str]] = {
     "known": (Models.catalog, "The service lists no models."),
     "cached": (Models.cached, "No model is on disk."),
     "loaded": (Models.loaded, "No model is in memory."),
+    "here": (_on_disk, "No model is on disk; fetch one with: foundry-rest pull NAME"),
 }
 
 
@@ -32,6 +44,16 @@ def models(arguments: Namespace) -> None:
         print_models(found)
     else:
         print_note(if_none)
+
+
+def show(arguments: Namespace) -> None:
+    """Print what is known of one model."""
+    with client_for(arguments) as client:
+        info = client.models.resolve(arguments.name, device=arguments.device)
+    if arguments.json:
+        print_json(info.to_dict())
+    else:
+        print_model(info)
 
 
 def load(arguments: Namespace) -> None:

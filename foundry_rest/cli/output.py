@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 import msgspec
@@ -19,9 +20,9 @@ _MIB = 1024 * 1024
 _NO_JSON = frozenset(("advice", "body", "messages", "places"))
 
 
-def print_json(value: object) -> None:
-    """Print ``value`` as indented JSON."""
-    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+def print_json(value: object, *, indent: int = 2) -> None:
+    """Print ``value`` as JSON, indented, or with ``indent=0`` on one line."""
+    print(msgspec.json.format(msgspec.json.encode(value), indent=indent).decode())
 
 
 def facts_of(error: FoundryError, command: str) -> dict[str, object]:
@@ -59,6 +60,26 @@ def print_health(report: HealthReport, stream: TextIO) -> None:
         "latency": f"{milliseconds(report.latency)} ms",
         "loaded models": ", ".join(report.loaded_models) or "none",
     }
+    _print_facts(facts, stream)
+
+
+def print_model(info: ModelInfo) -> None:
+    """Print one ``name: value`` line for each known fact of a model."""
+    facts = {
+        "id": info.id,
+        "alias": info.alias,
+        "version": info.version,
+        "task": info.task,
+        "device": " by ".join(part for part in (info.device, info.execution_provider) if part),
+        "size": "" if info.size is None else _size(info.size),
+        "context": "" if info.context_length is None else f"{info.context_length:,} tokens",
+        "tools": {True: "can be called", False: "cannot be called", None: ""}[info.tool_calling],
+        "state": _state(info).strip("-"),
+    }
+    _print_facts({name: value for name, value in facts.items() if value}, sys.stdout)
+
+
+def _print_facts(facts: Mapping[str, object], stream: TextIO) -> None:
     for name, value in facts.items():
         print(visible(f"{name + ':':<15}{value}"), file=stream)
 

@@ -24,6 +24,15 @@ def add_url(url: argparse.ArgumentParser) -> None:
     add_service_options(url)
 
 
+def add_logs(logs: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``logs``."""
+    add_options(
+        logs, "lines", "follow", json="print file and lines as JSON; with -f a line for each addition"
+    )
+    logs.set_defaults(lines=20)
+    add_service_options(logs)
+
+
 def add_serve(serve: argparse.ArgumentParser) -> None:
     """Add the arguments of ``serve``."""
     serve.description = f"{serve.description} It prints its address and tells other programs of this user."

@@ -18,9 +18,11 @@ from typing import BinaryIO
 from foundry_rest import clock
 from foundry_rest.errors import ConfigError
 from foundry_rest.file_lock import lock
-from foundry_rest.runtime.protocol import STDERR_FILE
+from foundry_rest.runtime.protocol import LOGS, STDERR_FILE
 
 _PREFIX = "foundry_rest-"
+#: The module that a child runs; its last argument is the directory.
+_CHILD = "foundry_rest.runtime.child_main"
 #: Seconds after which a directory without a running child is left over; a start takes less to lock its own.
 _STARTED = 60.0
 #: Longest wait in seconds for a process that has ended to let its files go, and the pause between two looks.
@@ -78,6 +80,17 @@ def read_stderr(directory: Path | None) -> str:
                 text = _MODULES.sub(b"", file.read())[-_SHOWN:]
             return text.decode("utf-8", "replace").strip()
     return ""
+
+
+def log_directory(pid: int) -> Path | None:
+    """Return where a running child writes its log, as its command line tells; ``None`` if it is no child."""
+    import psutil
+
+    with suppress(psutil.Error, OSError):
+        command = psutil.Process(pid).cmdline()
+        if _CHILD in command and Path(command[-1]).name.startswith(_PREFIX):
+            return Path(command[-1], LOGS)
+    return None
 
 
 def _sweep(parent: Path) -> None:

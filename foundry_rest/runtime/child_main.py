@@ -34,6 +34,7 @@ from foundry_rest.runtime.catalog import CatalogServer
 from foundry_rest.runtime.child_downloads import DownloadWorker
 from foundry_rest.runtime.protocol import (
     CATALOG_FILE,
+    LOGS,
     Answer,
     Command,
     Progress,
@@ -81,7 +82,7 @@ def serve(settings: Settings) -> tuple[str, FoundryLocalManager]:
             app_name=APP_NAME,
             app_data_dir=settings.directory if catalog else None,
             model_cache_dir=settings.cache_dir,
-            logs_dir=str(Path(settings.directory, "logs")),
+            logs_dir=str(Path(settings.directory, LOGS)),
             log_level=LogLevel.WARNING,
             web=Configuration.WebService(urls=f"http://{settings.host}:{settings.port}"),
             catalog_urls=[(catalog, None)] if catalog else None,

@@ -15,6 +15,8 @@ import msgspec
 CATALOG_FILE = "catalog.json"
 #: In the run directory: what the child and the native library print.
 STDERR_FILE = "stderr.log"
+#: The folder in the child's directory for the log of the native library.
+LOGS = "logs"
 
 T = TypeVar("T", bound="Settings | Answer | Command | Progress")
 

@@ -1,0 +1,101 @@
+"""The command ``help``: what is said of a command, and of what concerns all of them."""
+
+from __future__ import annotations
+
+import tempfile
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+
+from foundry_rest.cli.exit_codes import (
+    CHECK_EXIT_CODES,
+    DOCTOR_EXIT_CODES,
+    describe,
+)
+from foundry_rest.cli.parser import build_parser
+from foundry_rest.cli.streams import print_text
+
+#: Variable -> what it sets, and its default.
+SETTINGS = {
+    "FOUNDRY_ENDPOINT": "address of the service, as --url (default: discovered)",
+    "FOUNDRY_MODEL": "model, alias or id, as --model (default: phi-4-mini)",
+    "FOUNDRY_API_KEY": "key, sent as Bearer token; only to an address that is named",
+    "FOUNDRY_TIMEOUT": "longest silence in seconds, as --timeout (default: 30)",
+    "FOUNDRY_DEADLINE": "seconds for a whole call, as --deadline (default: none)",
+    "FOUNDRY_RETRIES": "tries after the first, as --retries (default: 3)",
+    "FOUNDRY_LOG_LEVEL": "DEBUG, INFO, WARNING, ERROR or CRITICAL (default: INFO)",
+}
+#: Variables of others that are read.
+_OTHERS = {
+    "NO_COLOR": "draw without colours",
+    "PYTHONIOENCODING": "encoding of pipes (default: UTF-8)",
+    "HTTP_PROXY, NO_PROXY": "way to a service on another machine; never to this one",
+    "REQUESTS_CA_BUNDLE": "certificates that are trusted",
+}
+
+
+def help(arguments: Namespace) -> None:
+    """Print the help of a command, a topic, or the command itself."""
+    parser = build_parser()
+    if arguments.topic in _TOPICS:
+        print_text(_TOPICS[arguments.topic]())
+    elif arguments.topic is None:
+        print_text(parser.format_help(), end="")
+    else:
+        parser.parse_args([arguments.topic, "--help"])
+
+
+def _exit_codes() -> str:
+    return f"""\
+The exit codes of all commands but check and doctor:
+{describe()}
+
+check, as monitors read them:
+{describe(CHECK_EXIT_CODES)}
+
+doctor:
+{describe(DOCTOR_EXIT_CODES)}"""
+
+
+def _environment() -> str:
+    return f"""\
+An option wins over a variable, a variable over the default; an empty one counts
+as not set. Whether a value can be used is told by: foundry-rest doctor
+
+{_table(SETTINGS)}
+
+Read, too:
+{_table(_OTHERS)}"""
+
+
+def _files() -> str:
+    from foundry_rest.resilience.host_slots import default_directory
+    from foundry_rest.services.discovery.registry_file import registry_path
+
+    places = {
+        f"{registry_path().with_name('service-PID.json')}": "address of a service that `serve` runs",
+        f"{default_directory()}": "places of batches on this machine (--host-slots)",
+        f"{Path.home() / '.foundry_rest' / 'cache' / 'models'}": "models of the embedded runtime",
+        f"{Path(tempfile.gettempdir(), 'foundry_rest-*')}": "a running embedded runtime, with its log",
+        f"{Path.home() / '.foundry'}": "the foundry command's models and logs; only read",
+        "OUTPUT.journal": "results of a batch so far, beside its output; it goes on from there",
+    }
+    rows = "\n".join(f"  {place}\n      {text}" for place, text in places.items())
+    return f"""\
+What is kept on this machine, and where:
+{rows}
+
+Answers, conversations and figures are kept only where a file is named: cache=,
+--metrics-textfile, --report, --plot."""
+
+
+def _table(rows: dict[str, str]) -> str:
+    width = max(map(len, rows)) + 2
+    return "\n".join(f"  {name:<{width}}{text}" for name, text in rows.items())
+
+
+_TOPICS: dict[str, Callable[[], str]] = {
+    "exit-codes": _exit_codes,
+    "environment": _environment,
+    "files": _files,
+}
