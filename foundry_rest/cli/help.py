@@ -19,7 +19,7 @@ from foundry_rest.cli.streams import print_text
 SETTINGS = {
     "FOUNDRY_ENDPOINT": "address of the service, as --url (default: discovered)",
     "FOUNDRY_MODEL": "model, alias or id, as --model (default: phi-4-mini)",
-    "FOUNDRY_API_KEY": "key, sent as Bearer token; only to an address that is named",
+    "FOUNDRY_API_KEY": "key, sent as Bearer token; never to another user's service",
     "FOUNDRY_TIMEOUT": "longest silence in seconds, as --timeout (default: 30)",
     "FOUNDRY_DEADLINE": "seconds for a whole call, as --deadline (default: none)",
     "FOUNDRY_RETRIES": "tries after the first, as --retries (default: 3)",

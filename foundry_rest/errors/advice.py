@@ -74,7 +74,7 @@ def _join(sentences: Iterable[str]) -> str:
 LARGER_DEADLINE: str = Advice(
     Words(
         "Give a larger deadline= (FOUNDRY_DEADLINE), a smaller max_tokens, or a smaller model.",
-        "Give a larger FOUNDRY_DEADLINE, a smaller --max-tokens, or a smaller model.",
+        "Give a larger --deadline (FOUNDRY_DEADLINE), a smaller --max-tokens, or a smaller model.",
     )
 )
 CHECK_SERVICE: str = Advice(

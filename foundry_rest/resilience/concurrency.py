@@ -31,7 +31,7 @@ _PATIENCE = 2.0
 #: Seconds after which a batch call looks whether that time is over: nobody tells it.
 _LOOK = 0.5
 _MORE_SLOTS = Advice("Give a larger max_concurrency= if the service can bear it.")
-_LARGER_DEADLINE = Words("Give a larger deadline=.", "Give a larger FOUNDRY_DEADLINE.")
+_LARGER_DEADLINE = Words("Give a larger deadline=.", "Give a larger --deadline (FOUNDRY_DEADLINE).")
 
 
 class Slots:

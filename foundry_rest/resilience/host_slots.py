@@ -56,7 +56,7 @@ _LEFT_LYING = 0.2
 #: Seconds of waiting that are worth a word to people.
 _A_WHILE = 1.0
 
-_MORE_TIME = Advice(Words("Give a larger deadline=.", "Give a larger FOUNDRY_DEADLINE."))
+_MORE_TIME = Advice(Words("Give a larger deadline=.", "Give a larger --deadline (FOUNDRY_DEADLINE)."))
 
 
 def default_directory() -> Path:

@@ -116,7 +116,7 @@ class ModelLocks:
             error.advice = Advice(
                 Words(
                     "Close open streams on the model first, or give a larger deadline=.",
-                    "Give a larger FOUNDRY_DEADLINE.",
+                    "Give a larger --deadline (FOUNDRY_DEADLINE).",
                 )
             )
             raise

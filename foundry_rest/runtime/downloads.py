@@ -81,7 +81,7 @@ class DownloadRequest:
         left = self.until - clock.monotonic()
         if left <= 0:
             advice = Advice(
-                Words("Give a larger deadline=.", "Give a larger FOUNDRY_DEADLINE."),
+                Words("Give a larger deadline=.", "Give a larger --deadline (FOUNDRY_DEADLINE)."),
                 "The next download goes on from what has come.",
             )
             raise DeadlineExceeded("the deadline passed during the download", call=LABEL, advice=advice)

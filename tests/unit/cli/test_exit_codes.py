@@ -106,7 +106,7 @@ FAILURES = [
     ({"FOUNDRY_LOG_LEVEL": "loud"}, [], None, 2, "FOUNDRY_LOG_LEVEL='loud' cannot be used"),
     ({}, [], cut(), 3, "closed the connection"),
     ({}, ["--timeout", "0.1"], stall(), 4, "larger --timeout (FOUNDRY_TIMEOUT)"),
-    ({"FOUNDRY_DEADLINE": "0.1"}, [], stall(), 4, "larger FOUNDRY_DEADLINE"),
+    ({"FOUNDRY_DEADLINE": "0.1"}, [], stall(), 4, "larger --deadline (FOUNDRY_DEADLINE)"),
     ({}, [], html_page(), 5, "expected an event stream"),
 ]
 
