@@ -1,7 +1,7 @@
 """The options that commands share: one table of their letters, values and words, and who takes them.
 
-A letter means the same in every command; ``-t`` alone is a temperature where a model answers and a time-out
-where a service is watched, as plugins of monitors have it.
+A letter means the same in every command; only where a service is watched ``-t`` is a time-out and not a
+temperature, as plugins of monitors have it.
 """
 
 from __future__ import annotations
