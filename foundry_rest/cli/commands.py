@@ -161,7 +161,7 @@ def _health(arguments: Namespace) -> None:
 
 def _serve(arguments: Namespace) -> None:
     demo = [str(demo_model_dir())] if arguments.demo else []
-    serve([*arguments.model_dir, *demo], arguments.host, arguments.port)
+    serve([*arguments.model_dir, *demo], arguments.host, arguments.port, arguments.load)
 
 
 _COMMANDS: dict[str, Callable[[Namespace], int | None]] = {

@@ -36,6 +36,7 @@ PAGE_PROGRAMS = {
     for number, program in enumerate(
         re.findall(r"```python\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text("utf-8"), re.DOTALL)
     )
+    if "import ChatOpenAI" not in program  # tests/engines runs it
 }
 #: The files that the commands name.
 INPUTS = {
@@ -46,7 +47,7 @@ INPUTS = {
     '"body": {"model": "phi-4-mini", "messages": [{"role": "user", "content": "Say OK"}]}}\n',
 }
 #: Those that need more than the extra ``test``; tests/engines runs them.
-ON_ENGINES = {"celery_tasks", "dask_cluster", "web_fastapi", "web_flask"}
+ON_ENGINES = {"celery_tasks", "dask_cluster", "streamlit_app", "web_fastapi", "web_flask"}
 EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.stem not in ON_ENGINES)
 
 pytestmark = pytest.mark.runtime
@@ -132,6 +133,29 @@ def test_commands_of_the_page_on_monitoring_run(runtime, tmp_path):
 
         assert done.returncode == 0, done.stdout + done.stderr
         assert done.stdout.strip() or done.stderr.strip()
+
+
+def test_what_serve_prints(tmp_path):
+    """docs/interfaces.md shows what `serve` prints, all but the numbers of port and process."""
+    page = (ROOT / "docs" / "interfaces.md").read_text("utf-8")
+    shown = re.search(r"^\$ foundry-rest (serve .*)\n([^`]*)```", page, re.MULTILINE)
+    folder = tmp_path / "models" / DEFAULT_MODEL
+    folder.parent.mkdir()
+    folder.symlink_to(demo_model_dir(), target_is_directory=True)
+    arguments = shlex.split(shown[1].replace("~", str(tmp_path)))
+    with subprocess.Popen(
+        [sys.executable, "-m", "foundry_rest", *arguments, "--port", "0"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        address = process.stdout.readline()
+        process.terminate()
+        notes = process.communicate(timeout=60)[1].removesuffix("Stopped.\n")
+
+    changing = re.compile(r"(?<=127\.0\.0\.1:)\d+|(?<=pid )\d+")
+    assert changing.sub("N", notes + address) == changing.sub("N", shown[2])
 
 
 def test_the_page_on_the_cache_runs(runtime, tmp_path):
