@@ -177,8 +177,10 @@ class AudioFileNotFound(BadRequest):
 
 
 class ContextLengthExceeded(BadRequest):
-    """A prompt that exceeds the model's context together with ``max_tokens``."""
+    """A prompt that exceeds the model's context of ``limit`` tokens together with ``max_tokens``."""
 
+    prompt_tokens: int | None = None
+    limit: int | None = None
     advice = SHORTEN
 
 
