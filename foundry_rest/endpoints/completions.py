@@ -32,6 +32,12 @@ class ChatArguments(ChatParams, CallOptions, total=False):
     """The keyword arguments of a chat call: parameters of the request, and options of the call."""
 
 
+class ShortcutArguments(ChatArguments, total=False):
+    """The keyword arguments of the client's own methods for chat calls."""
+
+    system: str | None
+
+
 class Completions:
     """What a model writes, whole or as a stream."""
 
