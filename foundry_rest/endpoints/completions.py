@@ -33,6 +33,12 @@ class ChatArguments(ChatParams, CallOptions, total=False):
     """The keyword arguments of a chat call: parameters of the request, and options of the call."""
 
 
+class ShortcutArguments(ChatArguments, total=False):
+    """The keyword arguments of the client's own methods for chat calls."""
+
+    system: str | None
+
+
 class Completions:
     """What a model writes, whole or as a stream."""
 
@@ -123,12 +129,13 @@ class Completions:
             check_structured(max_reasks, params, parse=parse)
             structure = structure_of(response_model)
             options = replace(options, accepts=partial(fits, structure))
-            self._context.dialect_for(options)  # detects the service
+            target = self._context.target(options)  # first: what is detected must not be one that was lost
+            self._context.dialect_for(options)
             return ask_structured(
                 lambda question: self._complete(question, options),
                 request,
                 structure,
-                target=self._context.target(options),
+                target=target,
                 max_reasks=max_reasks,
                 place=lambda: self._error_context("chat.complete", request),
             )

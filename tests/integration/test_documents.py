@@ -38,6 +38,8 @@ PAGE_PROGRAMS = {
     )
     if "import ChatOpenAI" not in program  # tests/engines runs it
 }
+#: The model for vectors that the documents name, and the toy in its place.
+EMBEDDING_MODEL, TINY_EMBEDDINGS = "qwen3-embedding-0.6b", ROOT / "tests" / "models" / "tiny-embeddings"
 #: The files that the commands name.
 INPUTS = {
     "report.txt": "All is well.\n",
@@ -55,10 +57,11 @@ pytestmark = pytest.mark.runtime
 
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRuntime]:
-    """Serve the demo model under the name of the default model, which the documents use."""
-    folder = tmp_path_factory.mktemp("documents") / DEFAULT_MODEL
-    folder.symlink_to(demo_model_dir(), target_is_directory=True)
-    with LocalRuntime(folder) as started:
+    """Serve the demo model, and one for vectors, under the names that the documents use."""
+    folder = tmp_path_factory.mktemp("documents")
+    for name, model in ((DEFAULT_MODEL, demo_model_dir()), (EMBEDDING_MODEL, TINY_EMBEDDINGS)):
+        (folder / name).symlink_to(model, target_is_directory=True)
+    with LocalRuntime([folder / DEFAULT_MODEL, folder / EMBEDDING_MODEL]) as started:
         yield started
 
 
