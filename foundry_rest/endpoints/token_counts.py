@@ -57,7 +57,9 @@ class TokenCounts:
         if self._context.dialect_for(options).counts_by_refusal:
             found = self._refused(build, options, request.model)
         else:
-            found = Count(self._context.ask(build, options, model=request.model), None)
+            tokens = self._context.ask(build, options, model=request.model)
+            info = self._context.names.get(request.model)
+            found = Count(tokens, None if info is None else info.context_length)
         if len(self._kept) >= KEPT:
             self._kept.clear()
         self._kept[self._key(request)] = found

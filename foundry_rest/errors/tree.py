@@ -39,9 +39,8 @@
     └── ToolLoopExceeded
 
 The classes are grouped by what a caller can do. The bases from requests keep ``except
-requests.ConnectionError`` working in code that was written before this package. Facts are attributes;
-``str(error)`` puts them into one sentence: what happened, in which call, where, with which model,
-after how many attempts, and what to do next. Prompts, answers and keys are never part of it.
+requests.ConnectionError`` working in code that was written before. Facts are attributes; ``str(error)`` is
+one sentence of them, with what to do next. Prompts, answers and keys are never part of it.
 """
 
 from __future__ import annotations
