@@ -22,6 +22,7 @@ from foundry_rest.observe.log import configure_logging
 from foundry_rest.runtime import demo_model_dir
 from foundry_rest.schema import ChatReply
 from foundry_rest.stream import ChatStream
+from foundry_rest.transport.call_options import CallOptions
 
 
 def run(arguments: Namespace) -> int:
@@ -150,18 +151,27 @@ def _bench(arguments: Namespace) -> int:
 
 def _health(arguments: Namespace) -> None:
     with client_for(arguments) as client:
-        # Without the option, health has a time-out of its own, shorter than a chat's.
-        given = {} if arguments.timeout is None else {"timeout": arguments.timeout}
-        report = client.health.check(**given)
+        report = client.health.check(**_given_timeout(arguments))
         if arguments.json:
             print_json(report.to_dict())
         else:
             print_health(report, sys.stdout)
 
 
+def _given_timeout(arguments: Namespace) -> CallOptions:
+    """Return the option, if it is given; else health has a time-out of its own, shorter than a chat's."""
+    return {} if arguments.timeout is None else {"timeout": arguments.timeout}
+
+
 def _serve(arguments: Namespace) -> None:
     demo = [str(demo_model_dir())] if arguments.demo else []
     serve([*arguments.model_dir, *demo], arguments.host, arguments.port, arguments.load)
+
+
+def _url(arguments: Namespace) -> None:
+    with client_for(arguments) as client:
+        client.health.check(**_given_timeout(arguments))
+        print_text(client.url or "")
 
 
 _COMMANDS: dict[str, Callable[[Namespace], int | None]] = {
@@ -179,6 +189,7 @@ _COMMANDS: dict[str, Callable[[Namespace], int | None]] = {
     "monitor": _monitor,
     "bench": _bench,
     "serve": _serve,
+    "url": _url,
 }
 
 

@@ -69,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_bench(commands)
     _add_serve(commands)
     _add_cache(commands)
+    _add_url(commands)
     return parser
 
 
@@ -253,6 +254,11 @@ def _add_serve(commands: _Commands[_Parser]) -> None:
         metavar="NAME",
         help="model to have in memory before the address is printed; may be repeated",
     )
+
+
+def _add_url(commands: _Commands[_Parser]) -> None:
+    url = _add_command(commands, "url", "print the address of the service, for other programs")
+    _add_service_options(url)
 
 
 def _add_cache(commands: _Commands[_Parser]) -> None:

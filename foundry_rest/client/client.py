@@ -19,6 +19,7 @@ from foundry_rest.timeouts import Timeouts
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    import requests
     from typing_extensions import Self, Unpack
 
     from foundry_rest.client.spec import ClientArguments
@@ -139,6 +140,16 @@ class FoundryAPIClient(Endpoints):
             )
         pickled = pickled_client(self._made, self._spec, self._additions())
         return Workers(pickled, executor, self._core.bounds.closing)
+
+    def session(self) -> requests.Session:
+        """Return a ``requests.Session`` whose requests to ``foundry://`` go through this client.
+
+        ``client.session().get("foundry://local/v1/models")``: see ``foundry_rest.adapter.FoundryAdapter``.
+        Requests to other addresses go where they always do. Closing it leaves the client open.
+        """
+        from foundry_rest.client.adapter import session_of
+
+        return session_of(self)
 
     def stats(self) -> Stats:
         """Return the figures since the client was made, with those of its views: calls, circuits, use."""

@@ -97,6 +97,13 @@ def build_raw_call(method: str, path: str, json: object, replay: Replay, options
     Raises:
         ConfigError: The verb, the path or the body cannot be sent.
     """
+    check_route(method, path)
+    check_json(json, "json")
+    return Call(method.upper(), path, None if json is None else encode_json(json), replay, options)
+
+
+def check_route(method: object, path: object) -> None:
+    """Raise ConfigError for a verb or a path that cannot be sent."""
     if not isinstance(method, str) or not (method.isascii() and method.isalpha()):
         raise ConfigError(f"method must be an HTTP verb such as 'GET', not {method!r}")
     if not isinstance(path, str) or not path.startswith("/") or _NOT_IN_PATH.search(path):
@@ -104,8 +111,6 @@ def build_raw_call(method: str, path: str, json: object, replay: Replay, options
             f"path must start with / and hold printable ASCII without spaces, # or \\, not {path!r}",
             call="request",
         )
-    check_json(json, "json")
-    return Call(method.upper(), path, None if json is None else encode_json(json), replay, options)
 
 
 def _unparsed(reply: Reply) -> Reply:

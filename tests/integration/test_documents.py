@@ -29,7 +29,7 @@ MONITORING_COMMANDS = re.findall(
 )
 CACHE_PAGE = (ROOT / "docs" / "cache.md").read_text(encoding="utf-8")
 #: Pages whose programs run with a service, as those of README do.
-PAGES = ("concurrency", "interfaces", "metrics", "monitoring", "timeouts")
+PAGES = ("concurrency", "interfaces", "metrics", "monitoring", "moving", "timeouts")
 PAGE_PROGRAMS = {
     f"{page}-{number}": program
     for page in PAGES
@@ -159,6 +159,18 @@ def test_what_serve_prints(tmp_path):
 
     changing = re.compile(r"(?<=127\.0\.0\.1:)\d+|(?<=pid )\d+")
     assert changing.sub("N", notes + address) == changing.sub("N", shown[2])
+
+
+def test_the_address_for_other_programs(runtime, tmp_path):
+    """What docs/moving.md has a shell print is the address alone; without a service, why there is none."""
+    page = (ROOT / "docs" / "moving.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^\$ foundry-rest (.*)$", page, re.MULTILINE)
+    ours = [sys.executable, "-m", "foundry_rest", *shlex.split(command)]
+
+    assert run(ours, runtime.url, tmp_path).stdout == f"{runtime.url}\n"
+    lost = run(ours, "http://127.0.0.1:9", tmp_path)
+    assert (lost.returncode, lost.stdout) == (3, "")
+    assert "127.0.0.1:9" in lost.stderr
 
 
 def test_the_page_on_the_cache_runs(runtime, tmp_path):

@@ -113,6 +113,7 @@ NOT_THERE = (ModelNotFound, ModelNotLoaded)
 #: Public names of the client that send no request.
 SILENT = {"PARTS", "audio", "breaker", "close", "embedded", "embeddings", "generation", "model"} | {
     "responses",
+    "session",
     "stats",
     "url",
     "with_options",
