@@ -227,6 +227,39 @@ def test_one_client_does_all(store, answers):
     assert [step.done for step in steps].count(True) == 2
 
 
+def test_all_in_one_step(store):
+    """A model that is nowhere is fetched, loaded and ready by one call, each phase told; then it answers."""
+    steps = []
+    with FoundryAPIClient.embedded() as client:
+        info = client.models.ensure_loaded(ALIAS, download=True, progress=steps.append, device="CPU")
+        assert [each.id for each in client.models.loaded()] == [info.id] == [ID]
+        assert client.complete("Say OK", model=ALIAS, temperature=0, max_tokens=20).content == "OK"
+
+    assert list(dict.fromkeys(step.phase for step in steps)) == ["download", "load", "ready"]
+    assert [step.done for step in steps] == [False] * (len(steps) - 1) + [True]
+
+
+def test_death_in_one_step(store):
+    """A runtime that dies in the download is an error, the next call goes on; in the load it is revived."""
+    told, deaths = [], {"download": 1, "load": 1}
+
+    def kill(step):
+        told.append(step.phase)
+        if deaths.get(step.phase):
+            deaths[step.phase] -= 1
+            psutil.Process(client.health_check().pid).kill()
+
+    store.gate.clear()  # the weights are held back, so the download is under way when it dies
+    with FoundryAPIClient.embedded() as client:
+        with pytest.raises(errors.ServiceUnreachable):
+            client.models.ensure_loaded(ALIAS, download=True, progress=kill)
+        assert set(told) == {"download"}
+        store.gate.set()
+        info = client.models.ensure_loaded(ALIAS, download=True, progress=kill)
+        assert (told[-2:], deaths) == (["load", "ready"], {"download": 0, "load": 0})
+        assert client.complete("Say OK", model=info.id, temperature=0, max_tokens=20).content == "OK"
+
+
 def test_two_at_once(empty, store, tmp_path):
     """Threads that want the same model fetch it once, and all of them hear that it is there."""
     with ThreadPoolExecutor(2) as pool:

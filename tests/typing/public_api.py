@@ -114,6 +114,10 @@ def models() -> None:
     sizes: list[int | None] = [model.size for model in client.models.loaded()]
     client.models.load("phi-4-mini")
     client.models.ensure_loaded("phi-4-mini")
+    client.models.ensure_loaded(
+        "phi-4-mini", download=True, device="CPU", progress=lambda step: (step.phase, step.percent)
+    )
+    client.models.download("phi-4-mini", progress=True)
     client.models.unload("phi-4-mini")
 
 
