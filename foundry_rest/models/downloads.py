@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn
 
 from foundry_rest.errors import ModelNotCached, ModelNotFound, UnsupportedByService
+from foundry_rest.models.disk import local_folder
 from foundry_rest.models.inventory import Inventory
 from foundry_rest.models.loading import Loading, LoadRequest
 from foundry_rest.models.names import best_match
+from foundry_rest.models.room import check_room
 from foundry_rest.schema import DownloadStep, ModelInfo
 from foundry_rest.services.context import Context
 from foundry_rest.stream.download import DownloadStream
@@ -67,12 +69,31 @@ class Downloads:
             return info
         if not self._can_download(options):
             self._refuse(request, options)
+        if info is not None:
+            self._check_room(info, options)
         name = request.name if info is None else info.id
         if self._context.fetch is not None:
             self._context.fetch(name, lambda step: step.done or progress(step), options)
         else:
             self._download_over_rest(info or self._loading.resolve(request, options), progress, options)
-        return self._loading.resolve(LoadRequest(name), options)
+        return self._there(LoadRequest(name), options)
+
+    def _there(self, request: LoadRequest, options: Options) -> ModelInfo:
+        """Return the model that was downloaded, unless the disk shows that it was not."""
+        info = self._loading.resolve(request, options)
+        if info.cached is False:
+            raise ModelNotCached(
+                "the service says that the model was downloaded, and it is not on its disk",
+                model=request.name,
+                call="models.download",
+                advice="Start the service again, if the model's folder was deleted while it ran.",
+            )
+        return info
+
+    def _check_room(self, info: ModelInfo, options: Options) -> None:
+        if info.size is not None:
+            status = self._context.ask(lambda target: target.dialect.status(options), options)
+            check_room(info, local_folder(status.cache_path, self._context.url))
 
     def _can_download(self, options: Options) -> bool:
         return self._context.fetch is not None or self._context.dialect_for(options).has("download_model")

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import psutil
@@ -258,6 +259,30 @@ def test_death_in_one_step(store):
         info = client.models.ensure_loaded(ALIAS, download=True, progress=kill)
         assert (told[-2:], deaths) == (["load", "ready"], {"download": 0, "load": 0})
         assert client.complete("Say OK", model=info.id, temperature=0, max_tokens=20).content == "OK"
+
+
+def test_no_room(store, monkeypatch):
+    """A disk without room for the model is an error with both numbers, and nothing was begun."""
+    monkeypatch.setattr(psutil, "disk_usage", lambda path: SimpleNamespace(free=1_000))
+    with FoundryAPIClient.embedded() as client:
+        with pytest.raises(errors.ConfigError, match=r"needs 1\.0 MB, and 0\.0 MB are free at .*models"):
+            client.models.ensure_loaded(ALIAS, download=True)
+        folder = Path(client.health_check().cache_path)
+
+    assert not store.waiting.is_set()
+    assert not list(folder.rglob("download.tmp"))
+
+
+def test_a_download_goes_on_where_there_is_room_for_the_rest(store, monkeypatch):
+    """What an unfinished download has written already is not needed a second time."""
+    store.refusals[WEIGHTS] = 403
+    with FoundryAPIClient.embedded() as client:
+        with pytest.raises(errors.ServiceUnreachable):
+            client.models.download(ALIAS)
+        store.refusals.clear()
+        size = client.models.resolve(ALIAS).size
+        monkeypatch.setattr(psutil, "disk_usage", lambda path: SimpleNamespace(free=size - 4096))
+        assert client.models.download(ALIAS).cached
 
 
 def test_two_at_once(empty, store, tmp_path):
