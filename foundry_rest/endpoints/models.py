@@ -233,6 +233,29 @@ class Models:
         with self._shown(progress, name) as tell:
             return self._downloads.run(request, tell, self._load_options(options))
 
+    def remove(self, name: str, **options: Unpack[CallOptions]) -> ModelInfo:
+        """Delete a model from the disk of a service on this machine, and return it; unload it first.
+
+        What is deleted is gone: only ``download()`` brings it back. No service has a route for it, so the
+        model's own folder in the service's model directory is deleted, and nothing else: no folder that a
+        link leads to or that holds a link, as those of ``model_dirs`` do, and none of another user. A model
+        that is not on disk is left so. Another program's service may list the model until it starts again.
+
+        Args:
+            name: Alias or id; of several variants on disk only an id means one.
+            options: Options of the call.
+
+        Raises:
+            UnsupportedByService: The service runs on another machine, or is not seen to run on this one.
+            ConfigError: The name means several models on disk, or the folder must not be deleted.
+            ModelNotFound: The service lists no such model.
+            ModelInUse: A request still uses it; nothing was deleted.
+        """
+        from foundry_rest.models.removal import Removal
+
+        checked = check_model_name(name), self._load_options(options)
+        return Removal(self._context, self._inventory, self._unloading).remove(*checked)
+
     @staticmethod
     def _shown(progress: GivenProgress, name: str) -> AbstractContextManager[Progress]:
         from foundry_rest.models.progress import shown

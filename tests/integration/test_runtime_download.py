@@ -285,6 +285,21 @@ def test_a_download_goes_on_where_there_is_room_for_the_rest(store, monkeypatch)
         assert client.models.download(ALIAS).cached
 
 
+def test_removed_and_fetched_again(store):
+    """The embedded runtime forgets a model that was removed: another download fetches it, and it answers."""
+    with FoundryAPIClient.embedded() as client:
+        client.models.ensure_loaded(ALIAS, download=True)
+        folder = Path(client.health_check().cache_path)
+        assert client.models.remove(ALIAS).cached is False
+        assert (client.models.cached(), client.models.loaded()) == ([], [])
+        assert not list(folder.rglob(WEIGHTS))
+
+        steps = []
+        assert client.models.ensure_loaded(ALIAS, download=True, progress=steps.append).id == ID
+        assert steps[0].phase == "download"
+        assert client.complete("Say OK", model=ALIAS, temperature=0, max_tokens=20).content == "OK"
+
+
 def test_two_at_once(empty, store, tmp_path):
     """Threads that want the same model fetch it once, and all of them hear that it is there."""
     with ThreadPoolExecutor(2) as pool:

@@ -221,6 +221,7 @@ def managed_models() -> None:
     info: ModelInfo = client.models.load("phi-4-mini", ttl=600, device="CPU")
     client.models.unload(info.id, force=False)
     dropped: list[str] = client.models.unload_all()
+    removed: ModelInfo = client.models.remove("phi-4-mini")
     fetched: ModelInfo = client.models.download("phi-4-mini", progress=lambda step: step.fraction)
     started = FoundryAPIClient(auto_start=True)
 
