@@ -90,7 +90,8 @@ def _size_on_disk(file: Path) -> int:
         status = file.lstat()
     except OSError:
         return 0
-    return getattr(status, "st_blocks", 0) * _BLOCK or status.st_size
+    blocks: int | None = getattr(status, "st_blocks", None)
+    return status.st_size if blocks is None else blocks * _BLOCK
 
 
 def _folders(folder: Path, depth: int) -> Iterator[tuple[Path, set[str]]]:

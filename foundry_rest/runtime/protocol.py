@@ -51,7 +51,7 @@ class Answer(msgspec.Struct, frozen=True):
     error: str = ""
 
 
-class Command(msgspec.Struct, frozen=True):
+class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     """The parent's command to begin or to stop a download, or to forget one.
 
     Attributes:

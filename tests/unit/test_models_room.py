@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 from support.model_folders import put_catalog, put_model
+from support.platforms import posix
 
 from foundry_rest import ConfigError, FoundryAPIClient, ModelInfo, ModelNotCached
 from foundry_rest.models.disk import unfinished_size
@@ -72,6 +73,16 @@ def test_what_has_come_already(free, tmp_path):
     free(300_000)
     with pytest.raises(ConfigError, match=r"needs 0\.5 MB"):
         check_room(MODEL, tmp_path)
+
+
+@posix
+def test_a_file_that_only_looks_long(tmp_path):
+    """A download may make a file as long as it will be at once: what is still to come counts as needed."""
+    half = put_model(tmp_path / "Microsoft" / "phi-4-generic-cpu-1", ID, unfinished=True)
+    with (half / "weights").open("wb") as file:
+        file.truncate(1_500_000)
+
+    assert unfinished_size(tmp_path, ID) < 100_000
 
 
 def test_a_service_that_downloads_over_rest(free, tmp_path):
