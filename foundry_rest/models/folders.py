@@ -12,6 +12,9 @@ from pathlib import Path
 from foundry_rest.errors import ConfigError
 from foundry_rest.models.disk import ID_FILE
 
+#: Bit in the tag of what stands for something elsewhere on Windows: a junction, which looks like a folder.
+_NAME_SURROGATE = 0x20000000
+
 
 def obstacle(folder: Path, directory: Path) -> str:
     """Return why a model's folder must not be deleted; ``""`` if it may be.
@@ -69,10 +72,14 @@ def _reason(folder: Path, path: Path, status: os.stat_result) -> str:
     """Return why the folder must not be deleted with this file or folder in it."""
     if hasattr(os, "getuid") and status.st_uid != os.getuid():
         return f"{path} belongs to another user"
-    if stat.S_ISDIR(status.st_mode):
-        return ""
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+    is_folder = stat.S_ISDIR(status.st_mode)
+    if is_folder and os.path.ismount(path):
+        return f"another file system is mounted at {path}"
+    is_plain = is_folder or (stat.S_ISREG(status.st_mode) and status.st_nlink == 1)
+    if not is_plain or getattr(status, "st_reparse_tag", 0) & _NAME_SURROGATE:
         return f"{path} is a link, as in a model that was given by --model-dir: its files lie elsewhere, too"
+    if is_folder:
+        return ""
     if path.name == ID_FILE and path.parent != folder:
         return f"another model lies in it, at {path.parent}"
     return ""

@@ -8,6 +8,7 @@ import shutil
 import threading
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -306,6 +307,33 @@ def test_of_another_user(models, directory, untouched, monkeypatch):
     monkeypatch.setattr(os, "getuid", lambda: 12345)
     with pytest.raises(ConfigError, match="belongs to another user"):
         models.remove("phi")
+
+
+def test_a_junction(directory, monkeypatch):
+    """On Windows a folder may stand for one elsewhere: it is a link as any other, and is not looked into."""
+    folder = directory / "Microsoft" / "phi-generic-cpu-1"
+    inside = folder / "elsewhere"
+    inside.mkdir()
+    real = Path.lstat
+
+    def lstat(path):
+        status = real(path)
+        if path != inside:
+            return status
+        facts = {name: getattr(status, name) for name in ("st_mode", "st_uid", "st_nlink")}
+        return SimpleNamespace(**facts, st_reparse_tag=0xA0000003)
+
+    monkeypatch.setattr(Path, "lstat", lstat)
+    assert "is a link" in obstacle(folder, directory)
+
+
+def test_a_mounted_file_system(directory, monkeypatch):
+    """What is mounted within the folder is not the model's."""
+    folder = directory / "Microsoft" / "phi-generic-cpu-1"
+    (folder / "elsewhere").mkdir()
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path).name == "elsewhere")
+
+    assert "another file system" in obstacle(folder, directory)
 
 
 def test_a_model_within_a_model(directory):
