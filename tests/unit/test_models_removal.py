@@ -26,8 +26,14 @@ from foundry_rest.testing import FaultServer, LegacyService, json_error
 
 CATALOG = {"phi": "phi-generic-cpu:1", "phi-big": "phi-big-generic-cpu:1", "absent": "absent-generic-cpu:1"}
 ID = CATALOG["phi"]
-#: A service is believed to run here when its port is seen to be its process's.
-pytestmark = ports
+#: What looks up whose a port is.
+PIDS_AT = removal.pids_at
+
+
+@pytest.fixture(autouse=True)
+def _seen(monkeypatch):
+    """Every port is seen to be this process's, also where the system does not tell."""
+    monkeypatch.setattr(removal, "pids_at", lambda url: {os.getpid()})
 
 
 @pytest.fixture
@@ -196,8 +202,10 @@ def test_another_process(directory):
     assert tree(directory) == before
 
 
+@ports
 def test_who_listens(server, monkeypatch):
     """A service that tells no process is believed where one listens that is no forwarder."""
+    monkeypatch.setattr(removal, "pids_at", PIDS_AT)
     assert runs_here(server.url, None)
     assert runs_here(server.url, os.getpid())
     assert not runs_here("http://127.0.0.1:9", None)
@@ -211,6 +219,7 @@ def test_who_listens(server, monkeypatch):
     assert not runs_here(server.url, os.getpid())
 
 
+@ports
 def test_0x(tmp_path):
     """The disk of a 0.x on this machine allows it, too."""
     id_ = "Phi-4-mini-instruct-generic-cpu:5"
@@ -223,6 +232,7 @@ def test_0x(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@ports
 def test_0x_without_a_folder(tmp_path):
     """A model whose folder does not say its id is left to the service's own command."""
     service = LegacyService(cached=["Phi-4-mini-instruct-generic-cpu:5"], model_dir=str(tmp_path))
@@ -230,7 +240,7 @@ def test_0x_without_a_folder(tmp_path):
     with (
         FaultServer(service=service) as server,
         FoundryAPIClient(server.url) as client,
-        pytest.raises(UnsupportedByService, match="foundry cache remove"),
+        pytest.raises(UnsupportedByService, match=r"no folder in.*foundry cache remove"),
     ):
         client.models.remove("phi-4-mini")
 
