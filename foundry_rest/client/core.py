@@ -25,7 +25,7 @@ from foundry_rest.resilience.stream_diagnosis import diagnose
 from foundry_rest.resilience.terms import Bounds, Terms
 from foundry_rest.schema import DownloadStep, Stats
 from foundry_rest.schema.use import SlotUse
-from foundry_rest.services.context import Context, Fetch
+from foundry_rest.services.context import Context, Fetch, Forget
 from foundry_rest.services.pool import Find, TargetPool
 from foundry_rest.services.target import Found
 from foundry_rest.timeouts import AdaptiveTimeouts
@@ -91,6 +91,7 @@ class Core:
             is_named = config.endpoint is not None and runtime is None
             self.caching = Caching(spec, spec.cache, self.targets, is_named=is_named)
         self.fetch: Fetch | None = None if runtime is None else partial(_fetch, runtime)
+        self.forget: Forget | None = None if runtime is None else partial(_forget, runtime)
 
     def context(self, spec: ClientSpec) -> Context:
         """Return the context of the endpoints of a client or view with these settings."""
@@ -113,6 +114,7 @@ class Core:
             locks=self.bounds.locks,
             closing=self.bounds.closing,
             fetch=self.fetch,
+            forget=self.forget,
             has_cache=self.caching is not None,
         )
         loading = Loading(context, Inventory(context))
@@ -194,3 +196,7 @@ def _fetch(
 ) -> None:
     silence = options.timeouts.load
     runtime.download(name, progress, timeout=silence, until=options.until, cancel=options.cancel)
+
+
+def _forget(runtime: LocalRuntime, id_: str, options: Options) -> None:
+    runtime.forget(id_, timeout=options.timeouts.load, until=options.until, cancel=options.cancel)
