@@ -135,6 +135,13 @@ _ROWS: tuple[tuple[str, str, str, tuple[str, str], str], ...] = (
         "download",
     ),
     (
+        "rm",
+        "model_arguments:add_rm",
+        "delete a model from the disk; another name of models remove",
+        ("foundry-rest rm phi-4-mini", "foundry-rest rm phi-4-mini --yes --json"),
+        "models",
+    ),
+    (
         "health",
         "service_arguments:add_health",
         "tell how the service is; exits 3 when there is none, 4 when it is silent",

@@ -142,7 +142,8 @@ def _given_timeout(arguments: Namespace) -> CallOptions:
 
 def _serve(arguments: Namespace) -> None:
     demo = [str(demo_model_dir())] if arguments.demo else []
-    serve([*arguments.model_dir, *demo], arguments.host, arguments.port, as_json=arguments.json)
+    folders = [*arguments.model_dir, *demo]
+    serve(folders, arguments.host, arguments.port, arguments.load, as_json=arguments.json)
 
 
 def _url(arguments: Namespace) -> None:

@@ -14,6 +14,18 @@ def add_models(models: argparse.ArgumentParser) -> None:
     for name, text in (("cached", "only those on its disk"), ("loaded", "only those in its memory")):
         which.add_argument(f"--{name}", action="store_const", dest="which", const=name, help=text)
     add_options(models, "json")
+    models.add_argument("action", nargs="?", choices=("remove",), help="delete the model NAME from the disk")
+    models.add_argument("name", nargs="?", metavar="NAME", help=MODEL_HELP)
+    _add_yes(models)
+    add_service_options(models)
+
+
+def add_rm(models: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``rm``."""
+    models.add_argument("name", metavar="NAME", help=MODEL_HELP)
+    models.set_defaults(action="remove", which="known")
+    _add_yes(models)
+    add_options(models, json="print the model as JSON")
     add_service_options(models)
 
 
@@ -21,14 +33,14 @@ def add_list(models: argparse.ArgumentParser) -> None:
     """Add the arguments of ``list``."""
     text = "all that the service knows, those of its catalog, too"
     models.add_argument("--all", action="store_const", dest="which", const="known", help=text)
-    models.set_defaults(which="here")
+    models.set_defaults(which="here", action=None, yes=False)
     add_options(models, "json")
     add_service_options(models)
 
 
 def add_ps(models: argparse.ArgumentParser) -> None:
     """Add the arguments of ``ps``."""
-    models.set_defaults(which="loaded")
+    models.set_defaults(which="loaded", action=None, yes=False)
     add_options(models, "json")
     add_service_options(models)
 
@@ -39,6 +51,10 @@ def add_show(show: argparse.ArgumentParser) -> None:
     _add_device(show)
     add_options(show, json="print the model as JSON")
     add_service_options(show)
+
+
+def _add_yes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--yes", action="store_true", help="delete it without a question on the terminal")
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ loaded models.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,8 @@ from foundry_rest.checks import flag, whole_number
 from foundry_rest.errors import ConfigError, NotFound, UnsupportedByService
 from foundry_rest.models.inventory import Inventory
 from foundry_rest.models.loading import Loading, LoadRequest
-from foundry_rest.models.names import DEVICES, best_match
-from foundry_rest.schema import DownloadStep, ModelInfo
+from foundry_rest.models.names import DEVICES
+from foundry_rest.schema import ModelInfo
 from foundry_rest.schema.request import check_model_name
 from foundry_rest.services.context import Context
 from foundry_rest.transport.call import Options
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from foundry_rest.models.downloads import Downloads
+    from foundry_rest.models.progress import GivenProgress, Progress
     from foundry_rest.models.unloading import Unloading
 
 #: Aliases of types, because ``Models.list`` hides the builtin inside the class.
@@ -57,7 +58,7 @@ class Models:
     def _downloads(self) -> Downloads:
         from foundry_rest.models.downloads import Downloads
 
-        return Downloads(self._context, self._loading)
+        return Downloads(self._context, self._inventory, self._loading)
 
     def catalog(self, **options: Unpack[CallOptions]) -> ModelList:
         """Return every model that the service knows, cached or not.
@@ -172,39 +173,94 @@ class Models:
         """Unload every model and return their ids; ``force`` as for ``unload``."""
         return self._unloading.unload_all(self._load_options(options), force=flag("force", force))
 
-    def ensure_loaded(self, name: str, **options: Unpack[CallOptions]) -> ModelInfo:
-        """Load a model, unless the service lists it as loaded, and return it."""
-        checked = self._load_options(options)
-        found = best_match(check_model_name(name), self._inventory.loaded(checked))
-        if found is None:
-            return self._loading.load(_load_request(name), checked)
-        self._context.names.learn(name, found)
-        return found
+    def ensure_loaded(
+        self,
+        name: str,
+        *,
+        download: bool = False,
+        progress: GivenProgress = None,
+        device: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> ModelInfo:
+        """Load a model, unless the service lists it as loaded, and return it.
+
+        Args:
+            name: Alias or id.
+            download: Whether a model that is not on disk is downloaded first, as by ``download()``.
+            progress: Function that is called with each step, or ``True`` to have the steps drawn, as for
+                ``download()``. ``step.phase`` tells what goes on: ``"download"``, ``"load"``, and at the end
+                one step ``"ready"``; a phase that there is no need of is left out.
+            device: ``"NPU"``, ``"GPU"`` or ``"CPU"`` for a variant for this device only.
+            options: Options of the call; the deadline is that of all phases together.
+
+        Raises:
+            ModelNotFound, ModelNotCached, LoadFailed: The service could not load it for this reason.
+            UnsupportedByService: It must be downloaded, and this service cannot; the advice names who can.
+            ConfigError: The disk has no room for it.
+            StreamInterrupted: The download broke off; the next call goes on.
+        """
+        request = _load_request(name, device)
+        with self._shown(progress, name) as tell:
+            return self._downloads.ensure_loaded(
+                request, tell, self._load_options(options), download=flag("download", download)
+            )
 
     def download(
         self,
         name: str,
         *,
-        progress: Callable[[DownloadStep], object] | None = None,
+        progress: GivenProgress = None,
         **options: Unpack[CallOptions],
     ) -> ModelInfo:
         """Download a model to the service's machine, unless it is there, and return it.
 
-        0.x downloads over REST, the embedded runtime through Microsoft's SDK.
+        0.x downloads over REST, the embedded runtime through Microsoft's SDK. A model that is there already
+        is returned by every service.
 
         Args:
             name: Alias or id of the catalog.
-            progress: Function that is called with each step.
+            progress: Function that is called with each step; ``True`` draws them on the terminal of stderr,
+                or in the notebook, and nothing elsewhere.
             options: Options of the call; ``timeout`` bounds the silence between two steps, which is long for
                 large files.
 
         Raises:
             UnsupportedByService: The service is neither of them; the advice names alternatives.
+            ConfigError: The disk has no room for it.
             StreamInterrupted: The service closed the connection before it reported the end.
         """
-        return self._downloads.run(
-            _load_request(name), progress or (lambda step: None), self._load_options(options)
-        )
+        request = _load_request(name)
+        with self._shown(progress, name) as tell:
+            return self._downloads.run(request, tell, self._load_options(options))
+
+    def remove(self, name: str, **options: Unpack[CallOptions]) -> ModelInfo:
+        """Delete a model from the disk of a service on this machine, and return it; unload it first.
+
+        What is deleted is gone: only ``download()`` brings it back. No service has a route for it, so the
+        model's own folder in the service's model directory is deleted, and nothing else: no folder that a
+        link leads to or that holds a link, as those of ``model_dirs`` do, and none of another user. A model
+        that is not on disk is left so. Another program's service may list the model until it starts again.
+
+        Args:
+            name: Alias or id; of several variants on disk only an id means one.
+            options: Options of the call.
+
+        Raises:
+            UnsupportedByService: The service runs on another machine, or is not seen to run on this one.
+            ConfigError: The name means several models on disk, or the folder must not be deleted.
+            ModelNotFound: The service lists no such model.
+            ModelInUse: A request still uses it; nothing was deleted.
+        """
+        from foundry_rest.models.removal import Removal
+
+        checked = check_model_name(name), self._load_options(options)
+        return Removal(self._context, self._inventory, self._unloading).remove(*checked)
+
+    @staticmethod
+    def _shown(progress: GivenProgress, name: str) -> AbstractContextManager[Progress]:
+        from foundry_rest.models.progress import shown
+
+        return shown(progress, name)
 
     def _load_options(self, given: CallOptions) -> Options:
         """Return the options of a call, with ``timeout`` as the longest silence of a load, too."""

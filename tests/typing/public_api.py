@@ -68,6 +68,9 @@ def caching() -> None:
 
 def prompt_by_name() -> None:
     text: str = client.complete(prompt="Hello", model="phi-4-mini", max_tokens=500).content
+    brief: str = client.complete("Hello", system="Be brief.").content
+    piece: str = next(client.stream_complete("Hello", system="Be brief.")).content
+    named: _Person = client.complete("Who?", system="Be brief.", response_model=_Person)
     pieces: list[str] = [
         chunk.content for chunk in client.stream_complete(prompt="Hello", model="phi-4-mini")
     ]
@@ -114,6 +117,10 @@ def models() -> None:
     sizes: list[int | None] = [model.size for model in client.models.loaded()]
     client.models.load("phi-4-mini")
     client.models.ensure_loaded("phi-4-mini")
+    client.models.ensure_loaded(
+        "phi-4-mini", download=True, device="CPU", progress=lambda step: (step.phase, step.percent)
+    )
+    client.models.download("phi-4-mini", progress=True)
     client.models.unload("phi-4-mini")
 
 
@@ -217,6 +224,7 @@ def managed_models() -> None:
     info: ModelInfo = client.models.load("phi-4-mini", ttl=600, device="CPU")
     client.models.unload(info.id, force=False)
     dropped: list[str] = client.models.unload_all()
+    removed: ModelInfo = client.models.remove("phi-4-mini")
     fetched: ModelInfo = client.models.download("phi-4-mini", progress=lambda step: step.fraction)
     started = FoundryAPIClient(auto_start=True)
 

@@ -44,10 +44,24 @@ def test_a_name_runs_one_command():
     """Another name has the arguments of its command, and is its command; none is without a handler."""
     parsed = {
         name: build_parser().parse_args([name, *given]).command
-        for name, given in {"ps": [], "list": [], "pull": ["m"], "stop": ["m"], "show": ["m"]}.items()
+        for name, given in {
+            "ps": [],
+            "list": [],
+            "pull": ["m"],
+            "stop": ["m"],
+            "show": ["m"],
+            "rm": ["m"],
+        }.items()
     }
 
-    assert parsed == {"ps": "models", "list": "models", "pull": "download", "stop": "unload", "show": "show"}
+    assert parsed == {
+        "ps": "models",
+        "list": "models",
+        "rm": "models",
+        "pull": "download",
+        "stop": "unload",
+        "show": "show",
+    }
     assert {row.runs or row.name for row in COMMANDS.values()} == set(_COMMANDS)
 
 
@@ -129,6 +143,16 @@ def test_show_of_nobody(run, server):
 
     assert (code, stdout) == (1, "")
     assert "demo" in stderr
+
+
+def test_rm(run, server, monkeypatch):
+    """`rm NAME` is `models remove NAME`."""
+    asked = []
+    monkeypatch.setattr(Models, "remove", lambda _, name: asked.append(name) or INFO)
+
+    assert run("rm", "demo", "--yes") == run("models", "remove", "demo", "--yes") == (0, f"{ID}\n", "")
+    assert asked == ["demo", "demo"]
+    assert run("rm")[0] == 2
 
 
 def test_url_in_json(run, server):
