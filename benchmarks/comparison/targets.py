@@ -53,7 +53,7 @@ TARGETS = (
         for name in ("foundry_rest", "FoundryAPIClient")
         for limit, peer in ((1.35, "requests"), (0.35, "openai"))
     ),
-    Target("start: CPU", "foundry-rest --help", 2.5, "import argparse"),
+    Target("start: CPU", "foundry-rest --help", 1.5, "import argparse"),
     Target("call: CPU", "ours", 0.60, "requests"),
     Target("call: CPU", "ours", 0.33, "openai"),
     Target("call: CPU", "ours", 3.0, "http.client"),
