@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import TYPE_CHECKING, TypeVar, overload
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
@@ -25,11 +24,30 @@ from foundry_rest.transport.call_options import CallOptions
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from foundry_rest.endpoints.wanted import Wanted
+    from foundry_rest.schema.typed import Typed
+
 T = TypeVar("T")
 
 
 class ChatArguments(ChatParams, CallOptions, total=False):
     """The keyword arguments of a chat call: parameters of the request, and options of the call."""
+
+
+class CompletionArguments(ChatArguments, total=False):
+    """The keyword arguments of ``complete`` that leave its result's type as it is."""
+
+    model: str | None
+    system: str | None
+    max_reasks: int
+    fallback_models: Sequence[str]
+    load_fallbacks: bool
+
+
+class WholeQuestion(CompletionArguments, total=False):
+    """The same for ``client.complete``, where ``messages`` is another name for the prompt."""
+
+    messages: Conversation | UnsetType
 
 
 class Completions:
@@ -43,12 +61,11 @@ class Completions:
         self,
         messages: Conversation | UnsetType = UNSET,
         *,
-        prompt: Conversation | UnsetType = UNSET,
-        model: str | None = None,
-        system: str | None = None,
         parse: None = None,
         response_model: None = None,
-        **given: Unpack[ChatArguments],
+        validate: Callable[[ChatReply], object] | None = None,
+        prompt: Conversation | UnsetType = UNSET,
+        **given: Unpack[CompletionArguments],
     ) -> ChatReply: ...
 
     @overload
@@ -58,9 +75,7 @@ class Completions:
         *,
         parse: Callable[[Reply], T],
         prompt: Conversation | UnsetType = UNSET,
-        model: str | None = None,
-        system: str | None = None,
-        **given: Unpack[ChatArguments],
+        **given: Unpack[CompletionArguments],
     ) -> T: ...
 
     @overload
@@ -69,11 +84,22 @@ class Completions:
         messages: Conversation | UnsetType = UNSET,
         *,
         response_model: type[T],
-        max_reasks: int = MAX_REASKS,
+        with_reply: Literal[True],
+        validate: Callable[[T], object] | None = None,
         prompt: Conversation | UnsetType = UNSET,
-        model: str | None = None,
-        system: str | None = None,
-        **given: Unpack[ChatArguments],
+        **given: Unpack[CompletionArguments],
+    ) -> Typed[T]: ...
+
+    @overload
+    def complete(
+        self,
+        messages: Conversation | UnsetType = UNSET,
+        *,
+        response_model: type[T],
+        validate: Callable[[T], object] | None = None,
+        with_reply: Literal[False] = False,
+        prompt: Conversation | UnsetType = UNSET,
+        **given: Unpack[CompletionArguments],
     ) -> T: ...
 
     def complete(
@@ -85,9 +111,13 @@ class Completions:
         system: str | None = None,
         parse: Callable[[Reply], T] | None = None,
         response_model: type[T] | None = None,
+        validate: Callable[[Any], object] | None = None,
+        with_reply: bool = False,
         max_reasks: int = MAX_REASKS,
+        fallback_models: Sequence[str] = (),
+        load_fallbacks: bool = False,
         **given: Unpack[ChatArguments],
-    ) -> ChatReply | T:
+    ) -> ChatReply | T | Typed[T]:
         """Return the whole completion of a prompt or a conversation.
 
         Args:
@@ -99,7 +129,16 @@ class Completions:
                 sent as a plain one, which 2.x does not stop working on when the call is cancelled.
             response_model: Type of the value that is returned in place of the reply: a msgspec Struct,
                 dataclass, TypedDict, pydantic model, or another type that msgspec decodes.
-            max_reasks: Further requests when an answer does not match ``response_model``.
+            validate: Your own check, called with the value of ``response_model``, else with the reply. What
+                it returns is ignored; the words of its ``ValueError`` are told to the model, which is asked
+                again; other exceptions are raised unchanged.
+            with_reply: Return value and reply, as ``Typed``, in place of the value of ``response_model``.
+            max_reasks: Further requests when an answer does not match ``response_model``, or ``validate``
+                refuses it.
+            fallback_models: Models that are asked in turn when this one is not there, cannot be loaded, is
+                too slow or small, breaks off or fails; ``reply.model`` tells who answered. The deadline is
+                one for all.
+            load_fallbacks: Whether one of these may be loaded; else what is not in memory is passed over.
             given: Options of the call (``timeout``, ``deadline``, ``retries``, ``headers``, ``cancel``, see
                 ``CallOptions``) and parameters of the request: ``max_tokens``, ``temperature``, ``tools`` and
                 others, see ``ChatParams``.
@@ -108,32 +147,39 @@ class Completions:
             ConfigError: The input cannot be sent.
             ServiceError: The service refused or failed.
             TransportError: No whole response came; ``StreamInterrupted`` holds the text so far.
-            InvalidReply: No answer matched ``response_model``, or one lacks the call that ``tool_choice``
-                demands; ``where`` and ``text`` show the mismatch.
+            InvalidReply: No answer matched ``response_model`` or satisfied ``validate``, or one lacks the
+                call that ``tool_choice`` demands; ``where`` and ``text`` show the mismatch.
             DeadlineExceeded: The deadline of the whole call passed.
             Cancelled: The call was cancelled from another thread.
         """
         options, params = self._context.split(given, CHAT_NAMES, CHAT_MISTAKES)
         request = self._request(prompt_or_messages(prompt, messages), model, system, params)
-        if response_model is not None:
-            from foundry_rest.endpoints.structured import ask_structured, check_structured, fits
-            from foundry_rest.schema.structure import structure_of
-
-            check_structured(max_reasks, params, parse=parse)
-            structure = structure_of(response_model)
-            options = replace(options, accepts=partial(fits, structure))
-            self._context.dialect_for(options)  # detects the service
-            return ask_structured(
-                lambda question: self._complete(question, options),
-                request,
-                structure,
-                target=self._context.target(options),
-                max_reasks=max_reasks,
-                place=lambda: self._error_context("chat.complete", request),
+        if (
+            response_model is None
+            and validate is None
+            and not (with_reply or fallback_models or load_fallbacks)
+        ):
+            return (
+                self._complete(request, options)
+                if parse is None
+                else self._complete_with(request, options, parse)
             )
-        if parse is not None:
-            return self._complete_with(request, options, parse)
-        return self._complete(request, options)
+        from foundry_rest.endpoints.fallbacks import ask_in_turn
+        from foundry_rest.endpoints.wanted import wanted_of
+
+        wanted = wanted_of(response_model, validate, max_reasks, params, with_reply=with_reply, parse=parse)
+
+        def ask(question: ChatRequest, limits: Options) -> ChatReply | T | Typed[T]:
+            if parse is not None:
+                return self._complete_with(question, limits, parse)
+            if wanted is None:
+                return self._complete(question, limits)
+            return self._complete_as(wanted, question, limits, with_reply=with_reply)
+
+        if fallback_models or load_fallbacks:
+            spared = () if wanted is None else wanted.raised
+            return ask_in_turn(ask, request, options, fallback_models, load=load_fallbacks, spared=spared)
+        return ask(request, options)
 
     def stream(
         self,
@@ -194,6 +240,22 @@ class Completions:
             return Operation(operation.call, parse, operation.parse)
 
         return self._context.ask(build, options, model=request.model)
+
+    def _complete_as(
+        self, wanted: Wanted[T], request: ChatRequest, options: Options, *, with_reply: bool
+    ) -> T | Typed[T]:
+        """Return the value that is wanted of an answer, which the model may correct."""
+        from foundry_rest.schema.typed import Typed
+
+        self._context.dialect_for(options)  # detects the service
+        options = replace(options, accepts=wanted.may_be_kept)
+        value, reply = wanted.ask(
+            lambda question: self._complete(question, options),
+            request,
+            self._context.target(options),
+            lambda: self._error_context("chat.complete", request),
+        )
+        return Typed(value, reply) if with_reply else value
 
     def _error_context(self, call: str, request: ChatRequest) -> dict[str, str]:
         return {"call": call, "url": self._context.url, "model": request.model}

@@ -217,7 +217,11 @@ _RESERVED = {
     "messages": "it is the first argument",
     "model": "it is an argument of its own",
     "response_model": "complete() alone reads an answer into a type",
-    "max_reasks": "it goes with response_model, which complete() alone takes",
+    "max_reasks": "it goes with response_model and validate, which complete() alone takes",
+    "validate": "complete() alone has an answer checked, and asked again",
+    "with_reply": "it goes with response_model, which complete() alone takes",
+    "fallback_models": "complete() alone asks another model",
+    "load_fallbacks": "it goes with fallback_models, which complete() alone takes",
 }
 #: OpenAI's names for what has another one here, or another meaning -> what to write.
 _OPENAIS = {

@@ -131,10 +131,7 @@ def public_methods() -> set[str]:
     """Return the dotted name of each public method of the client and its endpoints."""
     own = {name for name in dir(FoundryAPIClient) if not name.startswith("_")} - SILENT
     return own | {
-        f"{part}.{name}"
-        for part, kind in ENDPOINTS.items()
-        for name in dir(kind)
-        if not name.startswith("_")
+        f"{part}.{name}" for part, kind in ENDPOINTS.items() for name in dir(kind) if not name.startswith("_")
     }
 
 
