@@ -111,3 +111,12 @@ def test_a_check_is_told_to_the_model(client):
     with pytest.raises(InvalidReply, match="validate refused the answer: never good enough, also") as caught:
         client.complete("Hello", validate=never, temperature=0)
     assert caught.value.text
+
+
+def test_on_1x(core_runtime):
+    """A wrong name gives way to the model in memory, by its alias, also where the service goes by ids."""
+    with FoundryAPIClient(core_runtime.url, model="no-such-model", retries=0) as client:
+        client.models.load("demo-chat")
+        reply = client.complete("Hello", fallback_models=["demo-chat"], temperature=0, max_tokens=20)
+
+        assert reply.model in {info.id for info in client.models.loaded()}
