@@ -64,7 +64,7 @@ def asked(server) -> list[str]:
     "failure",
     [
         model_not_found("a"),
-        context_exceeded(),
+        context_exceeded(limit=10),
         inference_failed(),
         json_error(500, "Failed to load model"),
         too_many(0),
