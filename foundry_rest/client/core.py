@@ -95,11 +95,20 @@ class Core:
 
     def context(self, spec: ClientSpec) -> Context:
         """Return the context of the endpoints of a client or view with these settings."""
-        recoveries = build_recoveries(
-            lambda: loading, self.targets.has_moved, auto_load=spec.config.auto_load
+        recoveries, without_load = (
+            build_recoveries(lambda: loading, self.targets.has_moved, auto_load=auto_load)
+            for auto_load in (spec.config.auto_load, False)
         )
         explain = diagnose(self.transport)
-        terms = Terms(spec.policy, self.targets, self.bounds, recoveries, self.emit, explain)
+        terms = Terms(
+            spec.policy,
+            self.targets,
+            self.bounds,
+            recoveries,
+            self.emit,
+            explain,
+            without_load=without_load,
+        )
         sender: Sender = ResilientSender(self._attempts_of(spec), terms)
         if self.caching is not None:
             closing, note = self.bounds.closing, self.stats.note_cache

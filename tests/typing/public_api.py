@@ -17,6 +17,7 @@ import requests
 from foundry_rest import (
     BadRequest,
     CacheStats,
+    ChatReply,
     CircuitOpen,
     ConfigError,
     DeadlineExceeded,
@@ -31,6 +32,7 @@ from foundry_rest import (
     StreamInterrupted,
     Timeouts,
     TransportError,
+    Typed,
     UnsupportedByService,
 )
 from foundry_rest.schema.tools import Tool, tool_message
@@ -173,6 +175,13 @@ def answers_of_a_type() -> None:
     people: list[_Person] = client.chat.complete("Who?", response_model=list[_Person])
     place: _Place = client.chat.complete("Where?", response_model=_Place)
     yes: bool = client.chat.complete("Well?", response_model=bool)
+    checked: _Person = client.complete("Who?", response_model=_Person, validate=lambda one: one.age)
+    plain: ChatReply = client.complete("Who?", validate=lambda reply: reply.content.index("a"), max_reasks=1)
+    pair: Typed[_Person] = client.chat.complete("Who?", response_model=_Person, with_reply=True)
+    value, reply = client.complete("Who?", response_model=_Person, with_reply=True, fallback_models=["b"])
+    same: _Person = value
+    answered_by: str | None = reply.model
+    whole: ChatReply = client.chat.complete("Who?", fallback_models=("b", "c"), load_fallbacks=True)
 
 
 def add(a: int, b: int) -> int:
@@ -181,6 +190,7 @@ def add(a: int, b: int) -> int:
 
 def tools() -> None:
     run = client.chat.run_tools("What is 1 + 2?", functions=[add], max_turns=3, tool_choice="required")
+    client.chat.run_tools("What is 1 + 2?", functions=[add], approve=lambda call: call.name != "rm" or "no")
     text: str = run.reply.content
     results: list[object] = [made.result for made in run.calls]
     reply = client.chat.complete("What is 1 + 2?", tools=[add, {"type": "function"}])
@@ -238,6 +248,9 @@ def mistakes() -> None:
     client.chat.stream("Hello", response_model=_Person)  # type: ignore[call-arg]
     client.chat.complete("Hello", parse=len, response_model=_Person)  # type: ignore[call-overload]
     client.chat.run_tools("Hello")  # type: ignore[call-arg]
+    client.chat.complete("Hello", with_reply=True)  # type: ignore[call-overload]
+    client.complete("Hello", response_model=_Person, validate=str.upper)  # type: ignore[arg-type]
+    client.chat.stream("Hello", fallback_models=["b"])  # type: ignore[call-arg]
     FoundryAPIClient("http://127.0.0.1:5273", "phi-4-mini")  # type: ignore[call-arg]
     client.health_check().status = "well"  # type: ignore[misc]
     client.batch(["a"], executor="dask")  # type: ignore[arg-type]
