@@ -1,7 +1,8 @@
 """How each shell spells what can be typed: one writer for each, from the same table.
 
 The scripts are static: nothing of ours runs while somebody types. Words of ours hold no quotes but in
-descriptions, which are quoted as each shell wants it.
+descriptions, which are quoted as each shell wants it. Tests run three of them in their shells; of the one for
+PowerShell they hold the form alone.
 """
 
 from __future__ import annotations
