@@ -7,12 +7,12 @@ from argparse import Namespace
 from collections.abc import Callable
 from functools import partial
 
+from foundry_rest.cli.answer_output import as_it_comes
 from foundry_rest.cli.client import client_for
 from foundry_rest.cli.exit_codes import exit_code_of, table_of
 from foundry_rest.cli.failures import report
 from foundry_rest.cli.models import download, load, models, unload
 from foundry_rest.cli.output import facts_of, print_health, print_json
-from foundry_rest.cli.prompt import read_prompt
 from foundry_rest.cli.serve import serve
 from foundry_rest.cli.streams import print_note, print_text, use_utf8_in_pipes
 from foundry_rest.client import FoundryAPIClient
@@ -20,8 +20,6 @@ from foundry_rest.config import Config, from_env
 from foundry_rest.errors import FoundryError
 from foundry_rest.observe.log import configure_logging
 from foundry_rest.runtime import demo_model_dir
-from foundry_rest.schema import ChatReply
-from foundry_rest.stream import ChatStream
 from foundry_rest.transport.call_options import CallOptions
 
 
@@ -86,7 +84,9 @@ def _demo(_: Namespace) -> None:
         print_text(client.complete(question, temperature=0).content)
         story = "Write a story about AI"
         print_note(f"\n> {story}  (streamed)")
-        _print_stream(client.stream_complete(story, temperature=0))
+        with client.stream_complete(story, temperature=0) as stream, as_it_comes() as write:
+            for chunk in stream:
+                write(chunk.content)
         print_note("\nhealth:")
         print_health(client.health_check(), sys.stderr)
         print_note("\nfigures:")
@@ -106,23 +106,9 @@ def _cache(arguments: Namespace) -> None:
 
 
 def _chat(arguments: Namespace) -> None:
-    prompt = read_prompt(arguments.prompt)
-    params = {
-        name: getattr(arguments, name)
-        for name in ("model", "system", "max_tokens", "temperature")
-        if getattr(arguments, name) is not None
-    }
-    with client_for(arguments) as client:
-        try:
-            if arguments.json:
-                print_json(client.chat.complete(prompt, **params).to_dict())
-            elif arguments.no_stream:
-                _print_whole(lambda: client.chat.complete(prompt, **params))
-            else:
-                _print_stream(client.chat.stream(prompt, **params))
-        finally:
-            if arguments.stats:
-                print_note(f"\n{client.stats()}")
+    from foundry_rest.cli.chat import chat  # for this command alone
+
+    chat(arguments)
 
 
 def _check(arguments: Namespace) -> int:
@@ -191,31 +177,3 @@ _COMMANDS: dict[str, Callable[[Namespace], int | None]] = {
     "serve": _serve,
     "url": _url,
 }
-
-
-def _print_whole(complete: Callable[[], ChatReply]) -> None:
-    """Print the answer, or the part of it that came before an error."""
-    try:
-        reply = complete()
-    except FoundryError as error:
-        if text := getattr(error, "text", ""):
-            print_text(text)
-        raise
-    print_text(reply.content)
-    _warn_if_truncated(reply.finish_reason)
-
-
-def _print_stream(stream: ChatStream) -> None:
-    with stream:
-        try:
-            for chunk in stream:
-                print_text(chunk.content, end="")
-        finally:
-            if stream.text and not stream.text.endswith("\n"):
-                print_text("")
-    _warn_if_truncated(stream.finish_reason)
-
-
-def _warn_if_truncated(finish_reason: str | None) -> None:
-    if finish_reason == "length":
-        print_note("foundry-rest: the answer was cut at the limit; give a larger --max-tokens.")

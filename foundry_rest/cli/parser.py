@@ -13,6 +13,7 @@ from foundry_rest.cli.batch_arguments import (
     add_ping_argument,
 )
 from foundry_rest.cli.bench_arguments import add_bench_arguments
+from foundry_rest.cli.chat_arguments import add_chat_arguments
 from foundry_rest.cli.exit_codes import CHECK_EXIT_CODES, DOCTOR_EXIT_CODES, describe
 from foundry_rest.cli.failures import UsageError
 
@@ -88,16 +89,11 @@ def _add_demo(commands: _Commands[_Parser]) -> None:
 
 
 def _add_chat(commands: _Commands[_Parser]) -> None:
-    chat = _add_command(commands, "chat", "ask a model; the prompt is an argument, or stdin, or both")
-    chat.add_argument("prompt", nargs="?", help="the prompt; a document on stdin follows it")
-    chat.add_argument("--model", help="alias or id (default: FOUNDRY_MODEL, else phi-4-mini)")
-    chat.add_argument("--system", help="system message put before the prompt")
-    chat.add_argument("--max-tokens", type=int, metavar="N", help="most tokens of the answer (default 2048)")
-    chat.add_argument("--temperature", type=float, metavar="T", help="0 (always the same) to 2")
-    chat.add_argument("--no-stream", action="store_true", help="print the answer when it is whole")
-    chat.add_argument("--json", action="store_true", help="print one JSON object with usage and timing")
-    chat.add_argument("--stats", action="store_true", help="print the figures of the call to stderr")
-    add_metrics_arguments(chat)
+    text = (
+        "ask a model; the prompt is an argument, or stdin, or both; without one, a terminal is a conversation"
+    )
+    chat = _add_command(commands, "chat", text)
+    add_chat_arguments(chat)
     _add_service_options(chat)
 
 

@@ -1,0 +1,124 @@
+"""Markdown drawn on a terminal while it comes.
+
+What is finished (a paragraph, a list, a block of code) is printed for good, with its words wrapped; what
+still grows is drawn anew below it, the last lines that fit on the screen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from markdown_it import MarkdownIt
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.markdown import Markdown
+from rich.segment import Segment
+
+from foundry_rest import clock
+from foundry_rest.control_characters import visible
+
+#: Fewest seconds between two redraws, and how many times the time that one takes.
+_REDRAW, _SHARE = 0.08, 4
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+#: Tags as text: rich leaves them out, and with them a part of the answer.
+_PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
+
+
+@contextmanager
+def drawn(console: Console | None = None) -> Iterator[Callable[[str], None]]:
+    """Give a function that draws a piece of the answer; at the end all of it is on the terminal."""
+    drawing = _Drawing(console or Console())
+    try:
+        with drawing.live:
+            yield drawing.write
+    finally:
+        drawing.finish()
+
+
+def finished_blocks(text: str) -> tuple[list[str], str]:
+    """Return the blocks of a text that nothing can change any more, and the rest.
+
+    A block ends at an empty line that is in no code and before a line that is not indented, which could
+    belong to a list.
+    """
+    blocks, begin, fence, is_gap = [], 0, "", False
+    at = 0
+    for line in text.splitlines(keepends=True):
+        if is_gap and not fence and line.strip() and line[0] not in " \t":
+            blocks.append(text[begin:at])
+            begin = at
+        fence = _fence_after(line, fence)
+        is_gap = not line.strip() and line.endswith("\n")
+        at += len(line)
+    return blocks, text[begin:]
+
+
+def _fence_after(line: str, fence: str) -> str:
+    """Return the fence of the code in which the next line is; ``""`` for none."""
+    found = _FENCE.match(line)
+    if found is None:
+        return fence
+    if not fence:
+        return found[1]
+    closes = found[1].startswith(fence) and not line[found.end() :].strip()
+    return "" if closes else fence
+
+
+def markdown(text: str) -> Markdown:
+    """Return a text as what rich draws: colours of the terminal, addresses of links to be seen."""
+    made = Markdown("", code_theme="ansi_dark", hyperlinks=False)
+    made.parsed = _PARSER.parse(visible(text))
+    return made
+
+
+class _Drawing:
+    """What is on the terminal of one answer."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self.live = Live(
+            console=console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._rest, self._next, self._has_printed = "", 0.0, False
+
+    def write(self, text: str) -> None:
+        """Take a piece of the answer."""
+        blocks, self._rest = finished_blocks(self._rest + text)
+        for block in blocks:
+            self._print(block)
+        began = clock.monotonic()
+        if began >= self._next:
+            self.live.update(_Tail(self._rest), refresh=True)
+            ended = clock.monotonic()
+            self._next = ended + max(_REDRAW, _SHARE * (ended - began))
+
+    def finish(self) -> None:
+        """Print the rest for good."""
+        if self._rest.strip():
+            self._print(self._rest)
+        self._rest = ""
+
+    def _print(self, block: str) -> None:
+        if self._has_printed:
+            self._console.print()
+        self._console.print(markdown(block))
+        self._has_printed = True
+
+
+class _Tail:
+    """The last lines of a text, as many as fit on the screen."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = console.render_lines(markdown(self._text), options, pad=False)
+        for line in lines[-max(1, console.size.height - 2) :]:
+            yield from line
+            yield Segment.line()
