@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import inspect
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -102,7 +103,7 @@ def functions_named(names: Sequence[str]) -> list[Callable[..., object]]:
 
 def _template_file(name: str) -> Path:
     given = Path(name).expanduser()
-    if given.is_file() or given.parent != Path():
+    if given.is_file() or {"/", os.sep} & set(name):
         return given
     places = [template_folder() / f"{name}{ending}" for ending in (".txt", ".md")]
     found = next((place for place in places if place.is_file()), None)

@@ -64,15 +64,15 @@ def run_command(talk: Talk, name: str, rest: str) -> str | None:
     command = COMMANDS.get(_ALIASES.get(name, name))
     if command is None:
         near = get_close_matches(name, COMMANDS, 1)
-        hint = f"did you mean /{near[0]}?" if near else "/help lists those that there are."
-        return f"There is no command /{name}: {hint} A question may begin with a space."
+        hint = f"Did you mean /{near[0]}?" if near else "/help lists all."
+        return f"There is no command /{name}. {hint} To ask that, put a space before it."
     return command.run(talk, rest)
 
 
 def _help(_talk: Talk, _rest: str) -> str:
-    width = max(len(command.usage) for command in COMMANDS.values())
-    lines = [f"  {command.usage:<{width}}  {command.help}" for command in COMMANDS.values()]
-    return "\n".join([*lines, *_KEYS])
+    rows = [*((command.usage, command.help) for command in COMMANDS.values()), *_KEYS]
+    width = max(len(usage) for usage, _ in rows)
+    return "\n".join(f"  {usage:<{width}}  {what}" for usage, what in rows)
 
 
 def _model(talk: Talk, rest: str) -> str:
@@ -141,6 +141,7 @@ COMMANDS = {
 }
 _ALIASES = {"bye": "quit", "exit": "quit", "?": "help"}
 _KEYS = (
-    '  """                begin a text of several lines, which """ ends',
-    "  Ctrl-C             end the answer, not the conversation",
+    ('"""', 'begin a text of several lines, which """ ends'),
+    ("Alt-Enter", "begin another line, where prompt_toolkit reads them"),
+    ("Ctrl-C", "end the answer, not the conversation"),
 )

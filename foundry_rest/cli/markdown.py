@@ -94,31 +94,50 @@ class _Drawing:
             self._print(block)
         began = clock.monotonic()
         if began >= self._next:
-            self.live.update(_Tail(self._rest), refresh=True)
+            most = max(1, self._console.size.height - 3)
+            self.live.update(_Lines(self._rest, most, after=self._has_printed), refresh=True)
             ended = clock.monotonic()
             self._next = ended + max(_REDRAW, _SHARE * (ended - began))
 
     def finish(self) -> None:
         """Print the rest for good."""
-        if self._rest.strip():
-            self._print(self._rest)
+        self._print(self._rest)
         self._rest = ""
 
     def _print(self, block: str) -> None:
-        if self._has_printed:
-            self._console.print()
-        self._console.print(markdown(block))
-        self._has_printed = True
+        if block.strip():
+            self._console.print(_Lines(block, after=self._has_printed), end="")
+            self._has_printed = True
 
 
-class _Tail:
-    """The last lines of a text, as many as fit on the screen."""
+class _Lines:
+    """The lines of a text without the empty ones around it, which rich leaves of different numbers.
 
-    def __init__(self, text: str) -> None:
-        self._text = text
+    Args:
+        text: Markdown.
+        most: How many of them, the last; ``None`` for all.
+        after: Put one empty line before them.
+    """
+
+    def __init__(self, text: str, most: int | None = None, *, after: bool) -> None:
+        self._text, self._most, self._after = text, most, after
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        lines = console.render_lines(markdown(self._text), options, pad=False)
-        for line in lines[-max(1, console.size.height - 2) :]:
+        lines = [
+            _without_end(line) for line in console.render_lines(markdown(self._text), options, pad=False)
+        ]
+        full = [at for at, line in enumerate(lines) if line]
+        if not full:
+            return
+        if self._after:
+            yield Segment.line()
+        for line in lines[full[0] : full[-1] + 1][-(self._most or 0) :]:
             yield from line
             yield Segment.line()
+
+
+def _without_end(line: list[Segment]) -> list[Segment]:
+    """Return a line without the blanks that fill it, which would be in every copy of it."""
+    while line and not line[-1].text.strip():
+        line = line[:-1]
+    return [*line[:-1], Segment(line[-1].text.rstrip(), *line[-1][1:])] if line else []
