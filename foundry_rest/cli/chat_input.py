@@ -51,7 +51,7 @@ def read_template(name: str | None) -> Callable[[str], str]:
     A template without ``{input}`` stands before the prompt.
 
     Args:
-        name: A file, or the name of a ``NAME.txt`` or ``NAME.md`` in the folder of templates.
+        name: A file, or the name of a ``NAME.txt`` in the folder of templates.
 
     Raises:
         ConfigError: There is none, or it is no text.
@@ -105,11 +105,10 @@ def _template_file(name: str) -> Path:
     given = Path(name).expanduser()
     if given.is_file() or {"/", os.sep} & set(name):
         return given
-    places = [template_folder() / f"{name}{ending}" for ending in (".txt", ".md")]
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        raise ConfigError(f"there is no template {name!r}: neither a file of that name nor {places[0]}")
-    return found
+    named = template_folder() / f"{name}.txt"
+    if not named.is_file():
+        raise ConfigError(f"there is no template {name!r}: neither a file of that name nor {named}")
+    return named
 
 
 def _media(file: str, what: str, kinds: dict[str, str]) -> tuple[str, str]:

@@ -99,7 +99,7 @@ def _clear(talk: Talk, _rest: str) -> str:
 
 def _save(talk: Talk, rest: str) -> str:
     if not rest:
-        raise ConfigError("name a file: /save talk.md, or talk.jsonl for the messages")
+        raise ConfigError("name a file, such as /save talk.txt (Markdown) or /save talk.jsonl (the messages)")
     path = Path(rest).expanduser()
     as_text = _as_lines if path.suffix == ".jsonl" else _as_markdown
     try:

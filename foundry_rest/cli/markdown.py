@@ -16,11 +16,10 @@ from rich.live import Live
 from rich.markdown import Markdown
 from rich.segment import Segment
 
-from foundry_rest import clock
 from foundry_rest.control_characters import visible
 
-#: Fewest seconds between two redraws, and how many times the time that one takes.
-_REDRAW, _SHARE = 0.08, 4
+#: Redraws in a second of what still grows.
+_REDRAWS = 10
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 #: Tags as text: rich leaves them out, and with them a part of the answer.
 _PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
@@ -55,6 +54,15 @@ def finished_blocks(text: str) -> tuple[list[str], str]:
     return blocks, text[begin:]
 
 
+def end_of(text: str, most: int) -> str:
+    """Return the last lines of a text, behind its fence if it is code; all of a long one takes a second."""
+    lines = text.splitlines(keepends=True)
+    if len(lines) <= most + 1:
+        return text
+    head = lines[:1] if _FENCE.match(lines[0]) else []
+    return "".join([*head, *lines[-most:]])
+
+
 def _fence_after(line: str, fence: str) -> str:
     """Return the fence of the code in which the next line is; ``""`` for none."""
     found = _FENCE.match(line)
@@ -80,24 +88,22 @@ class _Drawing:
         self._console = console
         self.live = Live(
             console=console,
-            auto_refresh=False,
+            refresh_per_second=_REDRAWS,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._rest, self._next, self._has_printed = "", 0.0, False
+        self._rest, self._has_printed = "", False
 
     def write(self, text: str) -> None:
         """Take a piece of the answer."""
         blocks, self._rest = finished_blocks(self._rest + text)
+        if blocks:
+            self.live.update("")  # else what is printed would still be drawn below itself
         for block in blocks:
             self._print(block)
-        began = clock.monotonic()
-        if began >= self._next:
-            most = max(1, self._console.size.height - 3)
-            self.live.update(_Lines(self._rest, most, after=self._has_printed), refresh=True)
-            ended = clock.monotonic()
-            self._next = ended + max(_REDRAW, _SHARE * (ended - began))
+        most = max(1, self._console.size.height - 3)
+        self.live.update(_Lines(end_of(self._rest, most), most, after=self._has_printed))
 
     def finish(self) -> None:
         """Print the rest for good."""
@@ -121,8 +127,14 @@ class _Lines:
 
     def __init__(self, text: str, most: int | None = None, *, after: bool) -> None:
         self._text, self._most, self._after = text, most, after
+        self._drawn: list[Segment] | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self._drawn is None:  # a redraw of the same text costs nothing
+            self._drawn = list(self._segments(console, options))
+        yield from self._drawn
+
+    def _segments(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
         lines = [
             _without_end(line) for line in console.render_lines(markdown(self._text), options, pad=False)
         ]

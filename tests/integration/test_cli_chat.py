@@ -111,7 +111,7 @@ def test_ctrl_c_ends_the_answer(terminal, faults, gate, within, when):
     script = chat_stream("one two three")
     held = script[: 0 if when == "before" else 3] + hold(gate) + script[3:]
     faults.on("POST", CHAT, held, chat_stream("Here again"))
-    talk = terminal(faults.url, "chat", "--plain", FOUNDRY_RETRIES="0")
+    talk = terminal(faults.url, "chat", FOUNDRY_RETRIES="0")
     talk.until(ASKED)
     talk.type("Hello\r")
     talk.until("one" if when == "within" else "Hello")

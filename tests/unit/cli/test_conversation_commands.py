@@ -94,8 +94,8 @@ def test_quit(talk, name):
 
 def test_save(talk, tmp_path):
     """`/save` writes Markdown, or the messages as JSON lines by the file's name."""
-    assert run_command(talk, "save", str(tmp_path / "a.md")).startswith("Saved in ")
-    assert (tmp_path / "a.md").read_text("utf-8") == (
+    assert run_command(talk, "save", str(tmp_path / "a.txt")).startswith("Saved in ")
+    assert (tmp_path / "a.txt").read_text("utf-8") == (
         "## system\n\nBe brief.\n\n## user\n\nGrüße\n\n## assistant\n\n世界\n"
     )
     run_command(talk, "save", str(tmp_path / "a.jsonl"))
@@ -106,8 +106,8 @@ def test_save(talk, tmp_path):
 @posix
 def test_saved_for_this_user(talk, tmp_path):
     """What was said is nobody else's to read."""
-    run_command(talk, "save", str(tmp_path / "a.md"))
-    assert stat.S_IMODE((tmp_path / "a.md").stat().st_mode) == 0o600
+    run_command(talk, "save", str(tmp_path / "a.txt"))
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize(

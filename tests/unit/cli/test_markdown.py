@@ -115,6 +115,20 @@ def test_error_within(markdown):
     assert written.getvalue() == "Half an ans\n"
 
 
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("a\nb\nc", "a\nb\nc"),
+        ("a\nb\nc\nd\n", "c\nd\n"),
+        ("```py\nb\nc\nd", "```py\nc\nd"),
+        ("", ""),
+    ],
+)
+def test_end(markdown, text, end):
+    """Of what still grows only the end is drawn; code stays code."""
+    assert markdown.end_of(text, 2) == end
+
+
 def test_tail_that_is_higher_than_the_screen(markdown):
     """What still grows is drawn by its last lines, so that no line leaves the screen and stays there."""
     from rich.console import Console
