@@ -97,13 +97,17 @@ class _Drawing:
 
     def write(self, text: str) -> None:
         """Take a piece of the answer."""
-        blocks, self._rest = finished_blocks(self._rest + text)
+        is_at_line = "\n" in text or self._rest.endswith("\n")
+        self._rest += text
+        blocks: list[str] = []
+        if is_at_line:  # only there can a block end
+            blocks, self._rest = finished_blocks(self._rest)
         if blocks:
             self.live.update("")  # else what is printed would still be drawn below itself
         for block in blocks:
             self._print(block)
         most = max(1, self._console.size.height - 3)
-        self.live.update(_Lines(end_of(self._rest, most), most, after=self._has_printed))
+        self.live.update(_Lines(self._rest, most, after=self._has_printed))
 
     def finish(self) -> None:
         """Print the rest for good."""
@@ -135,9 +139,8 @@ class _Lines:
         yield from self._drawn
 
     def _segments(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
-        lines = [
-            _without_end(line) for line in console.render_lines(markdown(self._text), options, pad=False)
-        ]
+        text = self._text if self._most is None else end_of(self._text, self._most)
+        lines = [_without_end(line) for line in console.render_lines(markdown(text), options, pad=False)]
         full = [at for at, line in enumerate(lines) if line]
         if not full:
             return
