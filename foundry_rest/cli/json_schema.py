@@ -54,7 +54,7 @@ def type_from(file: str) -> type[Any]:
             raise Mismatch(str(error.validator), list(error.absolute_path), error.message)
         return value
 
-    name = _NOT_IN_NAME.sub("_", str(schema.get("title", ""))).strip("_") or "answer"
+    name = _NOT_IN_NAME.sub("_", str(schema.get("title") or path.stem)).strip("_") or "answer"
     methods = {
         "model_validate_json": staticmethod(read),
         "model_json_schema": staticmethod(lambda: schema),

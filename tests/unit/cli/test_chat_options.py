@@ -110,8 +110,8 @@ def test_tool(run, server, tool):
 @checks
 def test_schema(run, server, tmp_path):
     """The answer is asked for by the schema and printed as JSON; one that does not fit is an error."""
-    (tmp_path / "s.json").write_text('{"type": "object", "properties": {"n": {"maximum": 5}}}', "utf-8")
-    given = ("chat", "Hello", "--schema", str(tmp_path / "s.json"))
+    (tmp_path / "person.json").write_text('{"type": "object", "properties": {"n": {"maximum": 5}}}', "utf-8")
+    given = ("chat", "Hello", "--schema", str(tmp_path / "person.json"))
     server.on("POST", CHAT, chat_stream('{"n": 3}'))
     assert run(*given)[:2] == (0, '{\n  "n": 3\n}\n')
     assert bodies(server)[-1]["response_format"]["type"] == "json_schema"
@@ -119,7 +119,7 @@ def test_schema(run, server, tmp_path):
     server.on("POST", CHAT, chat_stream('{"n": 6}'))
     code, stdout, stderr = run(*given)
     assert (code, stdout) == (5, "")
-    assert "the answer is no answer" in stderr
+    assert "the answer is no person" in stderr
 
 
 def test_picture(run, server, tmp_path):
