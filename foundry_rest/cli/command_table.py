@@ -33,8 +33,8 @@ _ROWS: tuple[tuple[str, str, str, tuple[str, str], str], ...] = (
     ),
     (
         "chat",
-        "parser:add_chat",
-        "ask a model; the prompt is an argument, or stdin, or both",
+        "chat_arguments:add_chat_arguments",
+        "ask a model; the prompt is an argument, or stdin, or both; without one, a terminal talks with it",
         (
             'foundry-rest chat "What is the capital of France?"',
             'cat report.txt | foundry-rest chat -t 0 "Summarise this in one sentence"',

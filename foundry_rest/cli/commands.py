@@ -8,12 +8,12 @@ from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 
+from foundry_rest.cli.answer_output import as_it_comes
 from foundry_rest.cli.client import client_for
 from foundry_rest.cli.exit_codes import exit_code_of, table_of
 from foundry_rest.cli.failures import report
 from foundry_rest.cli.models import download, load, models, show, unload
 from foundry_rest.cli.output import facts_of, print_health, print_json
-from foundry_rest.cli.prompt import read_prompt
 from foundry_rest.cli.serve import serve
 from foundry_rest.cli.streams import print_note, print_text, use_utf8_in_pipes
 from foundry_rest.client import FoundryAPIClient
@@ -21,8 +21,6 @@ from foundry_rest.config import Config, from_env
 from foundry_rest.errors import FoundryError
 from foundry_rest.observe.log import configure_logging
 from foundry_rest.runtime import demo_model_dir
-from foundry_rest.schema import ChatReply
-from foundry_rest.stream import ChatStream
 from foundry_rest.transport.call_options import CallOptions
 
 
@@ -93,7 +91,9 @@ def _demo_as_text(client: FoundryAPIClient) -> None:
     print_note(f"\n> {_QUESTION}")
     print_text(client.complete(_QUESTION, temperature=0).content)
     print_note(f"\n> {_STORY}  (streamed)")
-    _print_stream(client.stream_complete(_STORY, temperature=0))
+    with client.stream_complete(_STORY, temperature=0) as stream, as_it_comes() as write:
+        for chunk in stream:
+            write(chunk.content)
     print_note("\nhealth:")
     print_health(client.health_check(), sys.stderr)
     print_note("\nfigures:")
@@ -104,26 +104,6 @@ def _demo_as_json(client: FoundryAPIClient) -> None:
     answers = [client.complete(prompt, temperature=0).to_dict() for prompt in (_QUESTION, _STORY)]
     health, figures = client.health_check().to_dict(), client.stats().to_dict()
     print_json({"answers": answers, "health": health, "figures": figures})
-
-
-def _chat(arguments: Namespace) -> None:
-    prompt = read_prompt(arguments.prompt)
-    params = {
-        name: getattr(arguments, name)
-        for name in ("model", "system", "max_tokens", "temperature")
-        if getattr(arguments, name) is not None
-    }
-    with client_for(arguments) as client:
-        try:
-            if arguments.json:
-                print_json(client.chat.complete(prompt, **params).to_dict())
-            elif arguments.no_stream:
-                _print_whole(lambda: client.chat.complete(prompt, **params))
-            else:
-                _print_stream(client.chat.stream(prompt, **params))
-        finally:
-            if arguments.stats:
-                print_note(f"\n{client.stats()}")
 
 
 def _health(arguments: Namespace) -> None:
@@ -169,7 +149,7 @@ _COMMANDS: dict[str, Callable[[Namespace], int | None]] = {
     "batch": _alone("batch"),
     "cache": _alone("cache"),
     "demo": _demo,
-    "chat": _chat,
+    "chat": _alone("chat"),
     "embed": _alone("embed"),
     "transcribe": _alone("transcribe"),
     "models": models,
@@ -188,31 +168,3 @@ _COMMANDS: dict[str, Callable[[Namespace], int | None]] = {
     "help": _alone("help"),
     "logs": _alone("logs"),
 }
-
-
-def _print_whole(complete: Callable[[], ChatReply]) -> None:
-    """Print the answer, or the part of it that came before an error."""
-    try:
-        reply = complete()
-    except FoundryError as error:
-        if text := getattr(error, "text", ""):
-            print_text(text)
-        raise
-    print_text(reply.content)
-    _warn_if_truncated(reply.finish_reason)
-
-
-def _print_stream(stream: ChatStream) -> None:
-    with stream:
-        try:
-            for chunk in stream:
-                print_text(chunk.content, end="")
-        finally:
-            if stream.text and not stream.text.endswith("\n"):
-                print_text("")
-    _warn_if_truncated(stream.finish_reason)
-
-
-def _warn_if_truncated(finish_reason: str | None) -> None:
-    if finish_reason == "length":
-        print_note("foundry-rest: the answer was cut at the limit; give a larger --max-tokens.")

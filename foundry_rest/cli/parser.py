@@ -145,13 +145,3 @@ def _parser_of(command: Command) -> Parser:
     return parser
 
 
-def add_chat(chat: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``chat``."""
-    from foundry_rest.cli.options import add_options, add_service_options
-
-    chat.add_argument("prompt", nargs="?", help="the prompt; a document on stdin follows it")
-    add_options(chat, "model", "system", "max-tokens", "temperature")
-    chat.add_argument("--no-stream", action="store_true", help="print the answer when it is whole")
-    chat.add_argument("--stats", action="store_true", help="print the figures of the call to stderr")
-    add_options(chat, "metrics-textfile", json="print one JSON object with usage and timing")
-    add_service_options(chat)

@@ -1,0 +1,92 @@
+"""`--schema`: what is a schema, and that an answer is checked by all of it."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+
+import pytest
+
+from foundry_rest.cli import json_schema
+from foundry_rest.cli.json_schema import type_from
+from foundry_rest.errors import ConfigError
+from foundry_rest.schema.decoding import SchemaMismatch
+from foundry_rest.schema.structure import structure_of
+
+checks = pytest.mark.skipif(
+    find_spec("jsonschema") is None, reason='needs jsonschema: pip install "foundry_rest[cli]"'
+)
+SCHEMA = {
+    "title": "A person!",
+    "type": "object",
+    "properties": {"age": {"$ref": "#/$defs/age"}},
+    "required": ["age"],
+    "$defs": {"age": {"type": "integer", "maximum": 150}},
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Return a function that writes a schema and gives its path as text."""
+
+    def make(schema):
+        path = tmp_path / "schema.json"
+        path.write_text(schema if isinstance(schema, str) else json.dumps(schema), "utf-8")
+        return str(path)
+
+    return make
+
+
+@checks
+def test_structure(write):
+    """The client asks for the schema as it does for a type, and gets plain JSON."""
+    structure = structure_of(type_from(write(SCHEMA)))
+
+    assert structure.name == "A_person"
+    assert structure.schema["required"] == ["age"]
+    assert structure.read('{"age": 3}') == {"age": 3}
+
+
+@checks
+@pytest.mark.parametrize(
+    ("text", "where"), [('{"age": 151}', "$.age"), ('{"age": "3"}', "$.age"), ("{}", "$"), ("[1", "$")]
+)
+def test_answer_that_does_not_fit(write, text, where):
+    """An answer that breaks any keyword of the schema is refused, with the place."""
+    with pytest.raises(SchemaMismatch) as refused:
+        structure_of(type_from(write(SCHEMA))).read(text)
+    assert refused.value.where == where
+
+
+@checks
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ({"type": "nothing"}, "is no JSON schema: 'nothing'"),
+        (
+            {"$ref": "https://example.org/a.json"},
+            "refers to 'https://example.org/a.json', which is not in it",
+        ),
+        ({"items": [{"$ref": "#/$defs/b"}]}, "refers to '#/\\$defs/b'"),
+    ],
+)
+def test_no_schema(write, schema, said):
+    """A schema that cannot be checked by is refused; nothing is fetched for it."""
+    with pytest.raises(ConfigError, match=said):
+        type_from(write(schema))
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"), [("{", "is no JSON"), ("[]", "must be an object"), ("", "is empty")]
+)
+def test_no_json(write, schema, said):
+    """A file that holds no object of JSON is refused."""
+    with pytest.raises(ConfigError, match=said):
+        type_from(write(schema))
+
+
+def test_without_jsonschema(write, monkeypatch):
+    """Where the answer could not be checked nothing is asked, and it is said what to install."""
+    monkeypatch.setattr(json_schema, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=r'pip install "foundry_rest\[cli\]"'):
+        type_from(write({}))
