@@ -57,6 +57,15 @@ class Chat(Completions):
             ConfigError: A function cannot be described, or its result is not JSON.
             InvalidReply: ``max_tokens`` cut a tool call, or ``tool_choice`` demanded one and none came.
             ToolLoopExceeded: All turns were used up; ``messages`` holds the conversation.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache. Parameters: max_tokens,
+        max_completion_tokens, temperature, top_p, stop, seed, tools, tool_choice, response_format,
+        presence_penalty, frequency_penalty, metadata, reasoning_effort, chat_template_kwargs, user, logprobs,
+        top_logprobs, logit_bias, parallel_tool_calls, top_k, extra.
+
+        Example:
+            >>> client.chat.run_tools("What is the weather in Paris?", functions=[get_weather]).reply.content
+            'It is sunny in Paris.'
         """
         from foundry_rest.endpoints.tool_loop import run_loop, tools_of
 
@@ -96,6 +105,12 @@ class Chat(Completions):
 
         Raises:
             UnsupportedByService: The service is not 0.x, the only generation with this route.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.chat.count_tokens("Say OK")
+            2
         """
         checked = self._context.options(**options)
         request = self._request(prompt_or_messages(prompt, messages), model, system, {})

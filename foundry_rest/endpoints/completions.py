@@ -112,6 +112,15 @@ class Completions:
                 demands; ``where`` and ``text`` show the mismatch.
             DeadlineExceeded: The deadline of the whole call passed.
             Cancelled: The call was cancelled from another thread.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache. Parameters: max_tokens,
+        max_completion_tokens, temperature, top_p, stop, seed, tools, tool_choice, response_format,
+        presence_penalty, frequency_penalty, metadata, reasoning_effort, chat_template_kwargs, user, logprobs,
+        top_logprobs, logit_bias, parallel_tool_calls, top_k, extra.
+
+        Example:
+            >>> client.chat.complete("What is the capital of France?", system="Be brief.").content
+            'The capital of France is Paris.'
         """
         options, params = self._context.split(given, CHAT_NAMES, CHAT_MISTAKES)
         request = self._request(prompt_or_messages(prompt, messages), model, system, params)
@@ -154,6 +163,16 @@ class Completions:
             ServiceError: The service refused or failed.
             TransportError: No event came.
             DeadlineExceeded: The deadline of the whole call passed.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache. Parameters: max_tokens,
+        max_completion_tokens, temperature, top_p, stop, seed, tools, tool_choice, response_format,
+        presence_penalty, frequency_penalty, metadata, reasoning_effort, chat_template_kwargs, user, logprobs,
+        top_logprobs, logit_bias, parallel_tool_calls, top_k, extra.
+
+        Example:
+            >>> with client.chat.stream("What is the capital of France?") as stream:
+            ...     print(stream.gather().content)
+            The capital of France is Paris.
         """
         started = clock.monotonic()
         options, params = self._context.split(given, CHAT_NAMES, CHAT_MISTAKES)

@@ -64,11 +64,24 @@ class Models:
 
         A service on another machine reports less, and the other fields stay empty: 2.x lists bare ids, 1.x
         only cached models. On 2.x the first call may wait for the public catalog (4.5 s offline).
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> [info.id for info in client.models.catalog()]
+            ['phi-4-mini-instruct-generic-cpu:5']
         """
         return self._inventory.catalog(self._context.options(**options))
 
     def list(self, **options: Unpack[CallOptions]) -> ModelList:
-        """Return every model that the service knows; another name for ``catalog()``."""
+        """Return every model that the service knows; another name for ``catalog()``.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> [info.id for info in client.models.list()]
+            ['phi-4-mini-instruct-generic-cpu:5']
+        """
         return self.catalog(**options)
 
     def cached(self, **options: Unpack[CallOptions]) -> ModelList:
@@ -76,6 +89,12 @@ class Models:
 
         Raises:
             UnsupportedByService: The service is on another machine and has no such list.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> [info.id for info in client.models.cached()]
+            ['phi-4-mini-instruct-generic-cpu:5']
         """
         checked = self._context.options(**options)
         found = self._inventory.catalog(checked)
@@ -88,7 +107,14 @@ class Models:
         return [info for info in found if info.cached]
 
     def loaded(self, **options: Unpack[CallOptions]) -> ModelList:
-        """Return the models in memory."""
+        """Return the models in memory.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> [info.id for info in client.models.loaded()]
+            ['phi-4-mini-instruct-generic-cpu:5']
+        """
         return self._inventory.loaded(self._context.options(**options))
 
     def resolve(self, name: str, *, device: str | None = None, **options: Unpack[CallOptions]) -> ModelInfo:
@@ -104,6 +130,12 @@ class Models:
 
         Raises:
             ModelNotFound: The service lists no such model; ``suggestions`` holds similar names.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.models.resolve("phi-4-mini-instruct-generic-cpu").version
+            '5'
         """
         return self._loading.resolve(_load_request(name, device), self._context.options(**options))
 
@@ -116,6 +148,12 @@ class Models:
 
         Raises:
             ModelNotFound: The service takes exact ids only, and has no such model.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.models.id_of("phi-4-mini")
+            'phi-4-mini-instruct-generic-cpu:5'
         """
         try:
             return self.resolve(name, **options).id
@@ -145,6 +183,12 @@ class Models:
         Raises:
             ModelNotFound, ModelNotCached, LoadFailed: The service could not load it for this reason.
             UnsupportedByService: The service does not support ``ttl`` or ``provider``.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.models.load("phi-4-mini").id
+            'phi-4-mini-instruct-generic-cpu:5'
         """
         return self._loading.load(_load_request(name, device, ttl, provider), self._load_options(options))
 
@@ -163,17 +207,38 @@ class Models:
             ModelInUse: A request still uses it, or a stored response holds it.
             LoadFailed: The service refused for another reason.
             DeadlineExceeded: Requests of this client still use it.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.models.unload("phi-4-mini")
+            >>> client.models.loaded()
+            []
         """
         self._unloading.unload(
             check_model_name(name), self._load_options(options), force=flag("force", force)
         )
 
     def unload_all(self, *, force: bool = True, **options: Unpack[CallOptions]) -> Ids:
-        """Unload every model and return their ids; ``force`` as for ``unload``."""
+        """Unload every model and return their ids; ``force`` as for ``unload``.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.models.unload_all()
+            ['phi-4-mini-instruct-generic-cpu:5']
+        """
         return self._unloading.unload_all(self._load_options(options), force=flag("force", force))
 
     def ensure_loaded(self, name: str, **options: Unpack[CallOptions]) -> ModelInfo:
-        """Load a model, unless the service lists it as loaded, and return it."""
+        """Load a model, unless the service lists it as loaded, and return it.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.models.ensure_loaded("phi-4-mini").loaded
+            True
+        """
         checked = self._load_options(options)
         found = best_match(check_model_name(name), self._inventory.loaded(checked))
         if found is None:
@@ -201,6 +266,12 @@ class Models:
         Raises:
             UnsupportedByService: The service is neither of them; the advice names alternatives.
             StreamInterrupted: The service closed the connection before it reported the end.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.models.download("phi-4-mini").cached
+            True
         """
         return self._downloads.run(
             _load_request(name), progress or (lambda step: None), self._load_options(options)

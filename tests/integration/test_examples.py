@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import inspect
 import os
 import shutil
 import subprocess
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from foundry_rest import FoundryAPIClient
 from foundry_rest.runtime import LocalRuntime, demo_model_dir
 from foundry_rest.testing import DEMO_MODEL, FaultServer
 
@@ -45,6 +48,18 @@ def test_speech_is_written_down(speaking):
     done = run("transcribe", speaking.url)
 
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{SENTENCE}\n", "")
+
+
+@pytest.mark.runtime
+def test_the_example_of_embedded_is_true():
+    """The example in the help of `FoundryAPIClient.embedded` gives what it shows."""
+    names = {"FoundryAPIClient": FoundryAPIClient, "demo_model_dir": demo_model_dir}
+    text = inspect.getdoc(FoundryAPIClient.embedded) or ""
+    test = doctest.DocTestParser().get_doctest(text, names, "embedded", None, None)
+    said: list[str] = []
+    result = doctest.DocTestRunner().run(test, out=said.append)
+
+    assert (result.attempted, said) == (1, [])
 
 
 def test_a_service_that_cannot_hear():
