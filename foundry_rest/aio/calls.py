@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from typing_extensions import ParamSpec, Unpack
 
     from foundry_rest.client.client import FoundryAPIClient
-    from foundry_rest.endpoints.completions import ChatArguments
+    from foundry_rest.endpoints.completions import ShortcutArguments
     from foundry_rest.schema import ChatReply
     from foundry_rest.schema.messages import Conversation
 
     P = ParamSpec("P")
 
-    class Question(ChatArguments, total=False):
+    class Question(ShortcutArguments, total=False):
         """The arguments of ``client.complete`` after the prompt."""
 
         messages: Conversation | UnsetType

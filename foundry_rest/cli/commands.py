@@ -165,7 +165,7 @@ def _given_timeout(arguments: Namespace) -> CallOptions:
 
 def _serve(arguments: Namespace) -> None:
     demo = [str(demo_model_dir())] if arguments.demo else []
-    serve([*arguments.model_dir, *demo], arguments.host, arguments.port)
+    serve([*arguments.model_dir, *demo], arguments.host, arguments.port, arguments.load)
 
 
 def _url(arguments: Namespace) -> None:

@@ -244,7 +244,16 @@ def _add_serve(commands: _Commands[_Parser]) -> None:
     )
     serve.add_argument("--demo", action="store_true", help="serve the built-in demo model, a memorised toy")
     serve.add_argument("--host", default="127.0.0.1", help="address to bind (default 127.0.0.1)")
-    serve.add_argument("--port", type=int, default=0, help="port to bind (default: a free one)")
+    serve.add_argument(
+        "--port", type=int, help="port to bind, 0 for a free one (default 26527, while taken a free one)"
+    )
+    serve.add_argument(
+        "--load",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="model to have in memory before the address is printed; may be repeated",
+    )
 
 
 def _add_url(commands: _Commands[_Parser]) -> None:

@@ -97,14 +97,15 @@ class Core:
         recoveries = build_recoveries(
             lambda: loading, self.targets.has_moved, auto_load=spec.config.auto_load
         )
-        terms = Terms(spec.policy, self.targets, self.bounds, recoveries, self.emit, diagnose(self.transport))
+        explain = diagnose(self.transport)
+        terms = Terms(spec.policy, self.targets, self.bounds, recoveries, self.emit, explain)
         sender: Sender = ResilientSender(self._attempts_of(spec), terms)
         if self.caching is not None:
             closing, note = self.bounds.closing, self.stats.note_cache
             sender = self.caching.around(sender, self.emit, closing, note, lambda: (context, loading))
         context = Context(
             sender=sender,
-            probe=SingleAttempt(self.transport, self.targets.take),
+            probe=SingleAttempt(self.transport, self.targets.take, explain),
             targets=self.targets,
             config=spec.config,
             emit=self.emit,

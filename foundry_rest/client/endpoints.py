@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from foundry_rest.client.workers import Workers
     from foundry_rest.endpoints.audio import Audio
-    from foundry_rest.endpoints.completions import ChatArguments
+    from foundry_rest.endpoints.completions import ShortcutArguments
     from foundry_rest.endpoints.embeddings import Embeddings
     from foundry_rest.endpoints.handover import OpenAISettings
     from foundry_rest.endpoints.responses import Responses
@@ -97,7 +97,7 @@ class Endpoints(Raw):
         *,
         messages: Conversation | UnsetType = UNSET,
         model: str | None = None,
-        **given: Unpack[ChatArguments],
+        **given: Unpack[ShortcutArguments],
     ) -> ChatReply: ...
 
     @overload
@@ -108,7 +108,7 @@ class Endpoints(Raw):
         messages: Conversation | UnsetType = UNSET,
         model: str | None = None,
         response_model: type[T],
-        **given: Unpack[ChatArguments],
+        **given: Unpack[ShortcutArguments],
     ) -> T: ...
 
     def complete(
@@ -118,7 +118,7 @@ class Endpoints(Raw):
         messages: Conversation | UnsetType = UNSET,
         model: str | None = None,
         response_model: type[T] | None = None,
-        **given: Unpack[ChatArguments],
+        **given: Unpack[ShortcutArguments],
     ) -> ChatReply | T:
         """Return the whole answer; short for ``client.chat.complete``, which documents all arguments.
 
@@ -143,7 +143,7 @@ class Endpoints(Raw):
         *,
         messages: Conversation | UnsetType = UNSET,
         model: str | None = None,
-        **given: Unpack[ChatArguments],
+        **given: Unpack[ShortcutArguments],
     ) -> ChatStream:
         """Return the answer in chunks; short for ``client.chat.stream``, which documents all arguments.
 

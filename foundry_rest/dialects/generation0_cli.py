@@ -69,6 +69,8 @@ class Generation0Dialect(OpenAIDialect):
 
     def count_tokens(self, request: ChatRequest, options: Options) -> Operation[Reply, int]:
         """Build the request for a conversation's number of tokens; no other generation has one."""
+        if request.params.get("tools"):
+            self.unsupported("token counting with tools", "Read usage.prompt_tokens of an answer instead.")
         body = {"model": request.id, "messages": with_joined_texts(request.messages)}
         path = "/v1/chat/completions/tokenizer/encode/count"
         call = self.build_call("POST", path, "chat.count_tokens", options, body, request.model)

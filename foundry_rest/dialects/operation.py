@@ -8,7 +8,7 @@ classes: an operation counts as supported where a class overrides it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
 import msgspec
 
@@ -76,6 +76,8 @@ class Dialect:
         guards_unload: A model in use is not unloaded; else unloading it may end the service's process.
         keeps_conversations: An unknown ``previous_response_id`` is refused; ``False`` if it is silently
             ignored, ``None`` if that differs between the versions.
+        counts_by_refusal: The number of a prompt's tokens is in the refusal of the stream that
+            ``count_tokens`` asks for; else in its answer.
         reads_media: Images and sound in a chat may reach the model; else they are silently dropped.
     """
 
@@ -94,6 +96,7 @@ class Dialect:
     guards_unload: ClassVar[bool] = True
     keeps_conversations: ClassVar[bool | None] = True
     reads_media: ClassVar[bool] = True
+    counts_by_refusal: ClassVar[bool] = False
 
     # ---------------------------------------------------------------- the service
 
@@ -113,7 +116,7 @@ class Dialect:
         """Build the request for a streamed completion."""
         self.unsupported("streamed chat")
 
-    def count_tokens(self, request: ChatRequest, options: Options) -> Operation[Reply, int]:
+    def count_tokens(self, request: ChatRequest, options: Options) -> Operation[Any, int]:
         """Build the request for a conversation's number of tokens."""
         self.unsupported("token counting", "Read usage.prompt_tokens of an answer instead.")
 

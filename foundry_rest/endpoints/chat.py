@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from foundry_rest.checks import whole_number
 from foundry_rest.config import MAX_TURNS
 from foundry_rest.endpoints.completions import ChatArguments, Completions
-from foundry_rest.errors import ConfigError, InvalidReply
-from foundry_rest.schema import ChatReply, ChatRequest
+from foundry_rest.errors import ConfigError, ContextLengthExceeded, InvalidReply, UnsupportedByService
+from foundry_rest.schema import ChatReply, ChatRequest, Message
 from foundry_rest.schema.messages import Conversation, prompt_or_messages
 from foundry_rest.schema.request import CHAT_MISTAKES, CHAT_NAMES
 from foundry_rest.transport.call_options import CallOptions
@@ -19,7 +21,11 @@ from foundry_rest.transport.call_options import CallOptions
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from foundry_rest.endpoints.token_counts import TokenCounts
     from foundry_rest.schema.tools import ToolRun
+
+#: Functions that the model may call, or their descriptions.
+Tools = Sequence[Mapping[str, object] | Callable[..., object]]
 
 
 class Chat(Completions):
@@ -99,23 +105,91 @@ class Chat(Completions):
         prompt: Conversation | UnsetType = UNSET,
         model: str | None = None,
         system: str | None = None,
+        tools: Tools | None = None,
         **options: Unpack[CallOptions],
     ) -> int:
         """Return the number of tokens of a prompt or a conversation, as the model's tokenizer counts them.
 
+        1.x and 2.x tell it in the refusal of a request that is too long, within milliseconds; 0.x has a
+        route. The model is loaded if need be. Counts are kept: the same text is not asked for twice.
+
+        Args:
+            messages: The user's prompt, or OpenAI messages.
+            prompt: Another name for ``messages``.
+            model: Alias or id; the client's default when not given.
+            system: Text of a system message that is put before the messages.
+            tools: Functions or descriptions that are sent along, as for ``complete``; their tokens count.
+            options: Options of the call.
+
         Raises:
-            UnsupportedByService: The service is not 0.x, the only generation with this route.
+            UnsupportedByService: The service does not tell, or not with tools.
 
         Options: timeout, deadline, retries, headers, cancel, lane, cache.
 
         Example:
-            >>> client.chat.count_tokens("Say OK")
-            2
+            >>> client.chat.count_tokens("What is the capital of France?")
+            18
         """
+        request = self._request(prompt_or_messages(prompt, messages), model, system, _with(tools))
+        return self._counts.count(request, self._context.options(**options)).tokens
+
+    def fit(
+        self,
+        messages: Conversation,
+        *,
+        max_tokens: int | None = None,
+        model: str | None = None,
+        system: str | None = None,
+        tools: Tools | None = None,
+        **options: Unpack[CallOptions],
+    ) -> list[Message]:
+        """Return a conversation without its oldest turns, as many as it takes to fit the model's context.
+
+        A turn is a question and all that follows it, so tool calls and their results stay together. What the
+        system says stays, and the last turn. Turns are counted by the service, in a few requests.
+
+        Args:
+            messages: OpenAI messages.
+            max_tokens: Room for the answer, in tokens; by default the client's, at most half of the context.
+            model: Alias or id; the client's default when not given.
+            system: Text of a system message that is put before the messages.
+            tools: What is sent along, as for ``count_tokens``.
+            options: Options of the calls.
+
+        Raises:
+            ContextLengthExceeded: Not even the last turn fits; ``prompt_tokens`` and ``limit`` have the
+                numbers.
+            UnsupportedByService: The service does not tell the tokens, or how long its context is.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.chat.fit([{"role": "user", "content": "Say OK"}], max_tokens=500)
+            [{'role': 'user', 'content': 'Say OK'}]
+        """
+        from foundry_rest.endpoints.token_counts import fit
+
+        if max_tokens is not None:
+            whole_number("max_tokens", max_tokens, 1)
         checked = self._context.options(**options)
-        request = self._request(prompt_or_messages(prompt, messages), model, system, {})
-        return self._context.ask(
-            lambda target: target.dialect.count_tokens(target.named(request), checked),
-            checked,
-            model=request.model,
-        )
+        request = self._request(messages, model, system, _with(tools))
+        try:
+            return fit(
+                lambda left: self._counts.count(replace(request, messages=left), checked),
+                request.messages,
+                max_tokens,
+                self._context.config.max_tokens,
+            )
+        except (ContextLengthExceeded, UnsupportedByService) as error:
+            error.call, error.url, error.model = "chat.fit", self._context.url, request.model
+            raise
+
+    @cached_property
+    def _counts(self) -> TokenCounts:
+        from foundry_rest.endpoints.token_counts import TokenCounts
+
+        return TokenCounts(self._context)
+
+
+def _with(tools: Tools | None) -> dict[str, object]:
+    return {} if tools is None else {"tools": tools}

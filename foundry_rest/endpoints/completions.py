@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from foundry_rest import clock
 from foundry_rest.config import MAX_REASKS
 from foundry_rest.dialects.operation import Operation
+from foundry_rest.errors import ContextLengthExceeded
 from foundry_rest.schema import ChatChunk, ChatParams, ChatReply, ChatRequest, build_chat_request
 from foundry_rest.schema.messages import Conversation, prompt_or_messages
 from foundry_rest.schema.request import CHAT_MISTAKES, CHAT_NAMES
@@ -30,6 +31,12 @@ T = TypeVar("T")
 
 class ChatArguments(ChatParams, CallOptions, total=False):
     """The keyword arguments of a chat call: parameters of the request, and options of the call."""
+
+
+class ShortcutArguments(ChatArguments, total=False):
+    """The keyword arguments of the client's own methods for chat calls."""
+
+    system: str | None
 
 
 class Completions:
@@ -131,12 +138,13 @@ class Completions:
             check_structured(max_reasks, params, parse=parse)
             structure = structure_of(response_model)
             options = replace(options, accepts=partial(fits, structure))
-            self._context.dialect_for(options)  # detects the service
+            target = self._context.target(options)  # first: what is detected must not be one that was lost
+            self._context.dialect_for(options)
             return ask_structured(
                 lambda question: self._complete(question, options),
                 request,
                 structure,
-                target=self._context.target(options),
+                target=target,
                 max_reasks=max_reasks,
                 place=lambda: self._error_context("chat.complete", request),
             )
@@ -195,15 +203,18 @@ class Completions:
         started = clock.monotonic()
         if self._context.dialect_for(options).completes_by_stream:
             return self._open(request, options, started, "chat.complete").gather()
-        reply = self._context.ask(
-            lambda target: target.dialect.chat(target.named(request), options), options, model=request.model
-        )
-        choice = request.params.get("tool_choice")
-        if choice and not reply.tool_calls and forces_call(choice):
-            error = missing_call(reply.content, reply.finish_reason)
-            error.call, error.model, error.url = "chat.complete", request.model, self._context.url
-            raise error
-        return reply
+        try:
+            reply = self._context.ask(
+                lambda target: target.dialect.chat(target.named(request), options),
+                options,
+                model=request.model,
+            )
+        except ContextLengthExceeded as refusal:
+            left = _within(request, refusal)
+        else:
+            _check_call(request, reply, self._context.url)
+            return reply
+        return self._complete(left, options)
 
     def _complete_with(self, request: ChatRequest, options: Options, parse: Callable[[Reply], T]) -> T:
         """Return the result of the caller's own ``parse`` on the plain response."""
@@ -212,7 +223,11 @@ class Completions:
             operation = target.dialect.chat(target.named(request), options)
             return Operation(operation.call, parse, operation.parse)
 
-        return self._context.ask(build, options, model=request.model)
+        try:
+            return self._context.ask(build, options, model=request.model)
+        except ContextLengthExceeded as refusal:
+            left = _within(request, refusal)
+        return self._complete_with(left, options, parse)
 
     def _error_context(self, call: str, request: ChatRequest) -> dict[str, str]:
         return {"call": call, "url": self._context.url, "model": request.model}
@@ -231,4 +246,25 @@ class Completions:
 
         choice = request.params.get("tool_choice")
         kind = ForcedCallStream if choice and forces_call(choice) else ChatStream
-        return self._context.open(kind, build, options, model=request.model, started=started)
+        try:
+            return self._context.open(kind, build, options, model=request.model, started=started)
+        except ContextLengthExceeded as refusal:
+            left = _within(request, refusal)
+        return self._open(left, options, started, label, parse)
+
+
+def _check_call(request: ChatRequest, reply: ChatReply, url: str) -> None:
+    """Raise InvalidReply for an answer without the call that the request demands."""
+    choice = request.params.get("tool_choice")
+    if choice and not reply.tool_calls and forces_call(choice):
+        error = missing_call(reply.content, reply.finish_reason)
+        error.call, error.model, error.url = "chat.complete", request.model, url
+        raise error
+
+
+def _within(request: ChatRequest, error: ContextLengthExceeded) -> ChatRequest:
+    """Return a request for the tokens that its prompt leaves, if the caller gave no limit; else raise."""
+    prompt, limit = error.prompt_tokens, error.limit
+    if request.is_limited or prompt is None or limit is None or prompt >= limit:
+        raise error
+    return replace(request, params={**request.params, "max_tokens": limit - prompt}, is_limited=True)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from foundry_rest import clock
 from foundry_rest.control_characters import visible
-from foundry_rest.errors import LoadFailed, ServiceError
+from foundry_rest.errors import ContextLengthExceeded, LoadFailed, ServiceError
 from foundry_rest.errors.wordings import ADVICE_WITHOUT_MESSAGE, advice_for, classify
 from foundry_rest.raw_json import decode_raw, encode_raw, read_raw
 
@@ -75,7 +75,7 @@ def service_error(
         url=url,
         model=model,
     )
-    return _with_advice(error, advice or advice_for(parsed.message))
+    return _explained(error, parsed.message, advice or advice_for(parsed.message))
 
 
 def error_in(payload: bytes) -> ServiceError | None:
@@ -136,7 +136,7 @@ def _reported(payload: bytes) -> ServiceError:
     error = classify(status, parsed.message, parsed.code)(
         _shorten(parsed.message) or _NO_WORDS, status=status, code=parsed.code, body=payload
     )
-    return _with_advice(error, advice_for(parsed.message))
+    return _explained(error, parsed.message, advice_for(parsed.message))
 
 
 def _fields_of(payload: bytes) -> dict[str, object]:
@@ -171,10 +171,14 @@ def _seconds_until(date: str | None) -> float | None:
         return None
 
 
-def _with_advice(error: ServiceError, advice: str | None) -> ServiceError:
-    """Return the error, with this advice in place of its class's if there is one."""
+def _explained(error: ServiceError, message: str, advice: str | None) -> ServiceError:
+    """Return the error with the facts in its message, and this advice in place of its class's, if any."""
     if advice:
         error.advice = advice
+    if isinstance(error, ContextLengthExceeded):
+        from foundry_rest.errors.context_length import tokens_in
+
+        error.prompt_tokens, error.limit = tokens_in(message)
     return error
 
 

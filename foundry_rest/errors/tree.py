@@ -39,9 +39,8 @@
     └── ToolLoopExceeded
 
 The classes are grouped by what a caller can do. The bases from requests keep ``except
-requests.ConnectionError`` working in code that was written before this package. Facts are attributes;
-``str(error)`` puts them into one sentence: what happened, in which call, where, with which model,
-after how many attempts, and what to do next. Prompts, answers and keys are never part of it.
+requests.ConnectionError`` working in code that was written before. Facts are attributes; ``str(error)`` is
+one sentence of them, with what to do next. Prompts, answers and keys are never part of it.
 """
 
 from __future__ import annotations
@@ -177,8 +176,10 @@ class AudioFileNotFound(BadRequest):
 
 
 class ContextLengthExceeded(BadRequest):
-    """A prompt that exceeds the model's context together with ``max_tokens``."""
+    """A prompt that exceeds the model's context of ``limit`` tokens together with ``max_tokens``."""
 
+    prompt_tokens: int | None = None
+    limit: int | None = None
     advice = SHORTEN
 
 

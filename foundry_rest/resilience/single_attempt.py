@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from foundry_rest.transport.call import OpenReply, Options, Reply, Request, Target, Transport
+from foundry_rest.errors import FoundryError
+from foundry_rest.transport.call import Call, OpenReply, Options, Reply, Request, Target, Transport
 
 
 class SingleAttempt:
@@ -13,10 +14,16 @@ class SingleAttempt:
     Args:
         inner: Makes the attempt.
         take: Returns the target of the attempt, within the call's bounds.
+        explain: Returns the cause of a stream's failure, where the service does not report it.
     """
 
-    def __init__(self, inner: Transport, take: Callable[[Options], Target]) -> None:
-        self._inner, self._take = inner, take
+    def __init__(
+        self,
+        inner: Transport,
+        take: Callable[[Options], Target],
+        explain: Callable[[Call, Target, FoundryError], FoundryError],
+    ) -> None:
+        self._inner, self._take, self._explain = inner, take, explain
 
     def send(self, request: Request) -> Reply:
         """Return the whole answer, or raise one of our errors."""
@@ -26,7 +33,14 @@ class SingleAttempt:
     def open(self, request: Request) -> OpenReply:
         """Return an open stream whose first event has arrived, or raise one of our errors."""
         target = self._take(request.options)
-        return self._inner.open(request.call_for(target), target)
+        call = request.call_for(target)
+        try:
+            return self._inner.open(call, target)
+        except FoundryError as error:
+            cause = self._explain(call, target, error)
+            if cause is error:
+                raise
+            raise cause from error
 
     def close(self) -> None:
         """Close the transport."""

@@ -89,6 +89,7 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._reported = 0
         self._mailboxes = Mailboxes()
+        self._is_silent = threading.Event()
 
     @property
     def pid(self) -> int:
@@ -103,7 +104,14 @@ class Child:
             return False
         if self.owner != os.getpid():
             return processes.exists(process.pid)
-        return process.poll() is None
+        return process.poll() is None and not self._is_silent.is_set()
+
+    def settle(self, seconds: float) -> None:
+        """Wait for the end of a process that is dying; one that lives costs that long.
+
+        A killed process closes its pipe, then its connections, and is seen to be dead milliseconds later.
+        """
+        clock.wait(self._is_silent, seconds)
 
     def is_starting(self) -> bool:
         """Return whether a thread of this process is starting it."""
@@ -218,7 +226,7 @@ class Child:
         """Return the child's first line, ``b""`` when it ended without one, ``None`` when time ran out."""
         lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         # A thread: pipes cannot be selected on Windows. It ends with the child.
-        arguments = (process.stdout, lines.put, self._mailboxes)
+        arguments = (process.stdout, lines.put, self._mailboxes, self._is_silent)
         threading.Thread(target=_read_pipe, args=arguments, daemon=True).start()
         limit = clock.monotonic() + self._plan.start_timeout
         while clock.monotonic() < limit and not self._ending.is_set():
@@ -269,10 +277,16 @@ def _prepare(plan: Plan, directory: Path) -> Settings:
     return Settings(plan.host, plan.port, str(directory), where, own_catalog=bool(plan.folders))
 
 
-def _read_pipe(pipe: io.RawIOBase, receive: Callable[[bytes], object], mailboxes: Mailboxes) -> None:
-    """Pass the child's first line to the thread that starts it, the others to the downloads."""
+def _read_pipe(
+    pipe: io.RawIOBase,
+    receive: Callable[[bytes], object],
+    mailboxes: Mailboxes,
+    is_silent: threading.Event,
+) -> None:
+    """Pass the child's first line to the thread that starts it, the others to the downloads; tell its end."""
     with io.BufferedReader(pipe) as stdout:
         receive(stdout.readline())
         for line in stdout:
             mailboxes.deliver(line)
+    is_silent.set()
     mailboxes.wake()

@@ -27,6 +27,8 @@ from foundry_rest.transport.cancellation import CancelToken
 #: Most starts after a crash within so many seconds: a model or a request that kills the native library
 #: would do so after each of them.
 _REVIVALS, _WINDOW = 5, 300.0
+#: Seconds in which a process that closed its connections because it dies is noticed to do so.
+_DYING = 0.02
 #: Seconds; enough for a cold disk and a busy machine. With warm caches the start takes 0.3 s.
 START_TIMEOUT = 30.0
 #: Oldest version with this runtime's settings and catalog; as in setup.cfg.
@@ -103,12 +105,15 @@ class LocalRuntime:
                 self._child = None
 
     def revive(self) -> str:
-        """Return the address of the running service, which is started again after a crash.
+        """Return the address of the service after a connection was lost; it is started again after a crash.
 
         Raises:
             Cancelled: The runtime was closed, or never started.
             ServiceUnreachable: It died 5 times within 5 minutes, or did not come up.
         """
+        child = self._child
+        if child is not None:
+            child.settle(_DYING)
         return self._running_child().url
 
     def download(

@@ -71,6 +71,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
         params: All other fields of the body.
         id: Name that is sent to the service: the exact id when it is known, else ``model``.
         is_trial: Nobody knows whether the service accepts it, so a failure is not repeated.
+        is_limited: The caller gave a ``max_tokens``; else it is the default, which may be lowered.
     """
 
     model: str
@@ -78,6 +79,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
     params: dict[str, object]
     id: str
     is_trial: bool = False
+    is_limited: bool = True
 
 
 def build_chat_request(
@@ -106,10 +108,13 @@ def build_chat_request(
     for name in given.keys() & _OPENAIS:
         raise UnknownArgument(f"there is no argument {name!r}: {_OPENAIS[name]}")
     fields = checked_params(_with_tools(given), PARAM_RULES, _RESERVED)
-    if "max_tokens" not in fields and "max_completion_tokens" not in fields:
+    is_limited = "max_tokens" in fields or "max_completion_tokens" in fields
+    if not is_limited:
         fields["max_tokens"] = max_tokens
     conversation = build_conversation(messages, system)
-    return ChatRequest(check_model_name(model), conversation, fields, model_id or model)
+    return ChatRequest(
+        check_model_name(model), conversation, fields, model_id or model, is_limited=is_limited
+    )
 
 
 def checked_params(

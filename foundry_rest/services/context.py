@@ -156,6 +156,7 @@ class Context(msgspec.Struct):
         *,
         model: str = "",
         started: float | None = None,
+        probe: bool = False,
     ) -> S:
         """Send the operation that ``build`` returns for the target, and return its open stream.
 
@@ -165,10 +166,11 @@ class Context(msgspec.Struct):
             options: Options of the call.
             model: Model that the request uses, as the caller named it; ``""`` for none.
             started: Monotonic time at which the call began; default now.
+            probe: Whether to open it once, without retries and breaker.
         """
         began = clock.monotonic() if started is None else started
         request = self._request(build, options, model)
-        opened = self.sender.open(request)
+        opened = (self.probe if probe else self.sender).open(request)
         return kind(opened, request.operation, began, self.emit)
 
     # ---------------------------------------------------------------- options and target

@@ -151,14 +151,18 @@ def model_not_cached() -> Script:
     return json_error(400, "Model not cached: Model must be downloaded before loading")
 
 
-def context_exceeded(limit: int = 1024, asked: int = 2048) -> Script:
-    """Answer 400: prompt and ``max_tokens`` together exceed the model's context; counts are tokens."""
-    total = _PROMPT_TOKENS + asked
-    return json_error(
-        400,
-        f"Invalid request: request requires {total} total tokens ({_PROMPT_TOKENS} input + {asked} output), "
-        f"which exceeds the model's maximum context length of {limit} tokens",
+def context_exceeded(limit: int = 1024, asked: int = 2048, *, stream: bool = False) -> Script:
+    """Answer 400: prompt and ``max_tokens`` together exceed the model's context; counts are tokens.
+
+    With ``stream`` it is the one event of a stream, as 2.x answers there.
+    """
+    words = (
+        f"request requires {_PROMPT_TOKENS + asked} total tokens ({_PROMPT_TOKENS} input + {asked} output), "
+        f"which exceeds the model's maximum context length of {limit} tokens"
     )
+    if stream:
+        return error_stream(words, "invalid_request_error")
+    return json_error(400, f"Invalid request: {words}")
 
 
 def inference_failed(detail: str = "out of memory") -> Script:

@@ -13,6 +13,8 @@ from foundry_rest.testing.wire import Request
 
 #: The default catalog: alias -> id.
 DEMO = {"demo": answers.DEMO_MODEL}
+#: Tokens of its models' context, as Phi-4-mini's.
+CONTEXT = 131_072
 
 
 class HealthyService:
@@ -115,7 +117,10 @@ class HealthyService:
         return self._generate(model, body)
 
     def _generate(self, model: str, body: dict[str, object]) -> Script:
-        if body.get("stream") is not True:
+        asked, streams = body.get("max_tokens"), body.get("stream") is True
+        if isinstance(asked, int) and asked > CONTEXT:
+            return answers.context_exceeded(CONTEXT, asked, stream=streams)
+        if not streams:
             return answers.chat_completion(self._reply, model=model)
         options = body.get("stream_options")
         usage = isinstance(options, dict) and options.get("include_usage") is True

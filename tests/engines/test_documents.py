@@ -1,4 +1,4 @@
-"""The programs of docs/engines.md run as they stand."""
+"""The programs of docs/engines.md run as they stand, and LangChain's in docs/interfaces.md."""
 
 from __future__ import annotations
 
@@ -13,29 +13,49 @@ from support.engines import needs
 
 from foundry_rest.testing import DEMO_MODEL, FaultServer
 
-PAGE = (Path(__file__).parents[2] / "docs" / "engines.md").read_text("utf-8")
-PROGRAMS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-
-pytestmark = needs("distributed")
+DOCS = Path(__file__).parents[2] / "docs"
 
 
+def programs(page):
+    """Return the Python programs of a page."""
+    return re.findall(r"```python\n(.*?)```", (DOCS / f"{page}.md").read_text("utf-8"), re.DOTALL)
+
+
+PROGRAMS = programs("engines")
+
+
+def run(program, folder, **environment):
+    """Run a program as a reader would; return what it printed."""
+    (folder / "program.py").write_text(program, "utf-8")
+    done = subprocess.run(
+        [sys.executable, "program.py"],
+        env={**os.environ, **environment},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@needs("distributed")
 @pytest.mark.parametrize("program", PROGRAMS, ids=range(len(PROGRAMS)))
 def test_programs_of_the_page_run(program, tmp_path):
     """Each says something and ends well."""
-    (tmp_path / "program.py").write_text(program, "utf-8")
     with FaultServer() as server:
-        done = subprocess.run(
-            [sys.executable, "program.py"],
-            env={**os.environ, "FOUNDRY_ENDPOINT": server.url, "FOUNDRY_MODEL": DEMO_MODEL},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
+        assert run(program, tmp_path, FOUNDRY_ENDPOINT=server.url, FOUNDRY_MODEL=DEMO_MODEL)
 
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
+
+@needs("langchain_openai")
+def test_another_client(in_environment, tmp_path):
+    """LangChain's program gets its answers from the real service."""
+    (program,) = [each for each in programs("interfaces") if "import ChatOpenAI" in each]
+    told = run(program, tmp_path, LANGSMITH_TRACING="false")
+
+    assert told.startswith("Quantum computing uses qubits")
+    assert told.endswith("\nOK")
 
 
 def test_the_page_has_programs():

@@ -372,8 +372,12 @@ class Command:
         return process
 
     def serve(self, *arguments: str, **environ: str) -> tuple[subprocess.Popen[str], str]:
-        """Start ``serve`` with the demo model; return the process and the address it printed."""
-        process = self.start("serve", "--model-dir", str(demo_model_dir()), *arguments, **environ)
+        """Start ``serve`` with the demo model; return the process and the address it printed.
+
+        Its port is a free one unless given: the usual one is the same for all tests at a time.
+        """
+        given = ["--model-dir", str(demo_model_dir()), "--port", "0", *arguments]
+        process = self.start("serve", *given, **environ)
         url = process.stdout.readline().strip()
         assert url, process.stderr.read()
         return process, url

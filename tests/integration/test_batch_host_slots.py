@@ -17,20 +17,25 @@ from foundry_rest.testing import hold
 pytestmark = posix
 MODEL = "demo-generic-cpu"
 ITEMS, WINDOW, SLOTS = 40, 4, 2
-#: Seconds of each answer, and what a slow machine may take longer than a bound.
-ANSWER, LATE = 0.02, 5.0
+#: Seconds of each answer; of one before all have begun, so that none ends first; what may exceed a bound.
+ANSWER, EARLY_ANSWER, LATE = 0.02, 0.3, 5.0
 
 
 class Calls:
     """The chat requests at a service, each of which takes a moment.
+
+    Args:
+        faults: The service.
+        batches: How many batches there will be.
 
     Attributes:
         order: The names of the batches, call by call.
         most: The most calls at a time.
     """
 
-    def __init__(self, faults):
+    def __init__(self, faults, batches=1):
         self.order, self.most = [], 0
+        self._batches = batches
         self._faults, self._now, self._lock = faults, 0, threading.Lock()
         faults.on("POST", CHAT, self._answer)
 
@@ -39,7 +44,8 @@ class Calls:
             self.order.append(name_of(request))
             self._now += 1
             self.most = max(self.most, self._now)
-        clock.sleep(ANSWER)
+            have_begun = len(set(self.order)) >= self._batches
+        clock.sleep(ANSWER if have_begun else EARLY_ANSWER)
         with self._lock:
             self._now -= 1
         return self._faults.healthy(request)
@@ -97,7 +103,7 @@ def start_with_all_slots(batch, faults, gate, name="first"):
 @pytest.mark.parametrize("names", [("one",), ("one", "two"), ("one", "two", "three")])
 def test_together_never_more_calls_than_slots(batch, faults, names):
     """However many processes there are, and each gets its share from when all have begun."""
-    calls = Calls(faults)
+    calls = Calls(faults, len(names))
     batches = [batch(name) for name in names]
     runs = [start(each) for each in batches]
 
@@ -136,7 +142,8 @@ def test_the_end_of_a_batch_that_waits_for_slots(batch, faults, gate, how):
     began = clock.monotonic()
     run = start(other, *(["--stop-after", 1.5] if how == "--stop-after" else []))
     if how != "--stop-after":
-        clock.sleep(1.5)
+        run.wait_for(other.journal.exists)
+        clock.sleep(0.2)  # for calls, had it any to make
         began = clock.monotonic()
         run.send(getattr(signal, how))
 

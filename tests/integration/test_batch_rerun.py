@@ -13,7 +13,7 @@ from support.platforms import posix
 from support.servers import CHAT, bodies
 
 from foundry_rest.cli.main import main
-from foundry_rest.testing import FaultServer, hold, pause
+from foundry_rest.testing import FaultServer, hold
 
 #: Two names of one model, and another one.
 MODEL, EXACT, OTHER = "demo-generic-cpu", "demo-generic-cpu:1", "other-generic-cpu"
@@ -176,11 +176,16 @@ def test_another_model_for_prompts(batch, server, tmp_path):
 
 
 @posix
-def test_shards_are_killed_and_merged(command, server, tmp_path):
+def test_shards_are_killed_and_merged(command, server, gate, tmp_path):
     """Five shards, two of which are killed and run again, merge to the whole; no two make the same call."""
     items, window = 100, 2
     rows = lines(items, model=MODEL)
-    server.on("POST", CHAT, lambda request: pause(0.01) + server.healthy(request))
+    free = 8  # calls that are answered; the next ones are held back, so that a shard is there to be killed
+
+    def answer(request):
+        return (hold(gate) if len(bodies(server)) > free else ()) + server.healthy(request)
+
+    server.on("POST", CHAT, answer)
     shards = [Batch(command, tmp_path, server.url, f"part{number}.jsonl") for number in range(1, 6)]
     write(shards[0].input, rows)
     parts = [str(shard.output) for shard in shards]
@@ -188,10 +193,12 @@ def test_shards_are_killed_and_merged(command, server, tmp_path):
     def options(number):
         return "--shard", f"{number}/5", "--concurrency", window
 
-    runs = [shards[number - 1].start(*options(number)) for number in (2, 4)]
-    for run in runs:
+    for number in (2, 4):
+        run = shards[number - 1].start(*options(number))
         run.wait_for(lambda run=run: run.answered() >= 5)
         assert run.kill()
+        free = len(bodies(server)) + 8
+    gate.set()
     for number in (1, 3, 5):
         assert shards[number - 1].run(*options(number)).returncode == 0
     merge = command("batch", "--merge", str(tmp_path / "all.jsonl"), *parts)

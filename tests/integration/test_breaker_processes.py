@@ -112,6 +112,16 @@ def test_one_process_probes(spawn):
 
 def test_a_killed_prober_blocks_the_circuit_for_a_while_only(spawn, path):
     """Killed during a probe: others are refused until its claim expires, then one of them probes."""
+    another = spawn(
+        """
+        breaker = Breaker(BreakerPolicy(failures=1, reset_after=0), SqliteState(path, "a"))
+        wait_for_go()
+        print(ask(breaker))
+        while ask(breaker) == "refused":
+            time.sleep(0.02)
+        """
+    )
+    assert another.stdout.readline() == "ready\n"  # what a process takes to begin is not part of the claim
     prober = spawn(
         """
         breaker = Breaker(BreakerPolicy(failures=1, reset_after=0), SqliteState(path, "a"))
@@ -123,14 +133,8 @@ def test_a_killed_prober_blocks_the_circuit_for_a_while_only(spawn, path):
 
     assert prober.stdout.readline() == "probe\n"
     prober.kill()
+    assert another.communicate("go\n", timeout=LONG)[0] == "refused\n"
     prober.wait(LONG)
-    ask_until_probe = """
-        breaker = Breaker(BreakerPolicy(failures=1, reset_after=0), SqliteState(path, "a"))
-        print(ask(breaker))
-        while ask(breaker) == "refused":
-            time.sleep(0.02)
-        """
-    assert output(spawn(ask_until_probe))[0] == "refused"
     assert record_of(path).probes == 2
 
 

@@ -8,11 +8,14 @@ import shutil
 import signal
 import socket
 import stat
+import sys
 
 import psutil
 import pytest
+from openai import OpenAI
 
 from foundry_rest import FoundryAPIClient, LocalRuntime, ServiceNotFound
+from foundry_rest.cli.ports import is_free
 from foundry_rest.runtime import demo_model_dir
 
 pytestmark = [
@@ -20,6 +23,13 @@ pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="signals"),
 ]
 ALIAS = "demo-chat"
+#: The command with a usual port of the test's own.
+WITH_USUAL_PORT = """
+import sys
+from foundry_rest.cli import main, ports
+ports.DEFAULT_PORT = {}
+sys.exit(main.main())
+"""
 
 
 def child_of(process):
@@ -74,7 +84,7 @@ def test_two_side_by_side(command, first):
 
 def test_demo_model(command):
     """`--demo` serves the built-in model: no folder has to be named."""
-    process = command.start("serve", "--demo")
+    process = command.start("serve", "--demo", "--port", "0")
     assert process.stdout.readline().startswith("http://127.0.0.1:")
     done = command("chat", "Say yes", "--temperature", "0", "--model", ALIAS)
 
@@ -184,6 +194,60 @@ def test_bad_model_directory(command, tmp_path):
     assert (missing.returncode, empty.returncode) == (2, 2)
     assert "/nowhere does not exist" in missing.stderr
     assert f"{tmp_path} is not a model directory: it has no genai_config.json" in empty.stderr
+
+
+def test_the_usual_port(command):
+    """Each start has the usual port while it is free, and a free one beside another serve, which is told."""
+    # Below what the system gives to connections; from another start in each process of the tests.
+    port = next(each for each in range(20000 + os.getpid() % 9000, 30000) if is_free("127.0.0.1", each))
+    command.line = lambda *arguments: [sys.executable, "-c", WITH_USUAL_PORT.format(port), *arguments]
+
+    def start():
+        process = command.start("serve", "--demo")
+        return process, process.stdout.readline().strip()
+
+    usual = f"http://127.0.0.1:{port}"
+    for _ in range(2):
+        process, url = start()
+        with FoundryAPIClient(url, model=ALIAS) as client:
+            assert client.complete("Say OK", temperature=0).content == "OK"
+        process.terminate()
+        process.communicate(timeout=30)
+        assert url == usual
+    first, url = start()
+    other, other_url = start()
+    other.terminate()
+
+    assert url == usual
+    assert other_url not in ("", usual)
+    said = other.communicate(timeout=30)[1]
+    assert said.startswith(f"Port {port} is taken by another foundry-rest serve (pid {child_of(first)}); ")
+
+
+def test_models_loaded_at_the_start(command):
+    """`--load` has the model in memory before the address is printed: another client asks by the id told."""
+    process, url = command.serve("--load", "DEMO-chat")
+    with FoundryAPIClient(url) as client:
+        (loaded,) = client.models.loaded()
+    question = [{"role": "user", "content": "Say OK"}]
+    with OpenAI(base_url=f"{url}/v1", api_key="any") as other:
+        reply = other.chat.completions.create(model=loaded.id, messages=question, temperature=0)
+    process.terminate()
+    stderr = process.communicate(timeout=30)[1]
+
+    assert reply.choices[0].message.content == "OK"
+    assert f"base URL {url}/v1" in stderr
+    assert f"\n  {loaded.id} (in memory)\n" in stderr
+
+
+def test_a_model_that_is_not_there(command):
+    """`--load` of a model that is not served is code 1; no address is printed, and nothing goes on."""
+    done = command("serve", "--demo", "--port", "0", "--load", "nothing")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "No model matching 'nothing'" in done.stderr
+    assert "It serves demo-chat." in done.stderr
+    assert not command.registry().exists()
 
 
 @pytest.mark.parametrize("arguments", [["--port", "70000"], ["--port", "many"], ["--host", "a b"]])

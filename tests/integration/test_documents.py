@@ -29,14 +29,17 @@ MONITORING_COMMANDS = re.findall(
 )
 CACHE_PAGE = (ROOT / "docs" / "cache.md").read_text(encoding="utf-8")
 #: Pages whose programs run with a service, as those of README do.
-PAGES = ("concurrency", "interfaces", "metrics", "monitoring", "moving", "timeouts")
+PAGES = ("concurrency", "context", "interfaces", "metrics", "monitoring", "moving", "timeouts")
 PAGE_PROGRAMS = {
     f"{page}-{number}": program
     for page in PAGES
     for number, program in enumerate(
         re.findall(r"```python\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text("utf-8"), re.DOTALL)
     )
+    if "import ChatOpenAI" not in program  # tests/engines runs it
 }
+#: The model for vectors that the documents name, and the toy in its place.
+EMBEDDING_MODEL, TINY_EMBEDDINGS = "qwen3-embedding-0.6b", ROOT / "tests" / "models" / "tiny-embeddings"
 #: The files that the commands name.
 INPUTS = {
     "report.txt": "All is well.\n",
@@ -46,7 +49,7 @@ INPUTS = {
     '"body": {"model": "phi-4-mini", "messages": [{"role": "user", "content": "Say OK"}]}}\n',
 }
 #: Those that need more than the extra ``test``; tests/engines runs them.
-ON_ENGINES = {"celery_tasks", "dask_cluster", "web_fastapi", "web_flask"}
+ON_ENGINES = {"celery_tasks", "dask_cluster", "streamlit_app", "web_fastapi", "web_flask"}
 EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.stem not in ON_ENGINES)
 
 pytestmark = pytest.mark.runtime
@@ -54,10 +57,11 @@ pytestmark = pytest.mark.runtime
 
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRuntime]:
-    """Serve the demo model under the name of the default model, which the documents use."""
-    folder = tmp_path_factory.mktemp("documents") / DEFAULT_MODEL
-    folder.symlink_to(demo_model_dir(), target_is_directory=True)
-    with LocalRuntime(folder) as started:
+    """Serve the demo model, and one for vectors, under the names that the documents use."""
+    folder = tmp_path_factory.mktemp("documents")
+    for name, model in ((DEFAULT_MODEL, demo_model_dir()), (EMBEDDING_MODEL, TINY_EMBEDDINGS)):
+        (folder / name).symlink_to(model, target_is_directory=True)
+    with LocalRuntime([folder / DEFAULT_MODEL, folder / EMBEDDING_MODEL]) as started:
         yield started
 
 
@@ -132,6 +136,29 @@ def test_commands_of_the_page_on_monitoring_run(runtime, tmp_path):
 
         assert done.returncode == 0, done.stdout + done.stderr
         assert done.stdout.strip() or done.stderr.strip()
+
+
+def test_what_serve_prints(tmp_path):
+    """docs/interfaces.md shows what `serve` prints, all but the numbers of port and process."""
+    page = (ROOT / "docs" / "interfaces.md").read_text("utf-8")
+    shown = re.search(r"^\$ foundry-rest (serve .*)\n([^`]*)```", page, re.MULTILINE)
+    folder = tmp_path / "models" / DEFAULT_MODEL
+    folder.parent.mkdir()
+    folder.symlink_to(demo_model_dir(), target_is_directory=True)
+    arguments = shlex.split(shown[1].replace("~", str(tmp_path)))
+    with subprocess.Popen(
+        [sys.executable, "-m", "foundry_rest", *arguments, "--port", "0"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        address = process.stdout.readline()
+        process.terminate()
+        notes = process.communicate(timeout=60)[1].removesuffix("Stopped.\n")
+
+    changing = re.compile(r"(?<=127\.0\.0\.1:)\d+|(?<=pid )\d+")
+    assert changing.sub("N", notes + address) == changing.sub("N", shown[2])
 
 
 def test_the_address_for_other_programs(runtime, tmp_path):

@@ -235,6 +235,14 @@ def test_an_alias_needs_no_loading_to_be_understood(there, client):
         assert modest.complete(PROMPT, model=there.alias, temperature=0).content == ANSWER
 
 
+def test_tokens_are_counted(there, client):
+    """They are as many as an answer reports, and the model is loaded for it, as for every call."""
+    counted = client.chat.count_tokens(PROMPT)
+    assert there.id in [model.id for model in client.models.loaded()]
+    reported = client.complete(PROMPT, max_tokens=5).usage.prompt_tokens
+    assert counted == reported if there.name != "0.x" else counted > 0
+
+
 def test_nothing_is_unloaded_under_a_running_answer(there, client):
     """The service survives, the answer comes whole; 2.x refuses, the others are asked after its end."""
     client.models.load(there.alias)

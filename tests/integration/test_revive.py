@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Annotated
 
+import msgspec
 import pytest
+from support.deaths import kill_runtime
 
-from foundry_rest import RetryPolicy, clock
+from foundry_rest import RetryPolicy
 from foundry_rest.client import FoundryAPIClient
 from foundry_rest.errors import Cancelled, ServiceUnreachable
 from foundry_rest.events import ServiceMoved
@@ -28,23 +31,12 @@ def embedded(told):
         yield made
 
 
-def kill(embedded) -> None:
-    """End the runtime as the kernel does when memory runs out, and wait until it is dead.
-
-    Until then, for some milliseconds, it resets what connects: a call that meets that twice is given up.
-    """
-    runtime = embedded._owned[1]
-    os.kill(runtime.pid, signal.SIGKILL)
-    while runtime.is_alive():
-        clock.sleep(0.001)
-
-
 def test_killed_and_started_again(embedded, told, pairs, is_gone, within):
     """The next call restarts it, loads the model there and returns the right answer."""
     pair = pairs[0]
     assert embedded.complete(pair["question"]).content == pair["answer"]
     first = embedded._owned[1].pid
-    kill(embedded)
+    kill_runtime(embedded)
 
     assert embedded.complete(pair["question"]).content == pair["answer"]
     assert embedded._owned[1].pid != first
@@ -55,7 +47,7 @@ def test_killed_and_started_again(embedded, told, pairs, is_gone, within):
 def test_eight_threads_meet_one_death(embedded, pairs):
     """All of them go on; one process is started, and one of the five revivals is used up."""
     embedded.complete(pairs[0]["question"])
-    kill(embedded)
+    kill_runtime(embedded)
     with ThreadPoolExecutor(8) as pool:
         asked = [pairs[number % len(pairs)] for number in range(8)]
         answers = list(pool.map(lambda pair: embedded.complete(pair["question"]).content, asked))
@@ -67,9 +59,9 @@ def test_eight_threads_meet_one_death(embedded, pairs):
 def test_killed_again_and_again(embedded, pairs):
     """The sixth death within five minutes is the last; the error says why it is left alone."""
     for _ in range(5):
-        kill(embedded)
+        kill_runtime(embedded)
         assert embedded.complete(pairs[0]["question"]).content == pairs[0]["answer"]
-    kill(embedded)
+    kill_runtime(embedded)
 
     with pytest.raises(ServiceUnreachable, match="died 5 times"):
         embedded.complete(pairs[0]["question"])
@@ -84,3 +76,20 @@ def test_closed_is_closed(embedded, pairs):
         embedded.complete(pairs[0]["question"])
 
     assert not runtime.is_alive()
+
+
+class Verdict(msgspec.Struct):
+    """What this model, left to itself, would fill with white space."""
+
+    score: Annotated[int, msgspec.Meta(ge=1, le=5)]
+    reason: Annotated[str, msgspec.Meta(max_length=200)]
+
+
+def test_a_type_after_the_death_that_another_thread_met(embedded):
+    """The new process is looked at before the schema is worded, so that its decoder is guided, too."""
+    judge = partial(embedded.complete, "Judge: 4", response_model=Verdict, temperature=0, max_reasks=0)
+    before = judge()
+    kill_runtime(embedded)
+    embedded._core.targets.miss(embedded.url)
+
+    assert judge() == before

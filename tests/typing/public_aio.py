@@ -17,7 +17,7 @@ async def answers(client: FoundryAPIClient) -> None:
     """Await answers of each kind."""
     reply: ChatReply = await aio.complete(client, "Hi", model="demo", temperature=0, cancel=CancelToken())
     listed: ChatReply = await aio.complete(client, messages=[{"role": "user", "content": "Hi"}])
-    city: City = await aio.complete(client, "Which city?", response_model=City)
+    city: City = await aio.complete(client, "Which city?", system="Be brief.", response_model=City)
     models: list[ModelInfo] = await aio.call(client.models.loaded, deadline=2)
     vectors: EmbeddingReply = await aio.call(client.embeddings.create, ["a"])
     await aio.complete(client, "Hi", temprature=0)  # type: ignore[call-overload]

@@ -68,6 +68,9 @@ def caching() -> None:
 
 def prompt_by_name() -> None:
     text: str = client.complete(prompt="Hello", model="phi-4-mini", max_tokens=500).content
+    brief: str = client.complete("Hello", system="Be brief.").content
+    piece: str = next(client.stream_complete("Hello", system="Be brief.")).content
+    named: _Person = client.complete("Who?", system="Be brief.", response_model=_Person)
     pieces: list[str] = [
         chunk.content for chunk in client.stream_complete(prompt="Hello", model="phi-4-mini")
     ]

@@ -27,6 +27,7 @@ from foundry_rest.testing import (
     LegacyService,
     chat_event,
     chat_stream,
+    context_exceeded,
     event,
     json_answer,
     sse,
@@ -50,8 +51,8 @@ CLASSES = {
     "client.audio": Audio,
     "client.responses": Responses,
 }
-#: Those for which only a 0.x has a route.
-OF_0X = {"client.chat.count_tokens", "client.models.download"}
+#: Those that are tried on a 0.x, which has a route for them.
+OF_0X = {"client.models.download"}
 #: Those that send no request of their own, so that they take no options.
 WITHOUT_OPTIONS = {"close", "embedded", "session", "stats", "with_options", "workers"}
 #: Parameters of the request that a method takes beside the options.
@@ -118,6 +119,8 @@ ROUTES = {
 }
 #: The same for one example.
 OWN_ROUTES = {
+    "client.chat.count_tokens": {("POST", CHAT): [context_exceeded(4096, 10**6)]},
+    "client.chat.fit": {("POST", CHAT): [context_exceeded(4096, 10**6)]},
     "client.chat.run_tools": {("POST", CHAT): [asks_for_weather(), chat_stream("It is sunny in Paris.")]},
     # The service's catalog file, by which an id has its alias, is not here.
     "client.models.unload_all": {("GET", "/models/unload/*"): [json_answer({"status": "unloaded"})]},

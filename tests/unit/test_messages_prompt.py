@@ -42,9 +42,14 @@ def server():
 
 @pytest.fixture
 def client(server):
-    """Ask that server as a 0.x, the one generation that counts tokens."""
-    with FoundryAPIClient(server.url, model="demo-generic-cpu:1", dialect="0.x") as made:
+    """Ask that server as a 0.x, the one generation with a route that counts tokens."""
+    with made_for(server) as made:
         yield made
+
+
+def made_for(server):
+    """Return a client that has kept nothing."""
+    return FoundryAPIClient(server.url, model="demo-generic-cpu:1", dialect="0.x")
 
 
 def method_of(client, path):
@@ -76,12 +81,11 @@ def test_neither_and_both(prompt, messages, said):
 
 @pytest.mark.parametrize("path", METHODS)
 @pytest.mark.parametrize("name", ["prompt", "messages"])
-def test_either_name_on_every_method(server, client, path, name):
+def test_either_name_on_every_method(server, path, name):
     """Both names ask for the same as the first argument does."""
-    method, more = method_of(client, path), METHODS[path]
-    method(CONVERSATION, **more)
-    method(**{name: CONVERSATION}, **more)
-    method(**{name: "Hi"}, **more)
+    for first, named in (((CONVERSATION,), {}), ((), {name: CONVERSATION}), ((), {name: "Hi"})):
+        with made_for(server) as client:
+            method_of(client, path)(*first, **named, **METHODS[path])
     first, *others = [request.json() for request in server.requests if request.method == "POST"]
 
     assert first["messages"] == CONVERSATION

@@ -63,6 +63,8 @@ METHODS = {
     "chat.complete": lambda client, file, **options: client.chat.complete("Hi", **options),
     "chat.stream": lambda client, file, **options: read(client.chat.stream("Hi", **options)),
     "chat.run_tools": lambda client, file, **options: client.chat.run_tools("Hi", functions=[now], **options),
+    "chat.count_tokens": lambda client, file, **options: client.chat.count_tokens("Hi", **options),
+    "chat.fit": lambda client, file, **options: client.chat.fit("Hi", **options),
     "models.catalog": lambda client, file, **options: client.models.catalog(**options),
     "models.list": lambda client, file, **options: client.models.list(**options),
     "models.loaded": lambda client, file, **options: client.models.loaded(**options),
@@ -93,7 +95,6 @@ METHODS = {
 }
 #: Those for which only 0.x has a route, asked of a 0.x.
 LEGACY_METHODS = {
-    "chat.count_tokens": lambda client, file, **options: client.chat.count_tokens("Hi", **options),
     "models.cached": lambda client, file, **options: client.models.cached(**options),
     "models.download": lambda client, file, **options: client.models.download("mistral-7b-v0.2", **options),
 }

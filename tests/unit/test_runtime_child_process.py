@@ -87,6 +87,17 @@ def test_a_launcher_is_not_the_child():
     child.wait(2)
 
 
+def test_a_dying_process_is_not_alive():
+    """It has closed its pipe, as the system does for a killed one before it is gone; who waits is woken."""
+    started = fake(ANSWER, "os.close(1)\n", WAIT)
+    started.launch()
+    started.settle(10)
+
+    assert started._process.poll() is None
+    assert not started.is_alive()
+    started.end()
+
+
 @posix
 def test_private_directory(up):
     """The directory is for this user only."""

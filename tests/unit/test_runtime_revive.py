@@ -23,7 +23,7 @@ class FakeChild:
 
     def __init__(self, plan):
         self.owner, self.url, self.pid = os.getpid(), "", 1000 + len(self.made)
-        self.alive, self.ended = False, 0
+        self.alive, self.ended, self.is_dying = False, 0, False
         self.ready = threading.Event()
         self.made.append(self)
 
@@ -42,6 +42,10 @@ class FakeChild:
     def is_alive(self):
         """Tell."""
         return self.alive
+
+    def settle(self, seconds):
+        """Die, if that has begun."""
+        self.alive = self.alive and not self.is_dying
 
     def is_starting(self):
         """Tell."""
@@ -85,6 +89,15 @@ def test_a_dead_child_is_replaced(children):
 
         assert runtime.revive() == runtime.url != before
         assert [child.ended for child in children] == [1, 0]
+
+
+def test_a_dying_child_is_replaced(children):
+    """It broke a connection because it is about to end: its address is not given once more."""
+    with LocalRuntime() as runtime:
+        before = runtime.url
+        children[0].is_dying = True
+
+        assert runtime.revive() == runtime.url != before
 
 
 def test_five_deaths_are_forgiven(children, time):

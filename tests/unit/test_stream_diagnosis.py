@@ -147,7 +147,7 @@ def test_on_the_wire(end):
     with FaultServer() as server, FoundryAPIClient(server.url, model="m", dialect="1.x") as client:
         server.on("POST", "/v1/chat/completions", HEAD_ONLY + end, context_exceeded())
         with pytest.raises(ContextLengthExceeded) as caught:
-            client.stream_complete("Hi")
+            client.stream_complete("Hi", max_tokens=2048)
 
         assert streams(server) == [True, False]
         assert isinstance(caught.value.__cause__, ServiceUnreachable)

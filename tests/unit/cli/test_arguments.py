@@ -10,6 +10,7 @@ import pytest
 
 from foundry_rest import __version__
 from foundry_rest.cli.parser import build_parser
+from foundry_rest.cli.ports import DEFAULT_PORT
 
 ROOT = Path(__file__).parents[3]
 
@@ -42,12 +43,21 @@ def test_options_of_chat():
 
 
 def test_options_of_serve():
-    """`--model-dir` may be repeated; the address is loopback and the port free unless given."""
-    given = build_parser().parse_args(["serve", "--model-dir", "a", "--model-dir", "b", "--port", "80"])
+    """`--model-dir` and `--load` may be repeated; by default it is loopback and the usual port."""
+    given = build_parser().parse_args(
+        ["serve", "--model-dir", "a", "--model-dir", "b", "--port", "80", "--load", "a", "--load", "b"]
+    )
     nothing = build_parser().parse_args(["serve"])
 
-    assert (given.model_dir, given.port) == (["a", "b"], 80)
-    assert (nothing.model_dir, nothing.host, nothing.port) == ([], "127.0.0.1", 0)
+    assert (given.model_dir, given.port, given.load) == (["a", "b"], 80, ["a", "b"])
+    assert (nothing.model_dir, nothing.host, nothing.port, nothing.load) == ([], "127.0.0.1", None, [])
+
+
+def test_the_usual_port_is_told(run):
+    """`serve --help`, README and the page on interfaces name the port that serve takes."""
+    pages = [(ROOT / name).read_text("utf-8") for name in ("README.md", "docs/interfaces.md")]
+
+    assert all(str(DEFAULT_PORT) in text for text in (run("serve", "--help")[1], *pages))
 
 
 def test_options_of_the_model_commands():

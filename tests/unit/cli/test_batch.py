@@ -599,7 +599,7 @@ def test_deadline_and_timeout(batch, folder, server):
     server.on("POST", CHAT, stall())
     source = given(folder, chat_line("a"))
     for option in ("--deadline", "--timeout"):
-        code, _, _ = batch(source, "-o", f"out{option}", option, "0.05")
+        code, _, _ = batch(source, "-o", f"out{option}", option, "0.3")  # its service is found within it
         assert code == 6
         assert results(f"out{option}") == {"a": "request_timeout"}
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
-from foundry_rest import FoundryAPIClient
-from foundry_rest.cli import serve
+from foundry_rest import FoundryAPIClient, ServiceUnreachable
+from foundry_rest.cli import ports, serve
 from foundry_rest.cli.main import main
+from foundry_rest.runtime import LocalModel
 from foundry_rest.services.discovery.registry_file import registry_path
-from foundry_rest.testing import FaultServer
+from foundry_rest.testing import DEMO_MODEL, FaultServer, json_error
 
 
 class PlayedRuntime:
@@ -25,10 +27,19 @@ class PlayedRuntime:
 
     def __init__(self, life):
         self._life = iter(life)
+        self.start_fails = []
+        self.ports = []
 
     def __call__(self, model_dirs, *, host, port):
         """Take what the constructor takes."""
         self.given = (model_dirs, host, port)
+        return self
+
+    def start(self):
+        """Fail as often as it is to fail."""
+        self.ports.append(self.given[2])
+        if self.start_fails:
+            raise self.start_fails.pop()
         return self
 
     def __enter__(self):
@@ -47,6 +58,12 @@ class PlayedRuntime:
         return happens
 
 
+def holds(monkeypatch, *answers):
+    """Let the usual port be taken or not, whatever this machine's is; the last answer stays."""
+    left = list(answers)
+    monkeypatch.setattr(ports, "is_free", lambda *_: not (left.pop(0) if left[1:] else left[0]))
+
+
 @pytest.fixture
 def play(monkeypatch):
     """Return a function that puts a played runtime in the place of the real one."""
@@ -57,6 +74,7 @@ def play(monkeypatch):
         return runtime
 
     monkeypatch.setattr(serve, "_POLL_INTERVAL", 0.001)
+    holds(monkeypatch, False)
     return replace
 
 
@@ -69,6 +87,8 @@ def test_until_ctrl_c(play, capsys):
     assert (code, shown.out) == (0, "http://127.0.0.1:5273\n")
     assert shown.err.splitlines() == [
         "Serving the public catalog at http://127.0.0.1:5273 (pid 4242); Ctrl-C stops it.",
+        "Other clients: base URL http://127.0.0.1:5273/v1, any key, and the exact id of a model in memory:",
+        "  none yet: foundry-rest load NAME prints it",
         "Stopped.",
     ]
     assert runtime.given == (["a", "b"], "127.0.0.1", 5273)
@@ -130,6 +150,90 @@ def test_registry_that_cannot_be_written(play, capsys):
     shown = capsys.readouterr()
     assert shown.out == "http://127.0.0.1:5273\n"
     assert "FOUNDRY_ENDPOINT=http://127.0.0.1:5273" in shown.err
+
+
+def test_the_usual_port(play):
+    """Without `--port` it is the same at every start; `--port 0` is any free one."""
+    taken = []
+    for arguments in ([], [], ["--port", "0"]):
+        runtime = play(KeyboardInterrupt())
+        assert main(["serve", *arguments]) == 0
+        taken += runtime.ports
+
+    assert taken == [ports.DEFAULT_PORT, ports.DEFAULT_PORT, 0]
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_the_usual_port_is_taken(play, monkeypatch, capsys, is_late):
+    """It is said, and a free one taken; also when somebody takes the port while the runtime starts."""
+    runtime = play(KeyboardInterrupt())
+    holds(monkeypatch, not is_late, True)
+    monkeypatch.setattr(ports, "holder_of", lambda url: "somebody")
+    runtime.start_fails = [ServiceUnreachable("in use")] * is_late
+
+    assert main(["serve"]) == 0
+    assert runtime.ports == [ports.DEFAULT_PORT] * is_late + [0]
+    assert capsys.readouterr().err.startswith(
+        f"Port {ports.DEFAULT_PORT} is taken by somebody; taking a free one.\n"
+    )
+
+
+def test_a_start_that_fails(play, capsys):
+    """Where the port is free the start failed for another reason: it is code 3, and not tried again."""
+    runtime = play()
+    runtime.start_fails = [ServiceUnreachable("no memory")]
+
+    assert main(["serve"]) == 3
+    assert runtime.ports == [ports.DEFAULT_PORT]
+    assert "no memory" in capsys.readouterr().err
+
+
+@pytest.fixture
+def served(play, server):
+    """Return a played runtime whose address is that of a service with one model of two in memory."""
+    runtime = play(KeyboardInterrupt())
+    runtime.url = server.url
+    runtime.models = (LocalModel("demo", DEMO_MODEL, Path()), LocalModel("b", "b-cpu:1", Path()))
+    return runtime
+
+
+def test_models_loaded_at_the_start(served, server, capsys):
+    """What is loaded is told by its exact id, once; what is not, with what loads it."""
+    assert main(["serve", "--load", "demo", "--load", DEMO_MODEL]) == 0
+    shown = capsys.readouterr()
+
+    assert shown.out == f"{server.url}\n"
+    assert shown.err.splitlines()[-5:] == [
+        f"Serving demo, b at {server.url} (pid 4242); Ctrl-C stops it.",
+        f"Other clients: base URL {server.url}/v1, any key, and the exact id of a model in memory:",
+        f"  {DEMO_MODEL} (in memory)",
+        "  b-cpu:1 (not yet: foundry-rest load b)",
+        "Stopped.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"), [("nothing", 1, "nothing"), ("demo", 1, "no memory"), ("a b", 2, "'a b'")]
+)
+def test_a_model_that_cannot_be_loaded(served, server, capsys, name, code, said):
+    """It is an error before anybody is told of the service; for what is no name at all, none is started."""
+    if name == "demo":
+        server.on("GET", "/models/load/*", json_error(500, "no memory"))
+    assert main(["serve", "--load", name]) == code
+    shown = capsys.readouterr()
+
+    assert shown.out == ""
+    assert said in shown.err
+    assert not registry_path(served.pid).exists()
+    assert served.closed == (code == 1)
+
+
+def test_stopped_while_a_model_is_loaded(served, server, monkeypatch, capsys):
+    """SIGTERM is obeyed meanwhile: nobody was told of the service, and it is an end in good order."""
+    monkeypatch.setattr(serve, "_load", lambda *_: signal.raise_signal(signal.SIGTERM))
+
+    assert main(["serve", "--load", "demo"]) == 0
+    assert capsys.readouterr() == ("", "Stopped.\n")
 
 
 @pytest.mark.parametrize("command", ["serve", "demo"])
