@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from foundry_rest.schema.responses import InputItem, OutputItem, Response, ResponseEvent, ResponsePage
     from foundry_rest.schema.service_state import ServiceState
     from foundry_rest.schema.tools import CallMade, Tool, ToolRun, tool_message
+    from foundry_rest.schema.typed import Typed
     from foundry_rest.stream.chat import ChatStream
     from foundry_rest.stream.responses import ResponseStream
     from foundry_rest.stream.transcription import TranscriptionStream
@@ -157,6 +158,7 @@ _HOME = {
     "schema.responses": ("InputItem", "OutputItem", "Response", "ResponseEvent", "ResponsePage"),
     "schema.service_state": ("ServiceState",),
     "schema.tools": ("CallMade", "Tool", "ToolRun", "tool_message"),
+    "schema.typed": ("Typed",),
     "stream.chat": ("ChatStream",),
     "stream.responses": ("ResponseStream",),
     "stream.transcription": ("TranscriptionStream",),
@@ -236,6 +238,7 @@ __all__ = [
     "TranscriptionChunk",
     "TranscriptionStream",
     "TransportError",
+    "Typed",
     "UnknownArgument",
     "UnsupportedByService",
     "UnsupportedParameter",

@@ -7,7 +7,7 @@ import contextvars
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 from msgspec import UNSET, UnsetType
 
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     from typing_extensions import ParamSpec, Unpack
 
     from foundry_rest.client.client import FoundryAPIClient
-    from foundry_rest.endpoints.completions import ShortcutArguments
+    from foundry_rest.endpoints.chat_arguments import ShortcutArguments, WholeQuestion
     from foundry_rest.schema import ChatReply
     from foundry_rest.schema.messages import Conversation
+    from foundry_rest.schema.typed import Typed
 
     P = ParamSpec("P")
 
     class Question(ShortcutArguments, total=False):
-        """The arguments of ``client.complete`` after the prompt."""
+        """The arguments of ``client.stream_complete`` after the prompt."""
 
         messages: Conversation | UnsetType
         model: str | None
@@ -36,7 +37,11 @@ T = TypeVar("T")
 
 @overload
 async def complete(
-    client: FoundryAPIClient, prompt: Conversation | UnsetType = UNSET, **given: Unpack[Question]
+    client: FoundryAPIClient,
+    prompt: Conversation | UnsetType = UNSET,
+    *,
+    validate: Callable[[ChatReply], object] | None = None,
+    **given: Unpack[WholeQuestion],
 ) -> ChatReply: ...
 
 
@@ -46,7 +51,21 @@ async def complete(
     prompt: Conversation | UnsetType = UNSET,
     *,
     response_model: type[T],
-    **given: Unpack[Question],
+    with_reply: Literal[True],
+    validate: Callable[[T], object] | None = None,
+    **given: Unpack[WholeQuestion],
+) -> Typed[T]: ...
+
+
+@overload
+async def complete(
+    client: FoundryAPIClient,
+    prompt: Conversation | UnsetType = UNSET,
+    *,
+    response_model: type[T],
+    validate: Callable[[T], object] | None = None,
+    with_reply: Literal[False] = False,
+    **given: Unpack[WholeQuestion],
 ) -> T: ...
 
 

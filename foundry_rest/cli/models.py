@@ -1,7 +1,8 @@
-"""The commands ``models``, ``load``, ``unload`` and ``download``."""
+"""The commands ``models`` (with ``models remove``), ``load``, ``unload`` and ``download``."""
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from collections.abc import Callable
 
@@ -10,7 +11,10 @@ from foundry_rest.cli.output import print_json, print_models
 from foundry_rest.cli.progress import download_progress
 from foundry_rest.cli.streams import print_note, print_text
 from foundry_rest.client import FoundryAPIClient
+from foundry_rest.control_characters import visible
 from foundry_rest.endpoints.models import Models
+from foundry_rest.errors import ConfigError
+from foundry_rest.models.room import amount
 from foundry_rest.schema import ModelInfo
 
 #: Which models -> the method that lists them, and the text when there are none.
@@ -21,8 +25,12 @@ _LISTS: dict[str, tuple[Callable[[Models], list[ModelInfo]], str]] = {
 }
 
 
-def models(arguments: Namespace) -> None:
-    """List models."""
+def models(arguments: Namespace) -> int:
+    """List models, or remove one."""
+    if arguments.action == "remove":
+        return remove(arguments)
+    if arguments.yes:
+        raise ConfigError("--yes belongs to: foundry-rest models remove NAME")
     list_models, if_none = _LISTS[arguments.which]
     with client_for(arguments) as client:
         found = list_models(client.models)
@@ -32,6 +40,34 @@ def models(arguments: Namespace) -> None:
         print_models(found)
     else:
         print_note(if_none)
+    return 0
+
+
+def remove(arguments: Namespace) -> int:
+    """Delete a model from the disk and print its id; on a terminal, once that was confirmed."""
+    if not arguments.name or arguments.which != "known":
+        raise ConfigError("models remove takes the NAME of one model, and no --cached or --loaded")
+    with client_for(arguments) as client:
+        name = arguments.name
+        if not arguments.yes and sys.stdin is not None and sys.stdin.isatty():
+            info = client.models.resolve(name)
+            if not _confirmed(f"Delete {info.id} from the disk{_of_size(info)}? [y/N] "):
+                print_note("Nothing was deleted.")
+                return 1
+            name = info.id
+        removed = client.models.remove(name)
+    _print_model(removed, arguments)
+    return 0
+
+
+def _confirmed(question: str) -> bool:
+    sys.stderr.write(visible(question))
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().casefold() in ("y", "yes")
+
+
+def _of_size(info: ModelInfo) -> str:
+    return "" if info.size is None else f" ({amount(info.size)})"
 
 
 def load(arguments: Namespace) -> None:

@@ -116,6 +116,9 @@ def _add_models(commands: _Commands[_Parser]) -> None:
     for name, text in (("cached", "only those on its disk"), ("loaded", "only those in its memory")):
         which.add_argument(f"--{name}", action="store_const", dest="which", const=name, help=text)
     models.add_argument("--json", action="store_true", help="print JSON")
+    models.add_argument("action", nargs="?", choices=("remove",), help="delete the model NAME from the disk")
+    models.add_argument("name", nargs="?", metavar="NAME", help=_MODEL_HELP)
+    models.add_argument("--yes", action="store_true", help="remove it without a question on the terminal")
     _add_service_options(models)
 
 

@@ -25,7 +25,7 @@ from foundry_rest.resilience.stream_diagnosis import diagnose
 from foundry_rest.resilience.terms import Bounds, Terms
 from foundry_rest.schema import DownloadStep, Stats
 from foundry_rest.schema.use import SlotUse
-from foundry_rest.services.context import Context, Fetch
+from foundry_rest.services.context import Context, Fetch, Forget
 from foundry_rest.services.pool import Find, TargetPool
 from foundry_rest.services.target import Found
 from foundry_rest.timeouts import AdaptiveTimeouts
@@ -91,14 +91,24 @@ class Core:
             is_named = config.endpoint is not None and runtime is None
             self.caching = Caching(spec, spec.cache, self.targets, is_named=is_named)
         self.fetch: Fetch | None = None if runtime is None else partial(_fetch, runtime)
+        self.forget: Forget | None = None if runtime is None else partial(_forget, runtime)
 
     def context(self, spec: ClientSpec) -> Context:
         """Return the context of the endpoints of a client or view with these settings."""
-        recoveries = build_recoveries(
-            lambda: loading, self.targets.has_moved, auto_load=spec.config.auto_load
+        recoveries, without_load = (
+            build_recoveries(lambda: loading, self.targets.has_moved, auto_load=auto_load)
+            for auto_load in (spec.config.auto_load, False)
         )
         explain = diagnose(self.transport)
-        terms = Terms(spec.policy, self.targets, self.bounds, recoveries, self.emit, explain)
+        terms = Terms(
+            spec.policy,
+            self.targets,
+            self.bounds,
+            recoveries,
+            self.emit,
+            explain,
+            without_load=without_load,
+        )
         sender: Sender = ResilientSender(self._attempts_of(spec), terms)
         if self.caching is not None:
             closing, note = self.bounds.closing, self.stats.note_cache
@@ -113,6 +123,7 @@ class Core:
             locks=self.bounds.locks,
             closing=self.bounds.closing,
             fetch=self.fetch,
+            forget=self.forget,
             has_cache=self.caching is not None,
         )
         loading = Loading(context, Inventory(context))
@@ -194,3 +205,7 @@ def _fetch(
 ) -> None:
     silence = options.timeouts.load
     runtime.download(name, progress, timeout=silence, until=options.until, cancel=options.cancel)
+
+
+def _forget(runtime: LocalRuntime, id_: str, options: Options) -> None:
+    runtime.forget(id_, timeout=options.timeouts.load, until=options.until, cancel=options.cancel)

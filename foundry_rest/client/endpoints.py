@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 
 from msgspec import UNSET, UnsetType
 
@@ -24,11 +24,16 @@ if TYPE_CHECKING:
 
     from foundry_rest.client.workers import Workers
     from foundry_rest.endpoints.audio import Audio
-    from foundry_rest.endpoints.completions import ShortcutArguments
+    from foundry_rest.endpoints.chat_arguments import (
+        CompletionArguments,
+        ShortcutArguments,
+        WholeQuestion,
+    )
     from foundry_rest.endpoints.embeddings import Embeddings
     from foundry_rest.endpoints.handover import OpenAISettings
     from foundry_rest.endpoints.responses import Responses
     from foundry_rest.schema.batch import BatchRequest, BatchResult
+    from foundry_rest.schema.typed import Typed
     from foundry_rest.transport.call_options import CallOptions
 
 T = TypeVar("T")
@@ -95,9 +100,20 @@ class Endpoints(Raw):
         self,
         prompt: Conversation | UnsetType = UNSET,
         *,
-        messages: Conversation | UnsetType = UNSET,
-        model: str | None = None,
-        **given: Unpack[ShortcutArguments],
+        response_model: type[T],
+        validate: Callable[[T], object] | None = None,
+        with_reply: Literal[False] = False,
+        **given: Unpack[WholeQuestion],
+    ) -> T: ...
+
+    @overload
+    def complete(
+        self,
+        prompt: Conversation | UnsetType = UNSET,
+        *,
+        response_model: None = None,
+        validate: Callable[[ChatReply], object] | None = None,
+        **given: Unpack[WholeQuestion],
     ) -> ChatReply: ...
 
     @overload
@@ -105,36 +121,42 @@ class Endpoints(Raw):
         self,
         prompt: Conversation | UnsetType = UNSET,
         *,
-        messages: Conversation | UnsetType = UNSET,
-        model: str | None = None,
         response_model: type[T],
-        **given: Unpack[ShortcutArguments],
-    ) -> T: ...
+        with_reply: Literal[True],
+        validate: Callable[[T], object] | None = None,
+        **given: Unpack[WholeQuestion],
+    ) -> Typed[T]: ...
 
     def complete(
         self,
         prompt: Conversation | UnsetType = UNSET,
         *,
         messages: Conversation | UnsetType = UNSET,
-        model: str | None = None,
         response_model: type[T] | None = None,
-        **given: Unpack[ShortcutArguments],
-    ) -> ChatReply | T:
+        validate: Callable[[Any], object] | None = None,
+        with_reply: bool = False,
+        **given: Unpack[CompletionArguments],
+    ) -> ChatReply | T | Typed[T]:
         """Return the whole answer; short for ``client.chat.complete``, which documents all arguments.
 
-        Options: timeout, deadline, retries, headers, cancel, lane, cache. Parameters: max_tokens,
-        max_completion_tokens, temperature, top_p, stop, seed, tools, tool_choice, response_format,
-        presence_penalty, frequency_penalty, metadata, reasoning_effort, chat_template_kwargs, user, logprobs,
-        top_logprobs, logit_bias, parallel_tool_calls, top_k, extra.
+        Options: timeout, deadline, retries, headers, cancel, lane, cache. Parameters: model, system,
+        max_reasks, fallback_models, load_fallbacks, max_tokens, max_completion_tokens, temperature, top_p,
+        stop, seed, tools, tool_choice, response_format, presence_penalty, frequency_penalty, metadata,
+        reasoning_effort, chat_template_kwargs, user, logprobs, top_logprobs, logit_bias, parallel_tool_calls,
+        top_k, extra.
 
         Example:
             >>> client.complete("What is the capital of France?").content
             'The capital of France is Paris.'
         """
-        if response_model is None:
-            return self.chat.complete(prompt, prompt=messages, model=model, **given)
-        return self.chat.complete(
-            prompt, prompt=messages, model=model, response_model=response_model, **given
+        ask: Callable[..., ChatReply | T | Typed[T]] = self.chat.complete
+        return ask(
+            prompt,
+            prompt=messages,
+            response_model=response_model,
+            validate=validate,
+            with_reply=with_reply,
+            **given,
         )
 
     def stream_complete(
@@ -147,7 +169,7 @@ class Endpoints(Raw):
     ) -> ChatStream:
         """Return the answer in chunks; short for ``client.chat.stream``, which documents all arguments.
 
-        Options: timeout, deadline, retries, headers, cancel, lane, cache. Parameters: max_tokens,
+        Options: timeout, deadline, retries, headers, cancel, lane, cache. Parameters: system, max_tokens,
         max_completion_tokens, temperature, top_p, stop, seed, tools, tool_choice, response_format,
         presence_penalty, frequency_penalty, metadata, reasoning_effort, chat_template_kwargs, user, logprobs,
         top_logprobs, logit_bias, parallel_tool_calls, top_k, extra.

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from foundry_rest.checks import whole_number
 from foundry_rest.config import MAX_TURNS
-from foundry_rest.endpoints.completions import ChatArguments, Completions
+from foundry_rest.endpoints.chat_arguments import ChatArguments
+from foundry_rest.endpoints.completions import Completions
 from foundry_rest.errors import ConfigError, ContextLengthExceeded, InvalidReply, UnsupportedByService
 from foundry_rest.schema import ChatReply, ChatRequest, Message
 from foundry_rest.schema.messages import Conversation, prompt_or_messages
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from foundry_rest.endpoints.token_counts import TokenCounts
+    from foundry_rest.endpoints.tool_loop import Approve
     from foundry_rest.schema.tools import ToolRun
 
 #: Functions that the model may call, or their descriptions.
@@ -38,6 +40,7 @@ class Chat(Completions):
         functions: Iterable[Callable[..., object]],
         prompt: Conversation | UnsetType = UNSET,
         max_turns: int = MAX_TURNS,
+        approve: Approve | None = None,
         model: str | None = None,
         system: str | None = None,
         **given: Unpack[ChatArguments],
@@ -55,6 +58,9 @@ class Chat(Completions):
             functions: Plain functions, which ``foundry_rest.schema.tools.Tool`` describes to the model.
             prompt: Another name for ``messages``.
             max_turns: Most turns of the model, including the final answer.
+            approve: Called with each ``ToolCall`` (``name``, ``arguments``) before its function is: unless
+                it returns true, the function is not called and the model is told that the user refused; a
+                text is a refusal with that reason. Its exceptions are raised unchanged.
             model: Alias or id; the client's default when not given.
             system: Text of a system message that is put before the messages.
             given: As for ``complete``.
@@ -77,6 +83,8 @@ class Chat(Completions):
 
         options, params = self._context.split(given, CHAT_NAMES, CHAT_MISTAKES)
         whole_number("max_turns", max_turns, 1)
+        if approve is not None and not callable(approve):
+            raise ConfigError(f"approve must be a function of a ToolCall, not {type(approve).__name__}")
         if "tools" in params:
             raise ConfigError("tools cannot be given to run_tools(): functions takes their place")
         tools = tools_of(functions)
@@ -96,6 +104,7 @@ class Chat(Completions):
             tools,
             max_turns,
             lambda: self._error_context("chat.run_tools", request),
+            approve,
         )
 
     def count_tokens(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import TYPE_CHECKING, TypeVar, overload
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
@@ -12,31 +11,24 @@ from msgspec.structs import replace
 from foundry_rest import clock
 from foundry_rest.config import MAX_REASKS
 from foundry_rest.dialects.operation import Operation
+from foundry_rest.endpoints.chat_arguments import ChatArguments, CompletionArguments
 from foundry_rest.errors import ContextLengthExceeded
-from foundry_rest.schema import ChatChunk, ChatParams, ChatReply, ChatRequest, build_chat_request
+from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, build_chat_request
 from foundry_rest.schema.messages import Conversation, prompt_or_messages
-from foundry_rest.schema.request import CHAT_MISTAKES, CHAT_NAMES
+from foundry_rest.schema.request import CHAT_MISTAKES, CHAT_NAMES, within
 from foundry_rest.services.context import Context
 from foundry_rest.services.target import Target
 from foundry_rest.stream.chat import ChatStream, ForcedCallStream
 from foundry_rest.stream.tool_calls import forces_call, missing_call
 from foundry_rest.transport.call import Options, Reply
-from foundry_rest.transport.call_options import CallOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from foundry_rest.endpoints.wanted import Wanted
+    from foundry_rest.schema.typed import Typed
+
 T = TypeVar("T")
-
-
-class ChatArguments(ChatParams, CallOptions, total=False):
-    """The keyword arguments of a chat call: parameters of the request, and options of the call."""
-
-
-class ShortcutArguments(ChatArguments, total=False):
-    """The keyword arguments of the client's own methods for chat calls."""
-
-    system: str | None
 
 
 class Completions:
@@ -50,12 +42,11 @@ class Completions:
         self,
         messages: Conversation | UnsetType = UNSET,
         *,
-        prompt: Conversation | UnsetType = UNSET,
-        model: str | None = None,
-        system: str | None = None,
         parse: None = None,
         response_model: None = None,
-        **given: Unpack[ChatArguments],
+        validate: Callable[[ChatReply], object] | None = None,
+        prompt: Conversation | UnsetType = UNSET,
+        **given: Unpack[CompletionArguments],
     ) -> ChatReply: ...
 
     @overload
@@ -65,9 +56,7 @@ class Completions:
         *,
         parse: Callable[[Reply], T],
         prompt: Conversation | UnsetType = UNSET,
-        model: str | None = None,
-        system: str | None = None,
-        **given: Unpack[ChatArguments],
+        **given: Unpack[CompletionArguments],
     ) -> T: ...
 
     @overload
@@ -76,11 +65,22 @@ class Completions:
         messages: Conversation | UnsetType = UNSET,
         *,
         response_model: type[T],
-        max_reasks: int = MAX_REASKS,
+        with_reply: Literal[True],
+        validate: Callable[[T], object] | None = None,
         prompt: Conversation | UnsetType = UNSET,
-        model: str | None = None,
-        system: str | None = None,
-        **given: Unpack[ChatArguments],
+        **given: Unpack[CompletionArguments],
+    ) -> Typed[T]: ...
+
+    @overload
+    def complete(
+        self,
+        messages: Conversation | UnsetType = UNSET,
+        *,
+        response_model: type[T],
+        validate: Callable[[T], object] | None = None,
+        with_reply: Literal[False] = False,
+        prompt: Conversation | UnsetType = UNSET,
+        **given: Unpack[CompletionArguments],
     ) -> T: ...
 
     def complete(
@@ -92,9 +92,13 @@ class Completions:
         system: str | None = None,
         parse: Callable[[Reply], T] | None = None,
         response_model: type[T] | None = None,
+        validate: Callable[[Any], object] | None = None,
+        with_reply: bool = False,
         max_reasks: int = MAX_REASKS,
+        fallback_models: Sequence[str] = (),
+        load_fallbacks: bool = False,
         **given: Unpack[ChatArguments],
-    ) -> ChatReply | T:
+    ) -> ChatReply | T | Typed[T]:
         """Return the whole completion of a prompt or a conversation.
 
         Args:
@@ -106,7 +110,16 @@ class Completions:
                 sent as a plain one, which 2.x does not stop working on when the call is cancelled.
             response_model: Type of the value that is returned in place of the reply: a msgspec Struct,
                 dataclass, TypedDict, pydantic model, or another type that msgspec decodes.
-            max_reasks: Further requests when an answer does not match ``response_model``.
+            validate: Your own check, called with the value of ``response_model``, else with the reply. What
+                it returns is ignored; the words of its ``ValueError`` are told to the model, which is asked
+                again; other exceptions are raised unchanged.
+            with_reply: Return value and reply, as ``Typed``, in place of the value of ``response_model``.
+            max_reasks: Further requests when an answer does not match ``response_model``, or ``validate``
+                refuses it.
+            fallback_models: Models that are asked in turn when this one is not there, cannot be loaded, is
+                too slow or small, breaks off or fails; ``reply.model`` tells who answered. The deadline is
+                one for all.
+            load_fallbacks: Whether one of these may be loaded; else what is not in memory is passed over.
             given: Options of the call (``timeout``, ``deadline``, ``retries``, ``headers``, ``cancel``, see
                 ``CallOptions``) and parameters of the request: ``max_tokens``, ``temperature``, ``tools`` and
                 others, see ``ChatParams``.
@@ -115,15 +128,16 @@ class Completions:
             ConfigError: The input cannot be sent.
             ServiceError: The service refused or failed.
             TransportError: No whole response came; ``StreamInterrupted`` holds the text so far.
-            InvalidReply: No answer matched ``response_model``, or one lacks the call that ``tool_choice``
-                demands; ``where`` and ``text`` show the mismatch.
+            InvalidReply: No answer matched ``response_model`` or satisfied ``validate``, or one lacks the
+                call that ``tool_choice`` demands; ``where`` and ``text`` show the mismatch.
             DeadlineExceeded: The deadline of the whole call passed.
             Cancelled: The call was cancelled from another thread.
 
-        Options: timeout, deadline, retries, headers, cancel, lane, cache. Parameters: max_tokens,
-        max_completion_tokens, temperature, top_p, stop, seed, tools, tool_choice, response_format,
-        presence_penalty, frequency_penalty, metadata, reasoning_effort, chat_template_kwargs, user, logprobs,
-        top_logprobs, logit_bias, parallel_tool_calls, top_k, extra.
+        Options: timeout, deadline, retries, headers, cancel, lane, cache. Parameters: model, system,
+        max_reasks, fallback_models, load_fallbacks, max_tokens, max_completion_tokens, temperature, top_p,
+        stop, seed, tools, tool_choice, response_format, presence_penalty, frequency_penalty, metadata,
+        reasoning_effort, chat_template_kwargs, user, logprobs, top_logprobs, logit_bias, parallel_tool_calls,
+        top_k, extra.
 
         Example:
             >>> client.chat.complete("What is the capital of France?", system="Be brief.").content
@@ -131,26 +145,27 @@ class Completions:
         """
         options, params = self._context.split(given, CHAT_NAMES, CHAT_MISTAKES)
         request = self._request(prompt_or_messages(prompt, messages), model, system, params)
-        if response_model is not None:
-            from foundry_rest.endpoints.structured import ask_structured, check_structured, fits
-            from foundry_rest.schema.structure import structure_of
-
-            check_structured(max_reasks, params, parse=parse)
-            structure = structure_of(response_model)
-            options = replace(options, accepts=partial(fits, structure))
-            target = self._context.target(options)  # first: what is detected must not be one that was lost
-            self._context.dialect_for(options)
-            return ask_structured(
-                lambda question: self._complete(question, options),
-                request,
-                structure,
-                target=target,
-                max_reasks=max_reasks,
-                place=lambda: self._error_context("chat.complete", request),
-            )
-        if parse is not None:
+        is_plain = response_model is None and validate is None
+        if is_plain and not (with_reply or fallback_models or load_fallbacks):
+            if parse is None:
+                return self._complete(request, options)
             return self._complete_with(request, options, parse)
-        return self._complete(request, options)
+        from foundry_rest.endpoints.fallbacks import ask_in_turn
+        from foundry_rest.endpoints.wanted import wanted_of
+
+        wanted = wanted_of(response_model, validate, max_reasks, params, with_reply=with_reply, parse=parse)
+
+        def ask(question: ChatRequest, limits: Options) -> ChatReply | T | Typed[T]:
+            if parse is not None:
+                return self._complete_with(question, limits, parse)
+            if wanted is None:
+                return self._complete(question, limits)
+            return self._complete_as(wanted, question, limits, with_reply=with_reply)
+
+        if fallback_models or load_fallbacks:
+            spared = () if wanted is None else wanted.raised
+            return ask_in_turn(ask, request, options, fallback_models, load=load_fallbacks, spared=spared)
+        return ask(request, options)
 
     def stream(
         self,
@@ -210,11 +225,19 @@ class Completions:
                 model=request.model,
             )
         except ContextLengthExceeded as refusal:
-            left = _within(request, refusal)
+            left = within(request, refusal)
         else:
-            _check_call(request, reply, self._context.url)
+            if request.params.get("tool_choice"):
+                self._check_call(request, reply)
             return reply
         return self._complete(left, options)
+
+    def _check_call(self, request: ChatRequest, reply: ChatReply) -> None:
+        """Raise InvalidReply for an answer without the call that the request demands."""
+        if not reply.tool_calls and forces_call(request.params["tool_choice"]):
+            error = missing_call(reply.content, reply.finish_reason)
+            error.call, error.model, error.url = "chat.complete", request.model, self._context.url
+            raise error
 
     def _complete_with(self, request: ChatRequest, options: Options, parse: Callable[[Reply], T]) -> T:
         """Return the result of the caller's own ``parse`` on the plain response."""
@@ -226,8 +249,25 @@ class Completions:
         try:
             return self._context.ask(build, options, model=request.model)
         except ContextLengthExceeded as refusal:
-            left = _within(request, refusal)
+            left = within(request, refusal)
         return self._complete_with(left, options, parse)
+
+    def _complete_as(
+        self, wanted: Wanted[T], request: ChatRequest, options: Options, *, with_reply: bool
+    ) -> T | Typed[T]:
+        """Return the value that is wanted of an answer, which the model may correct."""
+        from foundry_rest.schema.typed import Typed
+
+        options = replace(options, accepts=wanted.may_be_kept)
+        target = self._context.target(options)  # first: what is detected must not be one that was lost
+        self._context.dialect_for(options)
+        value, reply = wanted.ask(
+            lambda question: self._complete(question, options),
+            request,
+            target,
+            lambda: self._error_context("chat.complete", request),
+        )
+        return Typed(value, reply) if with_reply else value
 
     def _error_context(self, call: str, request: ChatRequest) -> dict[str, str]:
         return {"call": call, "url": self._context.url, "model": request.model}
@@ -249,22 +289,5 @@ class Completions:
         try:
             return self._context.open(kind, build, options, model=request.model, started=started)
         except ContextLengthExceeded as refusal:
-            left = _within(request, refusal)
+            left = within(request, refusal)
         return self._open(left, options, started, label, parse)
-
-
-def _check_call(request: ChatRequest, reply: ChatReply, url: str) -> None:
-    """Raise InvalidReply for an answer without the call that the request demands."""
-    choice = request.params.get("tool_choice")
-    if choice and not reply.tool_calls and forces_call(choice):
-        error = missing_call(reply.content, reply.finish_reason)
-        error.call, error.model, error.url = "chat.complete", request.model, url
-        raise error
-
-
-def _within(request: ChatRequest, error: ContextLengthExceeded) -> ChatRequest:
-    """Return a request for the tokens that its prompt leaves, if the caller gave no limit; else raise."""
-    prompt, limit = error.prompt_tokens, error.limit
-    if request.is_limited or prompt is None or limit is None or prompt >= limit:
-        raise error
-    return replace(request, params={**request.params, "max_tokens": limit - prompt}, is_limited=True)

@@ -8,18 +8,15 @@ loaded models.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from foundry_rest.checks import flag, whole_number
-from foundry_rest.errors import ConfigError, NotFound, UnsupportedByService
-from foundry_rest.models.inventory import Inventory
-from foundry_rest.models.loading import Loading, LoadRequest
-from foundry_rest.models.names import DEVICES, best_match
-from foundry_rest.schema import DownloadStep, ModelInfo
+from foundry_rest.checks import flag
+from foundry_rest.endpoints.model_lists import ModelLists, load_request
+from foundry_rest.errors import NotFound, UnsupportedByService
+from foundry_rest.schema import ModelInfo
 from foundry_rest.schema.request import check_model_name
-from foundry_rest.services.context import Context
 from foundry_rest.transport.call import Options
 from foundry_rest.transport.call_options import CallOptions
 
@@ -27,24 +24,19 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from foundry_rest.models.downloads import Downloads
+    from foundry_rest.models.progress import GivenProgress, Progress
     from foundry_rest.models.unloading import Unloading
 
-#: Aliases of types, because ``Models.list`` hides the builtin inside the class.
-ModelList = list[ModelInfo]
+#: Alias of a type, because ``Models.list`` hides the builtin inside the class.
 Ids = list[str]
 
 
-class Models:
+class Models(ModelLists):
     """The endpoint that manages the service's models.
 
     Every method accepts the options of a call, see ``CallOptions``; ``timeout`` also bounds the silence of a
     load or a download (``Timeouts.load`` by default).
     """
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._inventory = Inventory(context)
-        self._loading = Loading(context, self._inventory)
 
     @cached_property
     def _unloading(self) -> Unloading:
@@ -57,87 +49,7 @@ class Models:
     def _downloads(self) -> Downloads:
         from foundry_rest.models.downloads import Downloads
 
-        return Downloads(self._context, self._loading)
-
-    def catalog(self, **options: Unpack[CallOptions]) -> ModelList:
-        """Return every model that the service knows, cached or not.
-
-        A service on another machine reports less, and the other fields stay empty: 2.x lists bare ids, 1.x
-        only cached models. On 2.x the first call may wait for the public catalog (4.5 s offline).
-
-        Options: timeout, deadline, retries, headers, cancel, lane, cache.
-
-        Example:
-            >>> [info.id for info in client.models.catalog()]
-            ['phi-4-mini-instruct-generic-cpu:5']
-        """
-        return self._inventory.catalog(self._context.options(**options))
-
-    def list(self, **options: Unpack[CallOptions]) -> ModelList:
-        """Return every model that the service knows; another name for ``catalog()``.
-
-        Options: timeout, deadline, retries, headers, cancel, lane, cache.
-
-        Example:
-            >>> [info.id for info in client.models.list()]
-            ['phi-4-mini-instruct-generic-cpu:5']
-        """
-        return self.catalog(**options)
-
-    def cached(self, **options: Unpack[CallOptions]) -> ModelList:
-        """Return the models that are on the service's disk.
-
-        Raises:
-            UnsupportedByService: The service is on another machine and has no such list.
-
-        Options: timeout, deadline, retries, headers, cancel, lane, cache.
-
-        Example:
-            >>> [info.id for info in client.models.cached()]
-            ['phi-4-mini-instruct-generic-cpu:5']
-        """
-        checked = self._context.options(**options)
-        found = self._inventory.catalog(checked)
-        if any(info.cached is None for info in found):
-            raise UnsupportedByService(
-                "the list of cached models needs the service's model directory, which is not on this machine",
-                feature="cached models",
-                generation=self._context.dialect_for(checked).generation,
-            )
-        return [info for info in found if info.cached]
-
-    def loaded(self, **options: Unpack[CallOptions]) -> ModelList:
-        """Return the models in memory.
-
-        Options: timeout, deadline, retries, headers, cancel, lane, cache.
-
-        Example:
-            >>> [info.id for info in client.models.loaded()]
-            ['phi-4-mini-instruct-generic-cpu:5']
-        """
-        return self._inventory.loaded(self._context.options(**options))
-
-    def resolve(self, name: str, *, device: str | None = None, **options: Unpack[CallOptions]) -> ModelInfo:
-        """Return the model for an alias, an id, or an id without version, ignoring case.
-
-        Of several variants one on disk comes first, then the fastest device (NPU, GPU, CPU), then the newest
-        version.
-
-        Args:
-            name: Alias or id.
-            device: ``"NPU"``, ``"GPU"`` or ``"CPU"`` for a variant for this device only.
-            options: Options of the call.
-
-        Raises:
-            ModelNotFound: The service lists no such model; ``suggestions`` holds similar names.
-
-        Options: timeout, deadline, retries, headers, cancel, lane, cache.
-
-        Example:
-            >>> client.models.resolve("phi-4-mini-instruct-generic-cpu").version
-            '5'
-        """
-        return self._loading.resolve(_load_request(name, device), self._context.options(**options))
+        return Downloads(self._context, self._inventory, self._loading)
 
     def id_of(self, name: str, **options: Unpack[CallOptions]) -> str:
         """Return the exact id that an alias or id stands for.
@@ -190,7 +102,7 @@ class Models:
             >>> client.models.load("phi-4-mini").id
             'phi-4-mini-instruct-generic-cpu:5'
         """
-        return self._loading.load(_load_request(name, device, ttl, provider), self._load_options(options))
+        return self._loading.load(load_request(name, device, ttl, provider), self._load_options(options))
 
     def unload(self, name: str, *, force: bool = True, **options: Unpack[CallOptions]) -> None:
         """Unload a model from memory; do nothing if it is not loaded.
@@ -230,8 +142,31 @@ class Models:
         """
         return self._unloading.unload_all(self._load_options(options), force=flag("force", force))
 
-    def ensure_loaded(self, name: str, **options: Unpack[CallOptions]) -> ModelInfo:
+    def ensure_loaded(
+        self,
+        name: str,
+        *,
+        download: bool = False,
+        progress: GivenProgress = None,
+        device: str | None = None,
+        **options: Unpack[CallOptions],
+    ) -> ModelInfo:
         """Load a model, unless the service lists it as loaded, and return it.
+
+        Args:
+            name: Alias or id.
+            download: Whether a model that is not on disk is downloaded first, as by ``download()``.
+            progress: Function that is called with each step, or ``True`` to have the steps drawn, as for
+                ``download()``. ``step.phase`` tells what goes on: ``"download"``, ``"load"``, and at the end
+                one step ``"ready"``; a phase that there is no need of is left out.
+            device: ``"NPU"``, ``"GPU"`` or ``"CPU"`` for a variant for this device only.
+            options: Options of the call; the deadline is that of all phases together.
+
+        Raises:
+            ModelNotFound, ModelNotCached, LoadFailed: The service could not load it for this reason.
+            UnsupportedByService: It must be downloaded, and this service cannot; the advice names who can.
+            ConfigError: The disk has no room for it.
+            StreamInterrupted: The download broke off; the next call goes on.
 
         Options: timeout, deadline, retries, headers, cancel, lane, cache.
 
@@ -239,32 +174,34 @@ class Models:
             >>> client.models.ensure_loaded("phi-4-mini").loaded
             True
         """
-        checked = self._load_options(options)
-        found = best_match(check_model_name(name), self._inventory.loaded(checked))
-        if found is None:
-            return self._loading.load(_load_request(name), checked)
-        self._context.names.learn(name, found)
-        return found
+        request = load_request(name, device)
+        with self._shown(progress, name) as tell:
+            return self._downloads.ensure_loaded(
+                request, tell, self._load_options(options), download=flag("download", download)
+            )
 
     def download(
         self,
         name: str,
         *,
-        progress: Callable[[DownloadStep], object] | None = None,
+        progress: GivenProgress = None,
         **options: Unpack[CallOptions],
     ) -> ModelInfo:
         """Download a model to the service's machine, unless it is there, and return it.
 
-        0.x downloads over REST, the embedded runtime through Microsoft's SDK.
+        0.x downloads over REST, the embedded runtime through Microsoft's SDK. A model that is there already
+        is returned by every service.
 
         Args:
             name: Alias or id of the catalog.
-            progress: Function that is called with each step.
+            progress: Function that is called with each step; ``True`` draws them on the terminal of stderr,
+                or in the notebook, and nothing elsewhere.
             options: Options of the call; ``timeout`` bounds the silence between two steps, which is long for
                 large files.
 
         Raises:
             UnsupportedByService: The service is neither of them; the advice names alternatives.
+            ConfigError: The disk has no room for it.
             StreamInterrupted: The service closed the connection before it reported the end.
 
         Options: timeout, deadline, retries, headers, cancel, lane, cache.
@@ -273,22 +210,45 @@ class Models:
             >>> client.models.download("phi-4-mini").cached
             True
         """
-        return self._downloads.run(
-            _load_request(name), progress or (lambda step: None), self._load_options(options)
-        )
+        request = load_request(name)
+        with self._shown(progress, name) as tell:
+            return self._downloads.run(request, tell, self._load_options(options))
+
+    def remove(self, name: str, **options: Unpack[CallOptions]) -> ModelInfo:
+        """Delete a model from the disk of a service on this machine, and return it; unload it first.
+
+        What is deleted is gone: only ``download()`` brings it back. No service has a route for it, so the
+        model's own folder in the service's model directory is deleted, and nothing else: no folder that a
+        link leads to or that holds a link, as those of ``model_dirs`` do, and none of another user. A model
+        that is not on disk is left so. Another program's service may list the model until it starts again.
+
+        Args:
+            name: Alias or id; of several variants on disk only an id means one.
+            options: Options of the call.
+
+        Raises:
+            UnsupportedByService: The service runs on another machine, or is not seen to run on this one.
+            ConfigError: The name means several models on disk, or the folder must not be deleted.
+            ModelNotFound: The service lists no such model.
+            ModelInUse: A request still uses it; nothing was deleted.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.models.remove("phi-4-mini").cached
+            False
+        """
+        from foundry_rest.models.removal import Removal
+
+        checked = check_model_name(name), self._load_options(options)
+        return Removal(self._context, self._inventory, self._unloading).remove(*checked)
+
+    @staticmethod
+    def _shown(progress: GivenProgress, name: str) -> AbstractContextManager[Progress]:
+        from foundry_rest.models.progress import shown
+
+        return shown(progress, name)
 
     def _load_options(self, given: CallOptions) -> Options:
         """Return the options of a call, with ``timeout`` as the longest silence of a load, too."""
         return self._context.options(**given).loading(given.get("timeout"))
-
-
-def _load_request(
-    name: str, device: str | None = None, ttl: int | None = None, provider: str = ""
-) -> LoadRequest:
-    if device is not None and (not isinstance(device, str) or device.upper() not in DEVICES):
-        raise ConfigError(f"device must be one of {', '.join(DEVICES)}, not {device!r}")
-    if ttl is not None:
-        whole_number("ttl", ttl, 1)
-    if not isinstance(provider, str):
-        raise ConfigError(f"provider must be text such as 'cuda', not {provider!r}")
-    return LoadRequest(check_model_name(name), (device or "").upper(), ttl, provider)

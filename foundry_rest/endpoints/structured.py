@@ -1,4 +1,4 @@
-"""Structured output: request a type, check the answer, and let the model correct a mismatch.
+"""Structured output: request a type, and read a value of it from the answer.
 
 Where the service enforces ``response_format``, the model cannot write anything else, and only what a schema
 cannot express is left to be checked here. Where it ignores or refuses that, the schema is put into the system
@@ -9,17 +9,13 @@ words; in every case the caller gets a value of the type or an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TypeVar
 
 from msgspec.structs import replace
 
-from foundry_rest.checks import whole_number
-from foundry_rest.config import MAX_REASKS
 from foundry_rest.errors import (
     BadRequest,
-    ConfigError,
-    InvalidReply,
     ServerError,
     ServiceError,
     ServiceTimeout,
@@ -41,64 +37,8 @@ _REFUSALS = (BadRequest, UnsupportedParameter, ServerError)
 #: Statuses that are no passing state: what was refused with one is refused again.
 _REFUSED = (400, 422, 500, 501)
 
-_CUT_ADVICE = "Give a larger max_tokens, or ask for a smaller type."
-_FIT_ADVICE = (
-    "What the model wrote is in error.text; give a larger max_reasks, a simpler type or a larger model."
-)
 
-
-def check_structured(max_reasks: int, params: Mapping[str, object], **others: object) -> None:
-    """Raise ConfigError for arguments that cannot be combined with ``response_model``."""
-    whole_number("max_reasks", max_reasks, 0)
-    extra = params.get("extra")
-    given = {**params, **(extra if isinstance(extra, Mapping) else {}), **others}
-    for name in ("parse", "tools", "tool_choice", "response_format"):
-        if given.get(name) is not None:
-            raise ConfigError(f"{name} cannot be given together with response_model")
-
-
-def ask_structured(
-    ask: Callable[[ChatRequest], ChatReply],
-    request: ChatRequest,
-    structure: Structure[T],
-    *,
-    target: Target,
-    max_reasks: int = MAX_REASKS,
-    place: Callable[[], Mapping[str, str]] = dict,
-) -> T:
-    """Return the answer as a value of the structure's type.
-
-    Args:
-        ask: Sends one request and returns the whole completion.
-        request: The request, without the schema.
-        structure: The structure of the type.
-        target: The service, and what is known about its way with schemas.
-        max_reasks: Further requests when an answer does not match.
-        place: Returns ``call``, ``url`` and ``model`` for an error.
-
-    Raises:
-        InvalidReply: No answer matched; ``where`` is the path, ``text`` the last answer.
-    """
-    request, reply = _first_reply(ask, request, structure, target)
-    reasks_left = max_reasks
-    while True:
-        try:
-            return read_answer(reply, structure)
-        except SchemaMismatch as mismatch:
-            if not reasks_left or reply.finish_reason == "length":
-                message, advice = _failure(structure, reply, mismatch, max_reasks)
-                raise InvalidReply(
-                    message, where=mismatch.where, text=reply.content, advice=advice, **place()
-                ) from None
-            request = _reask(
-                request, reply, mismatch, structure.instruction if target.enforces_schema else ""
-            )
-            target.enforces_schema = target.enforces_schema and None
-            reasks_left -= 1
-        reply = ask(request)
-
-
-def _first_reply(
+def first_reply(
     ask: Callable[[ChatRequest], ChatReply], request: ChatRequest, structure: Structure[T], target: Target
 ) -> tuple[ChatRequest, ChatReply]:
     """Return the request that the service accepts, and its reply; in words alone if the format is refused."""
@@ -141,15 +81,6 @@ def read_answer(reply: ChatReply, structure: Structure[T]) -> T:
     raise first or SchemaMismatch(NOT_JSON)
 
 
-def fits(structure: Structure[T], text: str) -> bool:
-    """Return whether the text of a whole answer holds a value of the structure's type."""
-    try:
-        read_answer(ChatReply(content=text, finish_reason="stop"), structure)
-    except SchemaMismatch:
-        return False
-    return True
-
-
 def _clearer(first: SchemaMismatch | None, later: SchemaMismatch) -> SchemaMismatch:
     """Return what tells more: what is wrong with a value, before that there is none in a text."""
     return later if first is None or (first.what == NOT_JSON and later.what != NOT_JSON) else first
@@ -177,22 +108,3 @@ def _with_instruction(messages: list[Message], instruction: str) -> list[Message
     if first["role"] == "system" and isinstance(text, str):
         return [{**first, "content": f"{text}\n\n{instruction}"}, *messages[1:]]
     return [{"role": "system", "content": instruction}, *messages]
-
-
-def _reask(request: ChatRequest, reply: ChatReply, mismatch: SchemaMismatch, instruction: str) -> ChatRequest:
-    retry = (
-        f"That does not fit: {mismatch.detail} (at {mismatch.where}). Write the whole JSON again, corrected."
-    )
-    content = f"{retry} {instruction}".rstrip()
-    messages = [*request.messages, reply.message, {"role": "user", "content": content}]
-    return replace(request, messages=messages, is_trial=False)
-
-
-def _failure(
-    structure: Structure[T], reply: ChatReply, mismatch: SchemaMismatch, max_reasks: int
-) -> tuple[str, str]:
-    """Return the message and the advice of the final error."""
-    if reply.finish_reason == "length":
-        return f"max_tokens cut the answer before it was a whole {structure.name}", _CUT_ADVICE
-    again = ", also when asked again" if max_reasks else ""
-    return f"the answer is no {structure.name}: {mismatch.what}{again}", _FIT_ADVICE

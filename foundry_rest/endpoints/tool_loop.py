@@ -18,6 +18,8 @@ from foundry_rest.schema.decoding import SchemaMismatch
 from foundry_rest.schema.tools import CallMade, Tool, ToolRun, tool_message
 
 Tools = Mapping[str, Tool]
+#: Decides about a call before it is made: true, or not, or the reason against it.
+Approve = Callable[[ToolCall], bool | str | None]
 
 
 def tools_of(functions: Iterable[Callable[..., object]]) -> dict[str, Tool]:
@@ -41,6 +43,7 @@ def run_loop(
     tools: Tools,
     max_turns: int = MAX_TURNS,
     place: Callable[[], Mapping[str, str]] = dict,
+    approve: Approve | None = None,
 ) -> ToolRun:
     """Return the conversation once the model answers without a tool call.
 
@@ -50,6 +53,7 @@ def run_loop(
         tools: The tools by name.
         max_turns: Most turns of the model, including the final answer.
         place: Returns ``call``, ``url`` and ``model`` for an error.
+        approve: Decides about each call before its function is called.
 
     Raises:
         InvalidReply: ``max_tokens`` cut a tool call.
@@ -62,7 +66,7 @@ def run_loop(
         if not reply.tool_calls:
             return ToolRun(reply, (*request.messages, reply.message), tuple(made))
         if turn < max_turns:
-            done = [_make_call(call, tools) for call in reply.tool_calls]
+            done = [_make_call(call, tools, approve) for call in reply.tool_calls]
             made += done
             request = _next_request(request, reply, done)
     raise ToolLoopExceeded(
@@ -85,8 +89,8 @@ def _check_whole(reply: ChatReply, place: Callable[[], Mapping[str, str]]) -> No
         )
 
 
-def _make_call(call: ToolCall, tools: Tools) -> CallMade:
-    """Call the requested function; return the model's mistake as an error instead if it made one."""
+def _make_call(call: ToolCall, tools: Tools, approve: Approve | None) -> CallMade:
+    """Call the requested function; return the model's mistake, or the refusal of its call, as an error."""
     tool = tools.get(call.name)
     if tool is None:
         return CallMade(call, error=f"There is no tool {call.name!r}, only: {', '.join(tools)}.")
@@ -94,6 +98,9 @@ def _make_call(call: ToolCall, tools: Tools) -> CallMade:
         arguments = tool.read(call)
     except SchemaMismatch as mismatch:
         return CallMade(call, error=f"The arguments do not fit: {mismatch.detail} (at {mismatch.where}).")
+    verdict = True if approve is None else approve(call)
+    if isinstance(verdict, str) or not verdict:
+        return CallMade(call, error=f"The user refused this call{f': {verdict}' if verdict else '.'}")
     return CallMade(call, tool.function(**arguments))
 
 

@@ -19,6 +19,7 @@ class Attempt(Value, msgspec.Struct, frozen=True):
         cure: What was done before the next try (``"load"``, ``"resolve"``, ``"rediscover"`` or
             ``"reconnect"``), or ``""``.
         wait: Seconds waited before the next try.
+        model: The model that was asked, of a call with ``fallback_models``; else ``""``.
     """
 
     number: int
@@ -28,3 +29,4 @@ class Attempt(Value, msgspec.Struct, frozen=True):
     message: str
     cure: str = ""
     wait: float = 0.0
+    model: str = ""

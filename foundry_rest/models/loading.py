@@ -80,7 +80,7 @@ class Loading:
         self._context.names.learn(name, info or ModelInfo(id=name))
 
     def _load_or_look_up(self, request: LoadRequest, options: Options) -> ModelInfo | None:
-        if not self._context.config.auto_load:
+        if not (self._context.config.auto_load and options.may_load):
             return self.known(request.name, options)
         return self._context.flights.run(
             f"load {request}", options, lambda: self._by_alias(request, options, must=False)

@@ -7,6 +7,10 @@ and a catalog that 1.x cannot reach is the network's.
 
 A request whose connection broke before the first byte may be the one that kills the service, and one that
 timed out may still be running: both are repeated once. A 500 often comes again, so it is repeated twice.
+
+Another model of the same service is worth a request where the model is the reason: it is not there, cannot be
+loaded, is too slow or too small, breaks off, or writes what cannot be read. It does not help where nobody
+answers, where the request is refused as such, or where the call is over.
 """
 
 from __future__ import annotations
@@ -26,12 +30,14 @@ class Failure(NamedTuple):
         retries: Most retries of a request that may have begun; infinity for as many as the policy allows.
         elsewhere: Whether another service may answer the same request.
         unsent: Most retries of a request that cannot have begun.
+        other_model: Whether another model of the same service may answer it.
     """
 
     outcome: Outcome
     retries: float
     elsewhere: bool
     unsent: float = 0
+    other_model: bool = False
 
 
 _FAILURE, _NEUTRAL = Outcome.FAILURE, Outcome.NEUTRAL
@@ -48,33 +54,36 @@ TABLE: dict[type[errors.FoundryError], Failure] = {
     errors.TransportError: Failure(_NEUTRAL, 0, elsewhere=True),
     errors.ServiceNotFound: Failure(_NEUTRAL, 0, elsewhere=True),
     errors.ServiceUnreachable: Failure(_FAILURE, 1, elsewhere=True, unsent=_ALL),
-    errors.ServiceTimeout: Failure(_FAILURE, 1, elsewhere=True, unsent=_ALL),
-    errors.StreamInterrupted: Failure(_FAILURE, 1, elsewhere=True),
+    errors.ServiceTimeout: Failure(_FAILURE, 1, elsewhere=True, unsent=_ALL, other_model=True),
+    errors.StreamInterrupted: Failure(_FAILURE, 1, elsewhere=True, other_model=True),
     # No attempt ends so: an executor's workers make whole calls.
     errors.WorkerLost: Failure(_NEUTRAL, 0, elsewhere=False),
     errors.ExecutorBroken: Failure(_NEUTRAL, 0, elsewhere=False),
     errors.ServiceError: Failure(_NEUTRAL, 0, elsewhere=True),  # a redirect: no service is at the address
     errors.BadRequest: Failure(_NEUTRAL, 0, elsewhere=False),
     errors.AudioFileNotFound: Failure(_NEUTRAL, 0, elsewhere=True),
-    errors.ContextLengthExceeded: Failure(_NEUTRAL, 0, elsewhere=False),
-    errors.ModelNotLoaded: Failure(_NEUTRAL, 0, elsewhere=True),
-    errors.ModelNotCached: Failure(_NEUTRAL, 0, elsewhere=True),
+    errors.ContextLengthExceeded: Failure(_NEUTRAL, 0, elsewhere=False, other_model=True),
+    errors.ModelNotLoaded: Failure(_NEUTRAL, 0, elsewhere=True, other_model=True),
+    errors.ModelNotCached: Failure(_NEUTRAL, 0, elsewhere=True, other_model=True),
     errors.UnsupportedParameter: Failure(_NEUTRAL, 0, elsewhere=True),
     errors.AuthenticationError: Failure(_NEUTRAL, 0, elsewhere=False),  # all services get the same key
     errors.NotFound: Failure(_NEUTRAL, 0, elsewhere=True),
-    errors.ModelNotFound: Failure(_NEUTRAL, 0, elsewhere=True),
+    errors.ModelNotFound: Failure(_NEUTRAL, 0, elsewhere=True, other_model=True),
     errors.ResponseNotFound: Failure(_NEUTRAL, 0, elsewhere=True),
-    errors.TooManyRequests: Failure(_NEUTRAL, _ALL, elsewhere=True),
-    errors.ServerError: Failure(_FAILURE, 2, elsewhere=True),
+    errors.TooManyRequests: Failure(_NEUTRAL, _ALL, elsewhere=True, other_model=True),
+    errors.ServerError: Failure(_FAILURE, 2, elsewhere=True, other_model=True),
     # The service has tried all regions by then.
-    errors.CatalogUnavailable: Failure(_NEUTRAL, 0, elsewhere=True),
-    errors.InferenceFailed: Failure(_FAILURE, 2, elsewhere=True),
-    errors.ToolCallFailed: Failure(_NEUTRAL, 2, elsewhere=False),  # the same model would fail there, too
-    errors.LoadFailed: Failure(_NEUTRAL, 0, elsewhere=True),
+    errors.CatalogUnavailable: Failure(_NEUTRAL, 0, elsewhere=True, other_model=True),
+    errors.InferenceFailed: Failure(_FAILURE, 2, elsewhere=True, other_model=True),
+    # The same model would fail there, too.
+    errors.ToolCallFailed: Failure(_NEUTRAL, 2, elsewhere=False, other_model=True),
+    errors.LoadFailed: Failure(_NEUTRAL, 0, elsewhere=True, other_model=True),
     # The session of an answer that was just read exists for some 5 ms more.
     errors.ModelInUse: Failure(_NEUTRAL, _ALL, elsewhere=False),
-    errors.InvalidReply: Failure(_FAILURE, 0, elsewhere=True),
-    errors.InvalidMember: Failure(_NEUTRAL, 0, elsewhere=True),  # its other answers can be read
+    errors.InvalidReply: Failure(_FAILURE, 0, elsewhere=True, other_model=True),
+    errors.InvalidMember: Failure(
+        _NEUTRAL, 0, elsewhere=True, other_model=True
+    ),  # its other answers can be read
     errors.ToolLoopExceeded: Failure(_NEUTRAL, 0, elsewhere=False),
 }
 #: Statuses that mean "try later", whatever the class: the request has not begun, or gave way to another.
@@ -108,6 +117,15 @@ def most_retries(error: errors.FoundryError, replay: Replay) -> float:
     if isinstance(error, errors.TransportError) and not error.sent:
         return row.unsent
     return 0 if replay is Replay.IF_UNSENT else row.retries
+
+
+def is_worth_another_model(error: errors.FoundryError) -> bool:
+    """Return whether another model of the same service may answer what this one did not."""
+    if isinstance(error, errors.ServiceError) and error.status in _NEVER:
+        return False
+    if isinstance(error, errors.TransportError) and not error.sent:
+        return False  # nobody was reached, whatever the model
+    return row_of(error).other_model
 
 
 def is_outage(error: errors.FoundryError) -> bool:

@@ -212,7 +212,9 @@ class Execution:
         if isinstance(error, ServiceUnreachable) and error.stale and may_reconnect:
             self._recovered.add(_RECONNECT)
             return _RECONNECT
-        name, recovery = self._terms.recoveries.get(type(error), ("", None))
+        terms = self._terms
+        known = terms.recoveries if self._options.may_load else terms.without_load
+        name, recovery = known.get(type(error), ("", None))
         if recovery is None or name in self._recovered or not self._apply(name, recovery, error):
             return ""
         self._recovered.add(name)  # not one that failed: a killed process may take a moment to die

@@ -105,6 +105,7 @@ class Terms(msgspec.Struct, frozen=True):
         emit: Called with an event for every failed attempt and for the end of the call.
         explain: Returns the cause of a failure that does not show it.
         jitter: Returns a random number between 0 and its argument.
+        without_load: The recoveries of a call for which no model may be loaded.
     """
 
     policy: RetryPolicy
@@ -114,3 +115,4 @@ class Terms(msgspec.Struct, frozen=True):
     emit: Callable[[Event], None] = lambda event: None
     explain: Explain = lambda call, target, error: error
     jitter: Callable[[float], float] = full_jitter
+    without_load: Mapping[type[FoundryError], tuple[str, Recovery]] = msgspec.field(default_factory=dict)

@@ -34,8 +34,8 @@ class DownloadWorker:
         self._stops: dict[int, threading.Event] = {}
 
     def handle(self, command: Command) -> None:
-        """Begin a download, or stop the one with that number; returns at once."""
-        if not command.download:
+        """Begin a download or a removal, or stop the one with that number; returns at once."""
+        if not command.download and not command.forget:
             stop = self._stops.get(command.number)
             if stop is not None:
                 stop.set()
@@ -45,7 +45,7 @@ class DownloadWorker:
 
     def _execute(self, command: Command) -> None:
         try:
-            progress = self._download(command)
+            progress = self._forget(command) if command.forget else self._download(command)
         except Exception as error:  # noqa: BLE001 (the thread's top level: the parent is sent every error)
             code, reason = getattr(error, "error_code", 0), f"{error}" or type(error).__name__
             progress = Progress(command.number, outcome="failed", reason=reason, code=code)
@@ -63,6 +63,13 @@ class DownloadWorker:
             reason = "the download ended, but the model is not on disk"
             return Progress(number, outcome="failed", reason=reason)
         return Progress(number, fraction=1.0, outcome="cached")
+
+    def _forget(self, command: Command) -> Progress:
+        """Have the library forget a model whose folder is gone: until then it takes it for cached."""
+        model = self._catalog.get_model_variant(command.forget)
+        if model is not None and model.is_cached:
+            model.remove_from_cache()
+        return Progress(command.number, outcome="forgotten")
 
     def _reporter(self, number: int) -> Callable[[float], None]:
         sent = 0.0

@@ -158,9 +158,16 @@ class Child:
 
     def download(self, name: str, request: DownloadRequest) -> None:
         """Fetch a model into the child's cache; see `LocalRuntime.download`."""
+        self._downloads().run(name, request)
+
+    def forget(self, id_: str, request: DownloadRequest) -> None:
+        """Forget a model whose folder was deleted; see `LocalRuntime.forget`."""
+        self._downloads().forget(id_, request)
+
+    def _downloads(self) -> Downloads:
         if self.owner != os.getpid():
             raise ConfigError("only the process that started the runtime can download with it")
-        Downloads(self._mailboxes, self._send, self._check).run(name, request)
+        return Downloads(self._mailboxes, self._send, self._check)
 
     def _send(self, command: Command) -> None:
         try:

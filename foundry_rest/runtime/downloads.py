@@ -168,11 +168,19 @@ class Downloads:
             raise error
         request.report(DownloadStep(fraction=1.0, done=True))
 
-    def _fetch(self, name: str, request: DownloadRequest) -> Progress:
-        """Return the last progress of a download; one that is given up is stopped in the child too."""
+    def forget(self, id_: str, request: DownloadRequest) -> None:
+        """Have the runtime forget a model whose folder was deleted; see `LocalRuntime.forget`."""
+        end = self._fetch(id_, request, forget=True)
+        if end.outcome == "failed":
+            what = f"the model's folder is deleted, and the runtime still takes it for there: {end.reason}"
+            advice = "Unload the model, or start the runtime again."
+            raise ServerError(what, call="models.remove", model=id_, status=500, advice=advice)
+
+    def _fetch(self, name: str, request: DownloadRequest, *, forget: bool = False) -> Progress:
+        """Return the last progress of a command; one that is given up is stopped in the child too."""
         request.time_left()
         with self._mailboxes.opened() as (number, mailbox), request.wakes(mailbox), ExitStack() as undo:
-            self._send(Command(number, name))
+            self._send(Command(number, forget=name) if forget else Command(number, name))
             undo.callback(self._stop, number)
             end = self._follow(mailbox, request)
             undo.pop_all()

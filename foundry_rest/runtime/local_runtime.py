@@ -150,6 +150,16 @@ class LocalRuntime:
         self._started()
         self._running_child().download(name, DownloadRequest(progress, timeout, until, cancel))
 
+    def forget(
+        self, id_: str, *, timeout: float = inf, until: float = inf, cancel: CancelToken | None = None
+    ) -> None:
+        """Have the runtime forget a model whose folder was deleted; it would take it for downloaded.
+
+        The arguments and errors are those of `download`; a model that it does not know is forgotten already.
+        """
+        self._started()
+        self._running_child().forget(id_, DownloadRequest(None, timeout, until, cancel))
+
     def _running_child(self) -> Child:
         """Return a child that serves; start a new one first after a crash."""
         if not self._is_wanted:

@@ -14,6 +14,8 @@ import psutil
 
 #: Seconds for the child to end by itself, and again after a SIGTERM; it needs milliseconds.
 GRACE = 1.0
+#: Seconds for the system to end what was killed; it needs milliseconds, on a machine that swaps more.
+KILLED = 10.0
 #: Windows' exit codes from here on are statuses (NTSTATUS) of what ended the process.
 _FIRST_CRASH = 0xC0000000
 _CRASHES = {
@@ -66,7 +68,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
         else:
             return
     with suppress(subprocess.TimeoutExpired):  # not even a SIGKILL ends a process that waits for a dead disk
-        process.wait(GRACE)
+        process.wait(KILLED)
 
 
 def how_ended(code: int | None) -> str:

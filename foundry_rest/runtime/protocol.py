@@ -1,8 +1,8 @@
 """The messages between parent and child: JSON, one message a line.
 
-The parent sends `Settings` once, then a `Command` for every download. An empty line, the end of the pipe or
-anything else means that the parent is done. The child sends `Answer` once, then the `Progress` of the
-commands.
+The parent sends `Settings` once, then a `Command` for every download or removal. An empty line, the end of
+the pipe or anything else means that the parent is done. The child sends `Answer` once, then the `Progress` of
+the commands.
 """
 
 from __future__ import annotations
@@ -51,16 +51,18 @@ class Answer(msgspec.Struct, frozen=True):
     error: str = ""
 
 
-class Command(msgspec.Struct, frozen=True):
-    """The parent's command to begin or to stop a download.
+class Command(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The parent's command to begin or to stop a download, or to forget one.
 
     Attributes:
-        number: Identifies the download among those under way.
+        number: Identifies the command among those under way.
         download: Alias or id; ``""`` stops the download of this number.
+        forget: Id of a model whose folder was deleted, and which is no longer on the disk.
     """
 
     number: int
     download: str = ""
+    forget: str = ""
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -69,7 +71,8 @@ class Progress(msgspec.Struct, frozen=True):
     Attributes:
         number: The command's number.
         fraction: Share of the bytes that has arrived, 0.0 to 1.0.
-        outcome: ``""`` while it runs, then ``"cached"``, ``"unknown"`` (no such name) or ``"failed"``.
+        outcome: ``""`` while it runs, then ``"cached"``, ``"forgotten"``, ``"unknown"`` (no such name)
+            or ``"failed"``.
         reason: Of a failure: Microsoft's own words.
         code: Of a failure: Microsoft's ``flErrorCode``, 0 for none.
         known: Of an unknown name: alias and id of each model in the catalog.

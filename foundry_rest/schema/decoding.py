@@ -33,6 +33,13 @@ class SchemaMismatch(Exception):
         self.what, self.where, self.detail = what, where, detail or what
 
 
+class Refusal(SchemaMismatch):
+    """The words with which a caller's own check refused a value; they are for logs and the model alike."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words, "")
+
+
 def read_json(text: str, kind: type[T]) -> T:
     """Return ``text`` decoded as ``kind``.
 

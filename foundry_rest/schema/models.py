@@ -53,17 +53,24 @@ class ModelInfo(Value, msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DownloadStep(Value, msgspec.Struct, frozen=True, kw_only=True):
-    """The progress of a download at one moment.
+    """The progress of a model on its way to the disk, and into memory, at one moment.
 
     Attributes:
-        fraction: 0.0 to 1.0 of the file, or of the whole model.
+        fraction: 0.0 to 1.0 of the file, or of the whole model; a load tells no part of itself.
         file: Name of the file; ``""`` for the whole model.
         done: Whether this is the last step: the service reports that the model is there.
+        phase: ``"download"``; of ``ensure_loaded`` also ``"load"`` and, as the last, ``"ready"``.
     """
 
     fraction: float = 0.0
     file: str = ""
     done: bool = False
+    phase: str = "download"
+
+    @property
+    def percent(self) -> float:
+        """Return the fraction as a number from 0 to 100."""
+        return self.fraction * 100
 
 
 class ServiceStatus(Value, msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from typing import TypedDict
 import msgspec
 
 from foundry_rest.checks import is_number, is_whole
-from foundry_rest.errors import ConfigError, UnknownArgument
+from foundry_rest.errors import ConfigError, ContextLengthExceeded, UnknownArgument
 from foundry_rest.schema.json_values import check_json
 from foundry_rest.schema.messages import Message, build_conversation
 
@@ -117,6 +117,15 @@ def build_chat_request(
     )
 
 
+def within(request: ChatRequest, refusal: ContextLengthExceeded) -> ChatRequest:
+    """Return a request for the tokens that its prompt leaves, if the caller gave no limit; else raise."""
+    prompt, limit = refusal.prompt_tokens, refusal.limit
+    if request.is_limited or prompt is None or limit is None or prompt >= limit:
+        raise refusal
+    params = {**request.params, "max_tokens": limit - prompt}
+    return msgspec.structs.replace(request, params=params, is_limited=True)
+
+
 def checked_params(
     params: Mapping[str, object] | None, rules: Rules, reserved: Mapping[str, str]
 ) -> dict[str, object]:
@@ -222,7 +231,11 @@ _RESERVED = {
     "messages": "it is the first argument",
     "model": "it is an argument of its own",
     "response_model": "complete() alone reads an answer into a type",
-    "max_reasks": "it goes with response_model, which complete() alone takes",
+    "max_reasks": "it goes with response_model and validate, which complete() alone takes",
+    "validate": "complete() alone has an answer checked, and asked again",
+    "with_reply": "it goes with response_model, which complete() alone takes",
+    "fallback_models": "complete() alone asks another model",
+    "load_fallbacks": "it goes with fallback_models, which complete() alone takes",
 }
 #: OpenAI's names for what has another one here, or another meaning -> what to write.
 _OPENAIS = {

@@ -85,7 +85,8 @@ class CallMade(Value, msgspec.Struct, frozen=True):
     Attributes:
         call: The call.
         result: What the function returned.
-        error: Error text that the model got in place of a result; ``""`` when the function was called.
+        error: Error text that the model got in place of a result, its own mistake or that the call was not
+            approved; ``""`` when the function was called.
     """
 
     call: ToolCall

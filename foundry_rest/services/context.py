@@ -39,6 +39,8 @@ S = TypeVar("S", bound=AnswerStream[Any])
 Build = Callable[[Target], Operation[A, T]]
 #: Downloads a model by name, with a callback for progress, within the limits of the options.
 Fetch = Callable[[str, Callable[[DownloadStep], object], Options], None]
+#: Has the embedded runtime forget a model whose folder was deleted, by its exact id.
+Forget = Callable[[str, Options], None]
 
 
 #: All declared options; read at each call, because another one may be declared later.
@@ -104,6 +106,7 @@ class Context(msgspec.Struct):
         closing: Token that is cancelled when the client closes.
         prepare: Function that resolves and loads a model before the first request by its name.
         fetch: Function that downloads a model through the embedded runtime; ``None`` without one.
+        forget: Function that has the embedded runtime forget a deleted model; ``None`` without one.
         has_cache: Whether calls may be answered from a cache.
     """
 
@@ -117,6 +120,7 @@ class Context(msgspec.Struct):
     closing: CancelToken = msgspec.field(default_factory=CancelToken)
     prepare: Callable[[str, Options], None] | None = None
     fetch: Fetch | None = None
+    forget: Forget | None = None
     has_cache: bool = False
 
     # ---------------------------------------------------------------- sending

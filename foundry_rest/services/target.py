@@ -41,6 +41,11 @@ class LearnedNames:
         if name.casefold() == info.alias.casefold():
             self._known[info.alias] = info
 
+    def forget(self, id_: str) -> None:
+        """Forget a model that was removed, by all its names."""
+        for name in [name for name, info in self._known.items() if info.id == id_]:
+            self._known.pop(name, None)
+
     def means(self, name: str, info: ModelInfo) -> bool:
         """Return whether ``name`` was learned to mean this model, or is one of its names."""
         return self.id_of(name) == info.id or info.has_name(name)

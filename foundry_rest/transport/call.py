@@ -53,6 +53,7 @@ class Options(msgspec.Struct, frozen=True):
         lane: Where the call waits for a slot; ``""`` for the interactive lane.
         more: Options of ``CallOptions`` without a field of their own here, by name.
         accepts: Tells of an answer's text whether a cache may keep it; ``None`` for any.
+        may_load: Whether the client may load the model for it, if its settings allow that.
     """
 
     timeouts: Timeouts = msgspec.field(default_factory=Timeouts)
@@ -63,6 +64,7 @@ class Options(msgspec.Struct, frozen=True):
     lane: str = ""
     more: Mapping[str, object] = msgspec.field(default_factory=dict)
     accepts: Callable[[str], bool] | None = None
+    may_load: bool = True
 
     def tokens(self, closing: CancelToken) -> tuple[CancelToken, ...]:
         """Return the tokens that end the call's waits: ``closing``, the client's, and its own."""

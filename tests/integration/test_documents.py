@@ -29,7 +29,7 @@ MONITORING_COMMANDS = re.findall(
 )
 CACHE_PAGE = (ROOT / "docs" / "cache.md").read_text(encoding="utf-8")
 #: Pages whose programs run with a service, as those of README do.
-PAGES = ("concurrency", "context", "interfaces", "metrics", "monitoring", "moving", "timeouts")
+PAGES = ("concurrency", "context", "interfaces", "metrics", "models", "monitoring", "moving", "timeouts")
 PAGE_PROGRAMS = {
     f"{page}-{number}": program
     for page in PAGES

@@ -15,6 +15,7 @@ import pytest
 
 from foundry_rest import FoundryAPIClient, RetryPolicy, Timeouts
 from foundry_rest.errors import FoundryError
+from foundry_rest.resilience.failures import is_worth_another_model
 from foundry_rest.testing import (
     DEMO_MODEL,
     MALFORMED,
@@ -87,20 +88,21 @@ class Outcome:
     posts: int
     counted: int
     text: str = ""
+    other_model: bool = False
 
 
 GOOD = Outcome("the right text", 1, 0)
 LOST = Outcome("ServiceUnreachable", 2, 2)
-MUTE = Outcome("ServiceTimeout", 2, 2)
+MUTE = Outcome("ServiceTimeout", 2, 2, other_model=True)
 LATE = Outcome("DeadlineExceeded", 1, 0)
-ODD = Outcome("InvalidReply", 1, 1)
+ODD = Outcome("InvalidReply", 1, 1, other_model=True)
 #: What is found wrong when a plain answer is read, above the breaker, is not counted.
-ODD_BODY = Outcome("InvalidReply", 1, 0)
-FAILED = Outcome("InferenceFailed", 3, 1)
-EMPTY = Outcome("StreamInterrupted", 2, 2)
-BROKEN = Outcome("StreamInterrupted", 1, 1, PART)
-LATER = Outcome("TooManyRequests", 4, 0)
-DOWN = Outcome("ServerError", 4, 1)
+ODD_BODY = Outcome("InvalidReply", 1, 0, other_model=True)
+FAILED = Outcome("InferenceFailed", 3, 1, other_model=True)
+EMPTY = Outcome("StreamInterrupted", 2, 2, other_model=True)
+BROKEN = Outcome("StreamInterrupted", 1, 1, PART, other_model=True)
+LATER = Outcome("TooManyRequests", 4, 0, other_model=True)
+DOWN = Outcome("ServerError", 4, 1, other_model=True)
 
 
 def anywhere(fault: Script, silent: Outcome, partial: Outcome, gap: float = 0.0) -> dict:
@@ -233,14 +235,16 @@ def ask(client: FoundryAPIClient, call: str) -> str:
 
 def outcome_of(server: FaultServer, client: FoundryAPIClient, call: str, posts: int) -> Outcome:
     """Ask once; return what came of it, when ``posts`` requests came in or a second passed."""
-    before, text = len(server.requests), ""
+    before, text, other_model = len(server.requests), "", False
     try:
         what = "the right text" if ask(client, call) == TEXT else "a wrong text"
     except FoundryError as error:
         what, text = type(error).__name__, getattr(error, "text", "")
+        other_model = is_worth_another_model(error)
     record = client._core.breakers.of(server.url)._state.read()
     server.wait_requests(before + posts, 1)
-    return Outcome(what, len(server.asked(PATH, "POST")) - before, record.failures, text)
+    posts = len(server.asked(PATH, "POST")) - before
+    return Outcome(what, posts, record.failures, text, other_model)
 
 
 @pytest.mark.parametrize(("fault", "way", "stage", "call", "dialect"), list(cells()))
@@ -271,10 +275,11 @@ default breaker. Each row is a test against real sockets; this page is written b
 *Plain* is one request with one answer, as `complete()` asks 0.x and 1.x services; *stream* is an event
 stream, as `stream_complete()` asks everywhere and `complete()` asks 2.x. *Requests* counts what reached the
 wire, *breaker* the failures it counts afterwards (5 in a row open it), *text* is what the error has saved.
+*Next model* says whether `complete(fallback_models=...)` then asks another one of the same service.
 "First token" of a plain answer means the first byte of its body.
 
-| fault | asked | when | the caller gets | requests | breaker | text |
-|---|---|---|---|---|---|---|
+| fault | asked | when | the caller gets | requests | breaker | text | next model |
+|---|---|---|---|---|---|---|---|
 """
 
 
@@ -282,7 +287,8 @@ def page() -> str:
     """Return docs/faults.md."""
     lines = [
         f"| {fault} | {way} | {stage} | {got.what if got is GOOD else f'`{got.what}`'} "
-        f"| {got.posts} | {got.counted} | {got.text and repr(got.text)} |"
+        f"| {got.posts} | {got.counted} | {got.text and repr(got.text)} "
+        f"| {'yes' if got.other_model else ''} |"
         for fault, rows in TABLE.items()
         for (way, stage), (_, got) in rows.items()
     ]

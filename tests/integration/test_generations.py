@@ -13,7 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from foundry_rest import FoundryAPIClient, LoadFailed, ModelNotCached, ModelNotFound, ModelNotLoaded, clock
+from foundry_rest import (
+    FoundryAPIClient,
+    LoadFailed,
+    ModelNotCached,
+    ModelNotFound,
+    ModelNotLoaded,
+    UnsupportedByService,
+    clock,
+)
 from foundry_rest.events import CureStarted
 from foundry_rest.runtime import LocalRuntime, demo_model_dir
 from foundry_rest.services.discovery.registry_file import Entry, write
@@ -194,6 +202,34 @@ def test_every_spelling_leads_to_the_model(there):
     for name in spellings(there):
         with FoundryAPIClient(there.url) as client:
             assert client.models.load(name).id == there.id, name
+
+
+def test_a_model_on_the_disk_is_there(there):
+    """Downloading it succeeds by every name and fetches nothing; so does what brings it into memory."""
+    for name in spellings(there):
+        with FoundryAPIClient(there.url) as client:
+            steps = []
+            assert client.models.download(name, progress=steps.append).id == there.id, name
+            assert [(step.done, step.percent) for step in steps] == [(True, 100)], name
+    for name in spellings(there):
+        with FoundryAPIClient(there.url) as client:
+            client.models.unload(there.id)
+            steps = []
+            info = client.models.ensure_loaded(name, download=True, progress=steps.append)
+            assert (info.id, [step.phase for step in steps]) == (there.id, ["load", "ready"]), name
+            again = client.models.ensure_loaded(name, download=True, device="cpu", progress=steps.append)
+            assert (again.id, [step.phase for step in steps[2:]]) == (there.id, ["ready"]), name
+
+
+# Of 2.2.1 the embedded runtime's own catalog holds only what is on the disk.
+@pytest.mark.parametrize("there", ["2.1.0", "2.0.1", "1.2.4"], indirect=True)
+def test_a_model_that_must_be_downloaded_elsewhere(there, client):
+    """The error of `ensure_loaded` and of `download` says who can; what is not asked for is the old error."""
+    for attempt in (client.models.download, lambda name: client.models.ensure_loaded(name, download=True)):
+        with pytest.raises(UnsupportedByService, match=r"foundry model download.*embedded"):
+            attempt(there.absent)
+    with pytest.raises(ModelNotCached):
+        client.models.ensure_loaded(there.absent)
 
 
 def test_an_unknown_name_lists_near_misses(there, client):

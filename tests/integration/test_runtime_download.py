@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import psutil
@@ -225,6 +226,78 @@ def test_one_client_does_all(store, answers):
 
     assert (info.id, info.cached, reply.content) == (ID, True, "OK")
     assert [step.done for step in steps].count(True) == 2
+
+
+def test_all_in_one_step(store):
+    """A model that is nowhere is fetched, loaded and ready by one call, each phase told; then it answers."""
+    steps = []
+    with FoundryAPIClient.embedded() as client:
+        info = client.models.ensure_loaded(ALIAS, download=True, progress=steps.append, device="CPU")
+        assert [each.id for each in client.models.loaded()] == [info.id] == [ID]
+        assert client.complete("Say OK", model=ALIAS, temperature=0, max_tokens=20).content == "OK"
+
+    assert list(dict.fromkeys(step.phase for step in steps)) == ["download", "load", "ready"]
+    assert [step.done for step in steps] == [False] * (len(steps) - 1) + [True]
+
+
+def test_death_in_one_step(store):
+    """A runtime that dies in the download is an error, the next call goes on; in the load it is revived."""
+    told, deaths = [], {"download": 1, "load": 1}
+
+    def kill(step):
+        told.append(step.phase)
+        if deaths.get(step.phase):
+            deaths[step.phase] -= 1
+            psutil.Process(client.health_check().pid).kill()
+
+    store.gate.clear()  # the weights are held back, so the download is under way when it dies
+    with FoundryAPIClient.embedded() as client:
+        with pytest.raises(errors.ServiceUnreachable):
+            client.models.ensure_loaded(ALIAS, download=True, progress=kill)
+        assert set(told) == {"download"}
+        store.gate.set()
+        info = client.models.ensure_loaded(ALIAS, download=True, progress=kill)
+        assert (told[-2:], deaths) == (["load", "ready"], {"download": 0, "load": 0})
+        assert client.complete("Say OK", model=info.id, temperature=0, max_tokens=20).content == "OK"
+
+
+def test_no_room(store, monkeypatch):
+    """A disk without room for the model is an error with both numbers, and nothing was begun."""
+    monkeypatch.setattr(psutil, "disk_usage", lambda path: SimpleNamespace(free=1_000))
+    with FoundryAPIClient.embedded() as client:
+        with pytest.raises(errors.ConfigError, match=r"needs 1\.0 MB, and 0\.0 MB are free at .*models"):
+            client.models.ensure_loaded(ALIAS, download=True)
+        folder = Path(client.health_check().cache_path)
+
+    assert not store.waiting.is_set()
+    assert not list(folder.rglob("download.tmp"))
+
+
+def test_a_download_goes_on_where_there_is_room_for_the_rest(store, monkeypatch):
+    """What an unfinished download has written already is not needed a second time."""
+    store.refusals[WEIGHTS] = 403
+    with FoundryAPIClient.embedded() as client:
+        with pytest.raises(errors.ServiceUnreachable):
+            client.models.download(ALIAS)
+        store.refusals.clear()
+        size = client.models.resolve(ALIAS).size
+        monkeypatch.setattr(psutil, "disk_usage", lambda path: SimpleNamespace(free=size - 4096))
+        assert client.models.download(ALIAS).cached
+
+
+def test_removed_and_fetched_again(store):
+    """The embedded runtime forgets a model that was removed: another download fetches it, and it answers."""
+    with FoundryAPIClient.embedded() as client:
+        client.models.ensure_loaded(ALIAS, download=True)
+        folder = Path(client.health_check().cache_path)
+        assert client.models.remove(ALIAS).cached is False
+        assert (client.models.cached(), client.models.loaded()) == ([], [])
+        assert not list(folder.rglob(WEIGHTS))
+
+        steps = []
+        assert client.models.ensure_loaded(ALIAS, download=True, progress=steps.append).id == ID
+        assert steps[0].phase == "download"
+        assert client.complete("Say OK", model=ALIAS, temperature=0, max_tokens=20).content == "OK"
 
 
 def test_two_at_once(empty, store, tmp_path):

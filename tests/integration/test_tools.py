@@ -120,3 +120,14 @@ def test_a_result_that_nobody_asked_for(client):
     messages = [{"role": "user", "content": QUESTION}, {"role": "tool", "tool_call_id": "x", "content": "y"}]
     with pytest.raises(BadRequest, match="unknown tool call id"):
         client.chat.complete(messages)
+
+
+def test_a_call_that_is_not_approved(client):
+    """The function is not called; the service takes the refusal as the call's result, and the run ends."""
+    run = client.chat.run_tools(
+        QUESTION, functions=[get_weather], approve=lambda call: "not today", temperature=0, max_tokens=50
+    )
+
+    assert run.calls[0].error == "The user refused this call: not today"
+    assert run.messages[2]["content"] == "Error: The user refused this call: not today"
+    assert run.reply.content

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import msgspec
+import psutil
 import pytest
 import requests
 
@@ -17,6 +18,7 @@ from foundry_rest import (
     Reply,
     RetryPolicy,
     ServiceNotFound,
+    ServiceUnreachable,
     Timeouts,
     UnsupportedByService,
 )
@@ -199,6 +201,23 @@ def test_ensure_loaded(own_client, unload):
     unload(own_client, ALIAS)
     own_client.models.ensure_loaded(ALIAS)
     assert [model.id for model in own_client.models.loaded()] == [ID]
+
+
+def test_ensure_loaded_when_the_service_dies(own_runtime):
+    """Killed in the middle it is an error and never ready; where it runs again, the same call succeeds."""
+    told = []
+
+    def kill(step):
+        told.append(step.phase)
+        psutil.Process(own_runtime.pid).kill()
+
+    with FoundryAPIClient(own_runtime.url, retries=1) as client, pytest.raises(ServiceUnreachable):
+        client.models.ensure_loaded(ALIAS, download=True, progress=kill)
+    assert told == ["load"]
+
+    with FoundryAPIClient(own_runtime.start().url) as client:
+        assert client.models.ensure_loaded(ALIAS, download=True).id == ID
+        assert client.complete("Say OK", model=ALIAS, temperature=0).content == "OK"
 
 
 def test_default_model_is_loaded_by_itself(own_runtime, own_client, unload):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from foundry_rest.testing import chat_completion, chat_stream
+from foundry_rest.testing import chat_completion, chat_event, chat_stream, sse
 
 CHAT = "/v1/chat/completions"
 
@@ -26,3 +26,23 @@ def answer(text, finish="stop", *, pieces=None):
         return chat_completion(text, finish=finish)
 
     return reply
+
+
+def asks(*calls: tuple[str, str], finish: str = "tool_calls", content: str = ""):
+    """Return a streamed answer that asks for tools, given as (name, arguments)."""
+    events = [
+        chat_event(
+            {
+                "tool_calls": [
+                    {
+                        "index": index,
+                        "id": f"c{index}",
+                        "type": "function",
+                        "function": {"name": name, "arguments": arguments},
+                    }
+                ]
+            }
+        )
+        for index, (name, arguments) in enumerate(calls)
+    ]
+    return sse([chat_event({"content": content}), *events, chat_event({}, finish)])

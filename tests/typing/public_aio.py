@@ -18,6 +18,10 @@ async def answers(client: FoundryAPIClient) -> None:
     reply: ChatReply = await aio.complete(client, "Hi", model="demo", temperature=0, cancel=CancelToken())
     listed: ChatReply = await aio.complete(client, messages=[{"role": "user", "content": "Hi"}])
     city: City = await aio.complete(client, "Which city?", system="Be brief.", response_model=City)
+    value, reply = await aio.complete(client, "Which?", response_model=City, with_reply=True)
+    same: City = value
+    text: str = reply.content
+    checked: City = await aio.complete(client, "Which?", response_model=City, validate=print, max_reasks=1)
     models: list[ModelInfo] = await aio.call(client.models.loaded, deadline=2)
     vectors: EmbeddingReply = await aio.call(client.embeddings.create, ["a"])
     await aio.complete(client, "Hi", temprature=0)  # type: ignore[call-overload]

@@ -17,6 +17,7 @@ import requests
 from foundry_rest import (
     BadRequest,
     CacheStats,
+    ChatReply,
     CircuitOpen,
     ConfigError,
     DeadlineExceeded,
@@ -31,6 +32,7 @@ from foundry_rest import (
     StreamInterrupted,
     Timeouts,
     TransportError,
+    Typed,
     UnsupportedByService,
 )
 from foundry_rest.schema.tools import Tool, tool_message
@@ -117,6 +119,10 @@ def models() -> None:
     sizes: list[int | None] = [model.size for model in client.models.loaded()]
     client.models.load("phi-4-mini")
     client.models.ensure_loaded("phi-4-mini")
+    client.models.ensure_loaded(
+        "phi-4-mini", download=True, device="CPU", progress=lambda step: (step.phase, step.percent)
+    )
+    client.models.download("phi-4-mini", progress=True)
     client.models.unload("phi-4-mini")
 
 
@@ -169,6 +175,13 @@ def answers_of_a_type() -> None:
     people: list[_Person] = client.chat.complete("Who?", response_model=list[_Person])
     place: _Place = client.chat.complete("Where?", response_model=_Place)
     yes: bool = client.chat.complete("Well?", response_model=bool)
+    checked: _Person = client.complete("Who?", response_model=_Person, validate=lambda one: one.age)
+    plain: ChatReply = client.complete("Who?", validate=lambda reply: reply.content.index("a"), max_reasks=1)
+    pair: Typed[_Person] = client.chat.complete("Who?", response_model=_Person, with_reply=True)
+    value, reply = client.complete("Who?", response_model=_Person, with_reply=True, fallback_models=["b"])
+    same: _Person = value
+    answered_by: str | None = reply.model
+    whole: ChatReply = client.chat.complete("Who?", fallback_models=("b", "c"), load_fallbacks=True)
 
 
 def add(a: int, b: int) -> int:
@@ -177,6 +190,7 @@ def add(a: int, b: int) -> int:
 
 def tools() -> None:
     run = client.chat.run_tools("What is 1 + 2?", functions=[add], max_turns=3, tool_choice="required")
+    client.chat.run_tools("What is 1 + 2?", functions=[add], approve=lambda call: call.name != "rm" or "no")
     text: str = run.reply.content
     results: list[object] = [made.result for made in run.calls]
     reply = client.chat.complete("What is 1 + 2?", tools=[add, {"type": "function"}])
@@ -220,6 +234,7 @@ def managed_models() -> None:
     info: ModelInfo = client.models.load("phi-4-mini", ttl=600, device="CPU")
     client.models.unload(info.id, force=False)
     dropped: list[str] = client.models.unload_all()
+    removed: ModelInfo = client.models.remove("phi-4-mini")
     fetched: ModelInfo = client.models.download("phi-4-mini", progress=lambda step: step.fraction)
     started = FoundryAPIClient(auto_start=True)
 
@@ -233,6 +248,9 @@ def mistakes() -> None:
     client.chat.stream("Hello", response_model=_Person)  # type: ignore[call-arg]
     client.chat.complete("Hello", parse=len, response_model=_Person)  # type: ignore[call-overload]
     client.chat.run_tools("Hello")  # type: ignore[call-arg]
+    client.chat.complete("Hello", with_reply=True)  # type: ignore[call-overload]
+    client.complete("Hello", response_model=_Person, validate=str.upper)  # type: ignore[arg-type]
+    client.chat.stream("Hello", fallback_models=["b"])  # type: ignore[call-arg]
     FoundryAPIClient("http://127.0.0.1:5273", "phi-4-mini")  # type: ignore[call-arg]
     client.health_check().status = "well"  # type: ignore[misc]
     client.batch(["a"], executor="dask")  # type: ignore[arg-type]

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FunctionType, MethodType
 
 import pytest
+from support.model_folders import put_catalog, put_model
 from support.responses import response, streamed
 
 from foundry_rest import FoundryAPIClient
 from foundry_rest.client.spec import ClientArguments
 from foundry_rest.endpoints.audio import Audio, TranscriptionArguments
 from foundry_rest.endpoints.chat import Chat
+from foundry_rest.endpoints.chat_arguments import CompletionArguments, ShortcutArguments
 from foundry_rest.endpoints.embeddings import Embeddings
 from foundry_rest.endpoints.health import Health
 from foundry_rest.endpoints.models import Models
 from foundry_rest.endpoints.responses import Responses
+from foundry_rest.models import removal
 from foundry_rest.schema.request import ChatParams
 from foundry_rest.schema.responses import ResponseParams
 from foundry_rest.testing import (
@@ -57,8 +61,9 @@ OF_0X = {"client.models.download"}
 WITHOUT_OPTIONS = {"close", "embedded", "session", "stats", "with_options", "workers"}
 #: Parameters of the request that a method takes beside the options.
 PARAMETERS = {
-    ChatParams: {"client.complete", "client.stream_complete"}
-    | {"client.chat.complete", "client.chat.stream", "client.chat.run_tools"},
+    CompletionArguments: {"client.complete", "client.chat.complete"},
+    ShortcutArguments: {"client.stream_complete"},
+    ChatParams: {"client.chat.stream", "client.chat.run_tools"},
     ResponseParams: {"client.responses.create", "client.responses.stream"},
     TranscriptionArguments: {"client.audio.transcribe", "client.audio.transcribe_stream"},
 }
@@ -122,8 +127,6 @@ OWN_ROUTES = {
     "client.chat.count_tokens": {("POST", CHAT): [context_exceeded(4096, 10**6)]},
     "client.chat.fit": {("POST", CHAT): [context_exceeded(4096, 10**6)]},
     "client.chat.run_tools": {("POST", CHAT): [asks_for_weather(), chat_stream("It is sunny in Paris.")]},
-    # The service's catalog file, by which an id has its alias, is not here.
-    "client.models.unload_all": {("GET", "/models/unload/*"): [json_answer({"status": "unloaded"})]},
     "client.responses.delete": {
         ("DELETE", STORED): [json_answer({"id": "resp_1", "deleted": True})],
         ("GET", RESPONSES): [json_answer({**PAGE, "data": []})],
@@ -132,11 +135,23 @@ OWN_ROUTES = {
 
 
 @pytest.fixture
-def server(name):
-    """Serve what the example of a method asks for, with one model in memory."""
+def server(name, tmp_path, monkeypatch):
+    """Serve what the example of a method asks for, with one model in memory, unless it is to be deleted."""
     service = LegacyService() if name in OF_0X else None
     models = MODELS | FURTHER_MODELS.get(name.rpartition(".")[0], {})
-    with FaultServer(models, reply="The capital of France is Paris.", service=service) as running:
+    for id in models.values():
+        put_model(tmp_path / "models" / id.replace(":", "-"), id)
+    put_catalog(tmp_path / "models", models)
+    monkeypatch.setattr(
+        removal, "pids_at", lambda url: {os.getpid()}
+    )  # not every system tells whose a port is
+    with FaultServer(
+        models,
+        [] if name == "client.models.remove" else None,
+        reply="The capital of France is Paris.",
+        model_cache_path=str(tmp_path / "models"),
+        service=service,
+    ) as running:
         for (verb, path), answers in {**ROUTES, **OWN_ROUTES.get(name, {})}.items():
             running.on(verb, path, *answers)
         yield running

@@ -9,7 +9,7 @@ from foundry_rest.errors import FoundryError
 from foundry_rest.errors.parsing import service_error
 from foundry_rest.resilience import failures
 from foundry_rest.resilience.breaker.policy import Outcome
-from foundry_rest.resilience.failures import is_answer, is_loss, outcome_of, row_of
+from foundry_rest.resilience.failures import is_answer, is_loss, is_worth_another_model, outcome_of, row_of
 
 FAILURE, NEUTRAL = Outcome.FAILURE, Outcome.NEUTRAL
 #: Every class, what it tells the breaker, and whether another service may answer the same request.
@@ -50,11 +50,47 @@ TABLE = {
     "ResponseNotFound": (NEUTRAL, True),
     "TooManyRequests": (NEUTRAL, True),
 }
+#: Those after which another model of the same service may answer.
+OTHER_MODEL = {
+    "ServiceTimeout",
+    "StreamInterrupted",
+    "ContextLengthExceeded",
+    "ModelNotLoaded",
+    "ModelNotCached",
+    "TooManyRequests",
+    "ModelNotFound",
+    "ServerError",
+    "CatalogUnavailable",
+    "InferenceFailed",
+    "ToolCallFailed",
+    "LoadFailed",
+    "InvalidReply",
+    "InvalidMember",
+}
 
 
 def family(cls: type[FoundryError]) -> set[str]:
     """Return the names of a class and of all that derive from it."""
     return {cls.__name__}.union(*(family(below) for below in cls.__subclasses__()))
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_what_is_worth_another_model(name):
+    """Where the model is the reason; not where nobody answers, the request is wrong or the call is over."""
+    assert is_worth_another_model(getattr(errors, name)("x")) is (name in OTHER_MODEL)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.ServiceTimeout("x", phase="connect", sent=False),
+        errors.ServerError("x", status=501),
+        errors.ServerError("x", status=505),
+    ],
+)
+def test_what_no_model_changes(error):
+    """A service that was not reached, or that lacks the method, lacks it for every model."""
+    assert not is_worth_another_model(error)
 
 
 @pytest.mark.parametrize(("name", "told"), TABLE.items())

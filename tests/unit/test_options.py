@@ -22,6 +22,7 @@ from foundry_rest.errors import (
     ModelNotFound,
     ModelNotLoaded,
     UnknownArgument,
+    UnsupportedByService,
 )
 from foundry_rest.testing import DEMO_MODEL, FaultServer, LegacyService, event, json_answer, sse
 from foundry_rest.transport.call_options import CallOptions
@@ -52,6 +53,12 @@ def read(stream):
         return list(stream)
 
 
+def remove_elsewhere(client, **options):
+    """Remove a model of a service that is not seen to be on this machine: it is asked where it is."""
+    with suppress(UnsupportedByService):
+        client.models.remove("demo", **options)
+
+
 #: Method -> how it is called on a client, given the path of a file.
 METHODS = {
     "complete": lambda client, file, **options: client.complete("Hi", **options),
@@ -72,6 +79,7 @@ METHODS = {
     "models.id_of": lambda client, file, **options: client.models.id_of(DEMO_MODEL, **options),
     "models.load": lambda client, file, **options: client.models.load("demo", **options),
     "models.ensure_loaded": lambda client, file, **options: client.models.ensure_loaded("demo", **options),
+    "models.remove": lambda client, file, **options: remove_elsewhere(client, **options),
     "models.unload": lambda client, file, **options: client.models.unload("demo", **options),
     "models.unload_all": lambda client, file, **options: client.models.unload_all(**options),
     "health.check": lambda client, file, **options: client.health.check(**options),

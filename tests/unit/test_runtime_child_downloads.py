@@ -20,6 +20,11 @@ class PlayedModel:
         self.way, self.is_cached = way, False
         self.variants = [self]
 
+    def remove_from_cache(self):
+        """Forget, or refuse as the library does."""
+        self.way(None, None)
+        self.is_cached = False
+
     def download(self, report, stop):
         """Go that way; it is on disk afterwards unless it says otherwise."""
         self.is_cached = self.way(report, stop) is not False
@@ -115,3 +120,44 @@ def test_stop():
 
     assert progress.get(timeout=2).reason == "download cancelled"
     worker.handle(Command(1))
+
+
+@pytest.fixture
+def forget():
+    """Return a function that has one model forgotten, and returns what was told and the model."""
+
+    def run(way, id_="phi-generic-cpu:1", *, cached=True):
+        progress, catalog = queue.SimpleQueue(), PlayedCatalog(way)
+        catalog.model.is_cached = cached
+        DownloadWorker(catalog, progress.put).handle(Command(6, forget=id_))
+        return progress.get(timeout=2), catalog.model
+
+    return run
+
+
+def test_forgotten(forget):
+    """A model whose folder is gone is no longer taken for cached."""
+    told, model = forget(lambda *_: None)
+
+    assert (told, model.is_cached) == (Progress(6, outcome="forgotten"), False)
+
+
+@pytest.mark.parametrize(("id_", "cached"), [("phi-generic-cpu:1", False), ("nobody:1", True)])
+def test_nothing_to_forget(forget, id_, cached):
+    """What is not there, or unknown, is forgotten already: the library is not asked."""
+
+    def complain(*_):
+        raise AssertionError
+
+    assert forget(complain, id_, cached=cached)[0].outcome == "forgotten"
+
+
+def test_forgetting_that_fails(forget):
+    """The library's own words are told."""
+
+    def refuse(*_):
+        raise RuntimeError("cannot remove a loaded model")
+
+    told, _ = forget(refuse)
+
+    assert (told.outcome, told.reason) == ("failed", "cannot remove a loaded model")

@@ -43,6 +43,10 @@ class Model:
         exec(os.environ.get("DOWNLOAD", ""))
         self.is_cached = "LOST" not in os.environ
 
+    def remove_from_cache(self):
+        exec(os.environ.get("REMOVE", ""))
+        self.is_cached = False
+
 
 class Catalog:
     model = Model()
@@ -308,6 +312,25 @@ def test_download_that_cannot_be(name, said):
     """A name that is none, and a runtime that is not started, are found before anything is asked."""
     with pytest.raises(ConfigError, match=said):
         LocalRuntime().download(name)
+
+
+@hosted
+def test_forget(sdk, monkeypatch):
+    """A model whose folder was deleted is forgotten; a refusal has the library's words; unknown is fine."""
+    with LocalRuntime() as runtime:
+        runtime.download("phi")
+        runtime.forget("phi-generic-cpu:1")
+        runtime.forget("phi-generic-cpu:1")
+        runtime.forget("nobody:1")
+    monkeypatch.setenv("REMOVE", "raise ValueError('still loaded')")
+    with LocalRuntime() as runtime:
+        runtime.download("phi")
+        with pytest.raises(ServerError, match="still loaded") as caught:
+            runtime.forget("phi-generic-cpu:1")
+    assert caught.value.call == "models.remove"
+
+    with pytest.raises(ConfigError, match="not started"):
+        LocalRuntime().forget("phi-generic-cpu:1")
 
 
 @hosted

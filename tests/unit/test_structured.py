@@ -185,7 +185,10 @@ def test_mistakes_are_found_before_any_io(server, more, words):
     assert server.requests == []
 
 
-@pytest.mark.parametrize("name", ["response_model", "max_reasks"])
+@pytest.mark.parametrize(
+    "name",
+    ["response_model", "max_reasks", "validate", "with_reply", "fallback_models", "load_fallbacks"],
+)
 def test_streams_take_no_type(server, native, name):
     """A stream gives chunks; the error says who reads types."""
     with pytest.raises(ConfigError, match=f"{name} cannot be given as a parameter: .*complete"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 
 import pytest
-from support.servers import CHAT, bodies
+from support.servers import CHAT, asks, bodies
 
 from foundry_rest import FoundryAPIClient
 from foundry_rest.dialects.openai import OpenAIDialect
@@ -37,26 +37,6 @@ def add(a: int, b: int) -> int:
 def shout(text: str) -> str:
     """Say it loudly."""
     return text.upper()
-
-
-def asks(*calls: tuple[str, str], finish: str = "tool_calls", content: str = ""):
-    """Return a streamed answer that asks for tools, given as (name, arguments)."""
-    events = [
-        chat_event(
-            {
-                "tool_calls": [
-                    {
-                        "index": index,
-                        "id": f"c{index}",
-                        "type": "function",
-                        "function": {"name": name, "arguments": arguments},
-                    }
-                ]
-            }
-        )
-        for index, (name, arguments) in enumerate(calls)
-    ]
-    return sse([chat_event({"content": content}), *events, chat_event({}, finish)])
 
 
 def test_a_run(server, native):
@@ -326,3 +306,62 @@ def test_a_run_can_be_gone_on_with(server, native, arguments):
 
     assert bodies(server)[2]["messages"] == list(run.messages)
     assert bodies(server)[3]["messages"][:-1] == list(run.messages)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        (False, "The user refused this call."),
+        (None, "The user refused this call."),
+        ("", "The user refused this call."),
+        ("not on Sundays", "The user refused this call: not on Sundays"),
+    ],
+)
+def test_a_call_that_is_not_approved(server, native, verdict, said):
+    """Its function is not called; the model is told that the user refused, and the reason if there is one."""
+    called = []
+
+    def erase(path: str) -> None:
+        """Erase a file."""
+        called.append(path)
+
+    server.on("POST", CHAT, asks(("erase", '{"path":"/"}'), ("add", '{"a":1,"b":2}')), chat_stream("Well"))
+    seen = []
+
+    def approve(call):
+        seen.append((call.name, call.arguments))
+        return verdict if call.name == "erase" else True
+
+    run = native.chat.run_tools("Tidy up", functions=[erase, add], approve=approve)
+
+    assert seen == [("erase", '{"path":"/"}'), ("add", '{"a":1,"b":2}')]
+    assert not called
+    assert [(made.error, made.result) for made in run.calls] == [(said, None), ("", 3)]
+    assert [each["content"] for each in bodies(server)[1]["messages"][-2:]] == [f"Error: {said}", "3"]
+
+
+def test_only_what_would_be_called_is_asked_about(server, native):
+    """A call with a wrong name or wrong arguments is the model's to correct, not the user's to judge."""
+    server.on("POST", CHAT, asks(("sub", "{}"), ("add", '{"a":"x"}')), chat_stream("Well"))
+    run = native.chat.run_tools("1+2?", functions=[add], approve=lambda call: pytest.fail(call.name))
+
+    assert [bool(made.error) for made in run.calls] == [True, True]
+
+
+def test_an_exception_of_the_approval(server, native):
+    """It is raised unchanged, and the function is not called."""
+    server.on("POST", CHAT, asks(("add", '{"a":1,"b":2}')))
+
+    def approve(_: object) -> bool:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        native.chat.run_tools("1+2?", functions=[add], approve=approve)
+
+
+def test_an_approval_that_is_no_function(server, native):
+    """It is refused before anything is sent."""
+    with pytest.raises(ConfigError, match="approve must be a function of a ToolCall, not bool"):
+        native.chat.run_tools("1+2?", functions=[add], approve=True)
+
+    assert not bodies(server)

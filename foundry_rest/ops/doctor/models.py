@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from foundry_rest.errors import NotFound
 from foundry_rest.models.disk import local_folder
+from foundry_rest.models.room import amount, free_bytes
 from foundry_rest.ops.doctor.evidence import Evidence, Model
 from foundry_rest.ops.doctor.findings import ERROR, NOTE, WARNING, Finding, error, note, of_error, ok, warning
 from foundry_rest.schema import ModelInfo
 
-_MEGABYTE, _GIGABYTE = 1e6, 1e9
 _BY_NAME = "--model (FOUNDRY_MODEL)"
 _NAME_ANOTHER = f"Or name another by {_BY_NAME}."
 #: What a finding about the default model is worth, which nobody asked for.
@@ -29,12 +29,11 @@ def name(evidence: Evidence) -> Iterator[Finding]:
 
 def disk(evidence: Evidence) -> Iterator[Finding]:
     """Tell whether a model that is not there fits on the disk."""
-    import psutil
-
     model, report = evidence.model.info, evidence.report
     folder = None if report is None else local_folder(report.cache_path, report.url)
-    if model is not None and folder is not None:
-        yield fits_on_disk(model, psutil.disk_usage(str(folder)).free, str(folder))
+    free = None if folder is None else free_bytes(folder)
+    if model is not None and free is not None:
+        yield fits_on_disk(model, free, str(folder))
 
 
 def memory(evidence: Evidence) -> Iterator[Finding]:
@@ -82,10 +81,10 @@ def milder(finding: Finding, wanted: str) -> Finding:
 
 def fits_on_disk(model: ModelInfo, free: int, folder: str) -> Finding:
     """Return whether the disk has room for a model, as far as its size is known."""
-    room = f"{_amount(free)} are free at {folder}"
+    room = f"{amount(free)} are free at {folder}"
     if model.size is None or model.cached or model.loaded:
         return ok(room)
-    size = f"{model.id} needs {_amount(model.size)}"
+    size = f"{model.id} needs {amount(model.size)}"
     if model.size > free:
         return error(f"{room}, and {size}", "Make room, or choose a smaller model.")
     return ok(f"{room}; {size}")
@@ -93,17 +92,11 @@ def fits_on_disk(model: ModelInfo, free: int, folder: str) -> Finding:
 
 def fits_in_memory(model: ModelInfo, available: int) -> Finding:
     """Return whether the memory has room for a model, as far as its size is known."""
-    room = f"{_amount(available)} of memory are available"
+    room = f"{amount(available)} of memory are available"
     if model.size is None or model.loaded:
         return ok(room)
-    size = f"{model.id} needs about {_amount(model.size)}"
+    size = f"{model.id} needs about {amount(model.size)}"
     if model.size > available:
         advice = "Unload others with: foundry-rest unload --all; or choose a smaller model."
         return warning(f"{room}, and {size}", advice)
     return ok(f"{room}; {size}")
-
-
-def _amount(size: int) -> str:
-    if size < _GIGABYTE:
-        return f"{size / _MEGABYTE:,.1f} MB"
-    return f"{size / _GIGABYTE:,.1f} GB"

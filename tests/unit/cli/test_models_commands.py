@@ -14,6 +14,7 @@ from foundry_rest import FoundryAPIClient, UnsupportedByService
 from foundry_rest.cli import progress
 from foundry_rest.cli.client import client_for
 from foundry_rest.endpoints.models import Models
+from foundry_rest.models import progress as drawing
 from foundry_rest.schema import DownloadStep, ModelInfo
 
 ID = "demo-generic-cpu:1"
@@ -181,7 +182,7 @@ def show_steps(name, *steps):
 
 def test_percentage(see, monkeypatch):
     """Without rich a terminal gets one line that is written over, each percentage once, and ends it."""
-    monkeypatch.setattr(progress, "find_spec", lambda _: None)
+    monkeypatch.setattr(drawing, "find_spec", lambda _: None)
     shown = see("demo", *STEPS, DownloadStep(fraction=0.25, file="a-much-longer-name"), *STEPS)
 
     assert shown.endswith("\n")
@@ -199,7 +200,7 @@ def test_percentage(see, monkeypatch):
 
 def test_nothing_came(see, monkeypatch):
     """Without a step nothing is written."""
-    monkeypatch.setattr(progress, "find_spec", lambda _: None)
+    monkeypatch.setattr(drawing, "find_spec", lambda _: None)
     assert see("demo") == ""
 
 
