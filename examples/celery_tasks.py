@@ -11,11 +11,12 @@ import functools
 import os
 import random
 import sys
+from typing import Any
 
 from celery import Celery, Task
 from celery.signals import worker_process_shutdown
 
-from foundry_rest import BreakerPolicy, CircuitOpen, FoundryAPIClient, TransportError
+from foundry_rest import BreakerPolicy, ChatReply, CircuitOpen, FoundryAPIClient, TransportError
 
 #: Seconds for one call, its retries and the load of a model included.
 DEADLINE = 120
@@ -60,10 +61,10 @@ def close(**_: object) -> None:
 
 
 @app.task(bind=True, max_retries=TRIES)
-def complete(self: Task, prompt: str, **parameters: object) -> str:
+def complete(self: Task, prompt: str, **parameters: Any) -> str:  # noqa: ANN401 (those of `complete`)
     """Return the model's answer; while no service is there, try again later."""
     try:
-        return client().complete(prompt, **parameters).content
+        reply: ChatReply = client().complete(prompt, **parameters)
     except CircuitOpen as error:
         # Those that wait for the same service do not all come back at the same moment.
         seconds = error.retry_in + random.uniform(0, 1)  # noqa: S311 (no secret)
@@ -71,8 +72,10 @@ def complete(self: Task, prompt: str, **parameters: object) -> str:
     except TransportError as error:
         tries = TRIES_OF_A_LOST_CALL if error.sent else TRIES
         raise self.retry(countdown=PAUSE, exc=error, max_retries=tries) from error
+    return reply.content
 
 
 if __name__ == "__main__":
     for prompt in sys.argv[1:] or ["What is the capital of France?"]:
-        print(complete.delay(prompt).get(timeout=VISIBILITY_TIMEOUT))
+        task = complete.delay(prompt)  # pyright: ignore[reportFunctionMemberAccess] (Celery tells no types)
+        print(task.get(timeout=VISIBILITY_TIMEOUT))

@@ -32,7 +32,7 @@ if prompt := st.chat_input("Ask the model"):
     show(question)
     with st.chat_message("assistant"):
         try:
-            text = st.write_stream(foundry().stream_complete([*history, question]).texts())
+            text = str(st.write_stream(foundry().stream_complete([*history, question]).texts()))
             # Whole turns alone: a question that failed, or was stopped, is not asked again with the next one.
             history += [question, {"role": "assistant", "content": text}]
         except FoundryError as error:

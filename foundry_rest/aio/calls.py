@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import ParamSpec, Unpack
 
     from foundry_rest.client.client import FoundryAPIClient
-    from foundry_rest.endpoints.completions import ShortcutArguments, WholeQuestion
+    from foundry_rest.endpoints.chat_arguments import ShortcutArguments, WholeQuestion
     from foundry_rest.schema import ChatReply
     from foundry_rest.schema.messages import Conversation
     from foundry_rest.schema.typed import Typed

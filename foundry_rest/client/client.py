@@ -92,6 +92,11 @@ class FoundryAPIClient(Endpoints):
         Raises:
             ConfigError: A folder holds no model, or the extra ``runtime`` is not installed.
             ServiceUnreachable: The runtime did not start; the message quotes its standard error.
+
+        Example:
+            >>> with FoundryAPIClient.embedded([demo_model_dir()]) as client:
+            ...     print(client.complete("What is the capital of France?", temperature=0).content)
+            The capital of France is Paris.
         """
         from foundry_rest.runtime import LocalRuntime
 
@@ -116,6 +121,10 @@ class FoundryAPIClient(Endpoints):
         """Return a view with other settings; it shares connections, statistics and knowledge of the service.
 
         Closing a view closes nothing.
+
+        Example:
+            >>> client.with_options(timeout=300, retries=0).complete("Say OK").finish_reason
+            'stop'
         """
         spec = self._spec.with_options(timeout=timeout, deadline=deadline, retries=retries, model=model)
         return self._made(spec, self._additions(), core=self._core)
@@ -129,6 +138,10 @@ class FoundryAPIClient(Endpoints):
 
         Raises:
             ConfigError: The client owns an embedded runtime, or cannot be pickled; or this is no executor.
+
+        Example:
+            >>> client.workers(executor).call(FoundryAPIClient.complete, "Say OK").finish_reason
+            'stop'
         """
         from foundry_rest.client.worker_tasks import pickled_client
         from foundry_rest.client.workers import Workers
@@ -146,13 +159,22 @@ class FoundryAPIClient(Endpoints):
 
         ``client.session().get("foundry://local/v1/models")``: see ``foundry_rest.adapter.FoundryAdapter``.
         Requests to other addresses go where they always do. Closing it leaves the client open.
+
+        Example:
+            >>> client.session().get("foundry://local/v1/models").status_code
+            200
         """
         from foundry_rest.client.adapter import session_of
 
         return session_of(self)
 
     def stats(self) -> Stats:
-        """Return the figures since the client was made, with those of its views: calls, circuits, use."""
+        """Return the figures since the client was made, with those of its views: calls, circuits, use.
+
+        Example:
+            >>> client.stats().total.calls
+            0
+        """
         return self._core.figures()
 
     @property
@@ -186,6 +208,11 @@ class FoundryAPIClient(Endpoints):
         """End every wait, close the connections, and the embedded runtime if this client started one.
 
         It is idempotent and may be called from any thread; calls under way raise Cancelled.
+
+        Example:
+            >>> client.close()
+            >>> client
+            <closed FoundryAPIClient(base_url='http://127.0.0.1:...', model='phi-4-mini')>
         """
         for part in self._owned:
             part.close()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from foundry_rest.client.workers import Workers
     from foundry_rest.endpoints.audio import Audio
-    from foundry_rest.endpoints.completions import (
+    from foundry_rest.endpoints.chat_arguments import (
         CompletionArguments,
         ShortcutArguments,
         WholeQuestion,
@@ -137,7 +137,18 @@ class Endpoints(Raw):
         with_reply: bool = False,
         **given: Unpack[CompletionArguments],
     ) -> ChatReply | T | Typed[T]:
-        """Return the whole answer; short for ``client.chat.complete``, which documents all arguments."""
+        """Return the whole answer; short for ``client.chat.complete``, which documents all arguments.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache. Parameters: model, system,
+        max_reasks, fallback_models, load_fallbacks, max_tokens, max_completion_tokens, temperature, top_p,
+        stop, seed, tools, tool_choice, response_format, presence_penalty, frequency_penalty, metadata,
+        reasoning_effort, chat_template_kwargs, user, logprobs, top_logprobs, logit_bias, parallel_tool_calls,
+        top_k, extra.
+
+        Example:
+            >>> client.complete("What is the capital of France?").content
+            'The capital of France is Paris.'
+        """
         ask: Callable[..., ChatReply | T | Typed[T]] = self.chat.complete
         return ask(
             prompt,
@@ -156,11 +167,29 @@ class Endpoints(Raw):
         model: str | None = None,
         **given: Unpack[ShortcutArguments],
     ) -> ChatStream:
-        """Return the answer in chunks; short for ``client.chat.stream``, which documents all arguments."""
+        """Return the answer in chunks; short for ``client.chat.stream``, which documents all arguments.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache. Parameters: system, max_tokens,
+        max_completion_tokens, temperature, top_p, stop, seed, tools, tool_choice, response_format,
+        presence_penalty, frequency_penalty, metadata, reasoning_effort, chat_template_kwargs, user, logprobs,
+        top_logprobs, logit_bias, parallel_tool_calls, top_k, extra.
+
+        Example:
+            >>> for chunk in client.stream_complete("What is the capital of France?"):
+            ...     print(chunk.content, end="")
+            The capital of France is Paris.
+        """
         return self.chat.stream(prompt, prompt=messages, model=model, **given)
 
     def health_check(self, **options: Unpack[CallOptions]) -> HealthReport:
-        """Return the state of the service; short for ``client.health.check()``."""
+        """Return the state of the service; short for ``client.health.check()``.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.health_check().status
+            'ok'
+        """
         return self.health.check(**options)
 
     def openai_settings(self, model: str | None = None, **options: Unpack[CallOptions]) -> OpenAISettings:
@@ -176,6 +205,12 @@ class Endpoints(Raw):
 
         Raises:
             ModelNotFound: The service lists no such model.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.openai_settings("phi-4-mini")["model"]
+            'phi-4-mini-instruct-generic-cpu:5'
         """
         from foundry_rest.endpoints.handover import openai_settings
 
@@ -212,6 +247,12 @@ class Endpoints(Raw):
             ConfigError: An argument cannot be used.
             ExecutorBroken: The executor runs no more tasks; some requests have no result.
             Cancelled: The batch was cancelled, or the client closed; some requests have no result.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> [result.custom_id for result in client.batch(["Say OK", "Say no"], ordered=True)]
+            ['request-0', 'request-1']
         """
         from foundry_rest.endpoints.batch import run_batch
 

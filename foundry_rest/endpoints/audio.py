@@ -81,6 +81,13 @@ class Audio:
             TransportError: No whole response came; ``StreamInterrupted`` holds the text so far.
             DeadlineExceeded: The deadline of the whole call passed.
             Cancelled: The call was cancelled from another thread.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache. Parameters: model, language,
+        temperature, prompt.
+
+        Example:
+            >>> client.audio.transcribe("talk.wav", model="whisper-tiny").text
+            'Good morning.'
         """
         started = clock.monotonic()
         checked, params = self._context.split(given, TranscriptionArguments.__annotations__.keys())
@@ -104,6 +111,14 @@ class Audio:
         """Return the transcription of an audio file as an open stream, whose first event has arrived.
 
         The arguments and errors are those of ``transcribe``.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache. Parameters: model, language,
+        temperature, prompt.
+
+        Example:
+            >>> for chunk in client.audio.transcribe_stream("talk.wav", model="whisper-tiny"):
+            ...     print(chunk.text, end="")
+            Good morning.
         """
         started = clock.monotonic()
         checked, params = self._context.split(given, TranscriptionArguments.__annotations__.keys())

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from foundry_rest.checks import whole_number
 from foundry_rest.config import MAX_TURNS
-from foundry_rest.endpoints.completions import ChatArguments, Completions
+from foundry_rest.endpoints.chat_arguments import ChatArguments
+from foundry_rest.endpoints.completions import Completions
 from foundry_rest.errors import ConfigError, ContextLengthExceeded, InvalidReply, UnsupportedByService
 from foundry_rest.schema import ChatReply, ChatRequest, Message
 from foundry_rest.schema.messages import Conversation, prompt_or_messages
@@ -68,6 +69,15 @@ class Chat(Completions):
             ConfigError: A function cannot be described, or its result is not JSON.
             InvalidReply: ``max_tokens`` cut a tool call, or ``tool_choice`` demanded one and none came.
             ToolLoopExceeded: All turns were used up; ``messages`` holds the conversation.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache. Parameters: max_tokens,
+        max_completion_tokens, temperature, top_p, stop, seed, tools, tool_choice, response_format,
+        presence_penalty, frequency_penalty, metadata, reasoning_effort, chat_template_kwargs, user, logprobs,
+        top_logprobs, logit_bias, parallel_tool_calls, top_k, extra.
+
+        Example:
+            >>> client.chat.run_tools("What is the weather in Paris?", functions=[get_weather]).reply.content
+            'It is sunny in Paris.'
         """
         from foundry_rest.endpoints.tool_loop import run_loop, tools_of
 
@@ -122,6 +132,12 @@ class Chat(Completions):
 
         Raises:
             UnsupportedByService: The service does not tell, or not with tools.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.chat.count_tokens("What is the capital of France?")
+            18
         """
         request = self._request(prompt_or_messages(prompt, messages), model, system, _with(tools))
         return self._counts.count(request, self._context.options(**options)).tokens
@@ -153,6 +169,12 @@ class Chat(Completions):
             ContextLengthExceeded: Not even the last turn fits; ``prompt_tokens`` and ``limit`` have the
                 numbers.
             UnsupportedByService: The service does not tell the tokens, or how long its context is.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.chat.fit([{"role": "user", "content": "Say OK"}], max_tokens=500)
+            [{'role': 'user', 'content': 'Say OK'}]
         """
         from foundry_rest.endpoints.token_counts import fit
 

@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from foundry_rest import clock
 from foundry_rest.config import MAX_REASKS
 from foundry_rest.dialects.operation import Operation
+from foundry_rest.endpoints.chat_arguments import ChatArguments, CompletionArguments
 from foundry_rest.errors import ContextLengthExceeded
-from foundry_rest.schema import ChatChunk, ChatParams, ChatReply, ChatRequest, build_chat_request
+from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, build_chat_request
 from foundry_rest.schema.messages import Conversation, prompt_or_messages
 from foundry_rest.schema.request import CHAT_MISTAKES, CHAT_NAMES, within
 from foundry_rest.services.context import Context
@@ -20,7 +21,6 @@ from foundry_rest.services.target import Target
 from foundry_rest.stream.chat import ChatStream, ForcedCallStream
 from foundry_rest.stream.tool_calls import forces_call, missing_call
 from foundry_rest.transport.call import Options, Reply
-from foundry_rest.transport.call_options import CallOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -29,32 +29,6 @@ if TYPE_CHECKING:
     from foundry_rest.schema.typed import Typed
 
 T = TypeVar("T")
-
-
-class ChatArguments(ChatParams, CallOptions, total=False):
-    """The keyword arguments of a chat call: parameters of the request, and options of the call."""
-
-
-class ShortcutArguments(ChatArguments, total=False):
-    """The keyword arguments of the client's own method for streams."""
-
-    system: str | None
-
-
-class CompletionArguments(ChatArguments, total=False):
-    """The keyword arguments of ``complete`` that leave its result's type as it is."""
-
-    model: str | None
-    system: str | None
-    max_reasks: int
-    fallback_models: Sequence[str]
-    load_fallbacks: bool
-
-
-class WholeQuestion(CompletionArguments, total=False):
-    """The same for ``client.complete``, where ``messages`` is another name for the prompt."""
-
-    messages: Conversation | UnsetType
 
 
 class Completions:
@@ -158,6 +132,16 @@ class Completions:
                 call that ``tool_choice`` demands; ``where`` and ``text`` show the mismatch.
             DeadlineExceeded: The deadline of the whole call passed.
             Cancelled: The call was cancelled from another thread.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache. Parameters: model, system,
+        max_reasks, fallback_models, load_fallbacks, max_tokens, max_completion_tokens, temperature, top_p,
+        stop, seed, tools, tool_choice, response_format, presence_penalty, frequency_penalty, metadata,
+        reasoning_effort, chat_template_kwargs, user, logprobs, top_logprobs, logit_bias, parallel_tool_calls,
+        top_k, extra.
+
+        Example:
+            >>> client.chat.complete("What is the capital of France?", system="Be brief.").content
+            'The capital of France is Paris.'
         """
         options, params = self._context.split(given, CHAT_NAMES, CHAT_MISTAKES)
         request = self._request(prompt_or_messages(prompt, messages), model, system, params)
@@ -202,6 +186,16 @@ class Completions:
             ServiceError: The service refused or failed.
             TransportError: No event came.
             DeadlineExceeded: The deadline of the whole call passed.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache. Parameters: max_tokens,
+        max_completion_tokens, temperature, top_p, stop, seed, tools, tool_choice, response_format,
+        presence_penalty, frequency_penalty, metadata, reasoning_effort, chat_template_kwargs, user, logprobs,
+        top_logprobs, logit_bias, parallel_tool_calls, top_k, extra.
+
+        Example:
+            >>> with client.chat.stream("What is the capital of France?") as stream:
+            ...     print(stream.gather().content)
+            The capital of France is Paris.
         """
         started = clock.monotonic()
         options, params = self._context.split(given, CHAT_NAMES, CHAT_MISTAKES)

@@ -75,6 +75,12 @@ class Embeddings:
             TransportError: No whole response came.
             DeadlineExceeded: The deadline of the whole call passed.
             Cancelled: The call was cancelled from another thread.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.embeddings.create(["first", "second"], model="qwen3-embedding").vectors
+            [[0.6, 0.8], [0.8, 0.6]]
         """
         started = clock.monotonic()
         whole_number("batch_size", batch_size, 1)

@@ -69,6 +69,12 @@ class Health:
             TransportError: The service does not answer.
             InvalidReply: Another kind of service answers at the address.
             DeadlineExceeded: The service did not answer in time.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.health.check().loaded_models
+            ('phi-4-mini-instruct-generic-cpu:5',)
         """
         return self._with_retries(options, self._check)
 
@@ -77,6 +83,12 @@ class Health:
 
         Args:
             options: As for ``check``.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.health.is_alive()
+            True
         """
         try:
             self._with_retries(options, self._status)
@@ -96,6 +108,12 @@ class Health:
         Raises:
             ConfigError: A value cannot be used.
             Cancelled: The client was closed or the token cancelled.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.health.state().status
+            'ready'
         """
         from foundry_rest.endpoints.service_state import after_failure, of_report
 
@@ -117,6 +135,12 @@ class Health:
         Raises:
             DeadlineExceeded: The service was not ready in time; the cause is the last failure.
             Cancelled: The client was closed or the token cancelled.
+
+        Options: deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.health.wait_until_ready(10).status
+            'ok'
         """
         until = clock.monotonic() + positive_seconds("timeout", timeout)
         given = self._context.options(**options)

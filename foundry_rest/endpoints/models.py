@@ -12,14 +12,11 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from foundry_rest.checks import flag, whole_number
-from foundry_rest.errors import ConfigError, NotFound, UnsupportedByService
-from foundry_rest.models.inventory import Inventory
-from foundry_rest.models.loading import Loading, LoadRequest
-from foundry_rest.models.names import DEVICES
+from foundry_rest.checks import flag
+from foundry_rest.endpoints.model_lists import ModelLists, load_request
+from foundry_rest.errors import NotFound, UnsupportedByService
 from foundry_rest.schema import ModelInfo
 from foundry_rest.schema.request import check_model_name
-from foundry_rest.services.context import Context
 from foundry_rest.transport.call import Options
 from foundry_rest.transport.call_options import CallOptions
 
@@ -30,22 +27,16 @@ if TYPE_CHECKING:
     from foundry_rest.models.progress import GivenProgress, Progress
     from foundry_rest.models.unloading import Unloading
 
-#: Aliases of types, because ``Models.list`` hides the builtin inside the class.
-ModelList = list[ModelInfo]
+#: Alias of a type, because ``Models.list`` hides the builtin inside the class.
 Ids = list[str]
 
 
-class Models:
+class Models(ModelLists):
     """The endpoint that manages the service's models.
 
     Every method accepts the options of a call, see ``CallOptions``; ``timeout`` also bounds the silence of a
     load or a download (``Timeouts.load`` by default).
     """
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._inventory = Inventory(context)
-        self._loading = Loading(context, self._inventory)
 
     @cached_property
     def _unloading(self) -> Unloading:
@@ -60,54 +51,6 @@ class Models:
 
         return Downloads(self._context, self._inventory, self._loading)
 
-    def catalog(self, **options: Unpack[CallOptions]) -> ModelList:
-        """Return every model that the service knows, cached or not.
-
-        A service on another machine reports less, and the other fields stay empty: 2.x lists bare ids, 1.x
-        only cached models. On 2.x the first call may wait for the public catalog (4.5 s offline).
-        """
-        return self._inventory.catalog(self._context.options(**options))
-
-    def list(self, **options: Unpack[CallOptions]) -> ModelList:
-        """Return every model that the service knows; another name for ``catalog()``."""
-        return self.catalog(**options)
-
-    def cached(self, **options: Unpack[CallOptions]) -> ModelList:
-        """Return the models that are on the service's disk.
-
-        Raises:
-            UnsupportedByService: The service is on another machine and has no such list.
-        """
-        checked = self._context.options(**options)
-        found = self._inventory.catalog(checked)
-        if any(info.cached is None for info in found):
-            raise UnsupportedByService(
-                "the list of cached models needs the service's model directory, which is not on this machine",
-                feature="cached models",
-                generation=self._context.dialect_for(checked).generation,
-            )
-        return [info for info in found if info.cached]
-
-    def loaded(self, **options: Unpack[CallOptions]) -> ModelList:
-        """Return the models in memory."""
-        return self._inventory.loaded(self._context.options(**options))
-
-    def resolve(self, name: str, *, device: str | None = None, **options: Unpack[CallOptions]) -> ModelInfo:
-        """Return the model for an alias, an id, or an id without version, ignoring case.
-
-        Of several variants one on disk comes first, then the fastest device (NPU, GPU, CPU), then the newest
-        version.
-
-        Args:
-            name: Alias or id.
-            device: ``"NPU"``, ``"GPU"`` or ``"CPU"`` for a variant for this device only.
-            options: Options of the call.
-
-        Raises:
-            ModelNotFound: The service lists no such model; ``suggestions`` holds similar names.
-        """
-        return self._loading.resolve(_load_request(name, device), self._context.options(**options))
-
     def id_of(self, name: str, **options: Unpack[CallOptions]) -> str:
         """Return the exact id that an alias or id stands for.
 
@@ -117,6 +60,12 @@ class Models:
 
         Raises:
             ModelNotFound: The service takes exact ids only, and has no such model.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.models.id_of("phi-4-mini")
+            'phi-4-mini-instruct-generic-cpu:5'
         """
         try:
             return self.resolve(name, **options).id
@@ -146,8 +95,14 @@ class Models:
         Raises:
             ModelNotFound, ModelNotCached, LoadFailed: The service could not load it for this reason.
             UnsupportedByService: The service does not support ``ttl`` or ``provider``.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.models.load("phi-4-mini").id
+            'phi-4-mini-instruct-generic-cpu:5'
         """
-        return self._loading.load(_load_request(name, device, ttl, provider), self._load_options(options))
+        return self._loading.load(load_request(name, device, ttl, provider), self._load_options(options))
 
     def unload(self, name: str, *, force: bool = True, **options: Unpack[CallOptions]) -> None:
         """Unload a model from memory; do nothing if it is not loaded.
@@ -164,13 +119,27 @@ class Models:
             ModelInUse: A request still uses it, or a stored response holds it.
             LoadFailed: The service refused for another reason.
             DeadlineExceeded: Requests of this client still use it.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.models.unload("phi-4-mini")
+            >>> client.models.loaded()
+            []
         """
         self._unloading.unload(
             check_model_name(name), self._load_options(options), force=flag("force", force)
         )
 
     def unload_all(self, *, force: bool = True, **options: Unpack[CallOptions]) -> Ids:
-        """Unload every model and return their ids; ``force`` as for ``unload``."""
+        """Unload every model and return their ids; ``force`` as for ``unload``.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.models.unload_all()
+            ['phi-4-mini-instruct-generic-cpu:5']
+        """
         return self._unloading.unload_all(self._load_options(options), force=flag("force", force))
 
     def ensure_loaded(
@@ -198,8 +167,14 @@ class Models:
             UnsupportedByService: It must be downloaded, and this service cannot; the advice names who can.
             ConfigError: The disk has no room for it.
             StreamInterrupted: The download broke off; the next call goes on.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.models.ensure_loaded("phi-4-mini").loaded
+            True
         """
-        request = _load_request(name, device)
+        request = load_request(name, device)
         with self._shown(progress, name) as tell:
             return self._downloads.ensure_loaded(
                 request, tell, self._load_options(options), download=flag("download", download)
@@ -228,8 +203,14 @@ class Models:
             UnsupportedByService: The service is neither of them; the advice names alternatives.
             ConfigError: The disk has no room for it.
             StreamInterrupted: The service closed the connection before it reported the end.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.models.download("phi-4-mini").cached
+            True
         """
-        request = _load_request(name)
+        request = load_request(name)
         with self._shown(progress, name) as tell:
             return self._downloads.run(request, tell, self._load_options(options))
 
@@ -250,6 +231,12 @@ class Models:
             ConfigError: The name means several models on disk, or the folder must not be deleted.
             ModelNotFound: The service lists no such model.
             ModelInUse: A request still uses it; nothing was deleted.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.models.remove("phi-4-mini").cached
+            False
         """
         from foundry_rest.models.removal import Removal
 
@@ -265,15 +252,3 @@ class Models:
     def _load_options(self, given: CallOptions) -> Options:
         """Return the options of a call, with ``timeout`` as the longest silence of a load, too."""
         return self._context.options(**given).loading(given.get("timeout"))
-
-
-def _load_request(
-    name: str, device: str | None = None, ttl: int | None = None, provider: str = ""
-) -> LoadRequest:
-    if device is not None and (not isinstance(device, str) or device.upper() not in DEVICES):
-        raise ConfigError(f"device must be one of {', '.join(DEVICES)}, not {device!r}")
-    if ttl is not None:
-        whole_number("ttl", ttl, 1)
-    if not isinstance(provider, str):
-        raise ConfigError(f"provider must be text such as 'cuda', not {provider!r}")
-    return LoadRequest(check_model_name(name), (device or "").upper(), ttl, provider)

@@ -79,6 +79,12 @@ class Raw:
             ConfigError: The path or the body cannot be sent.
             ServiceError: The HTTP status is 300 or more.
             TransportError: No whole response came.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.request("GET", "/status").status
+            200
         """
         checked = self._context.options(**options)
         call = build_raw_call(method, path, json, replay, checked)

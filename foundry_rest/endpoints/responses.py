@@ -7,10 +7,10 @@ and the sessions of the last 5, which hold their model in memory until they are 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from foundry_rest import clock
+from foundry_rest.endpoints.stored_responses import NOT_STORED, continuing, with_advice
 from foundry_rest.errors import ResponseNotFound
 from foundry_rest.schema.response_request import (
     RESPONSE_MISTAKES,
@@ -29,7 +29,6 @@ from foundry_rest.schema.responses import (
     ResponseRequest,
 )
 from foundry_rest.services.context import Context
-from foundry_rest.services.target import Target
 from foundry_rest.stream.responses import ResponseStream
 from foundry_rest.transport.call import Options
 from foundry_rest.transport.call_options import CallOptions
@@ -39,14 +38,6 @@ if TYPE_CHECKING:
 
 #: Alias of a type, because ``Responses.list`` hides the builtin inside the class.
 InputItems = list[InputItem]
-
-_RESEND_ADVICE = (
-    "Send the whole conversation as input: the service remembers only what was made with store=True, the "
-    "last 20 of it, and nothing after a restart."
-)
-_NOT_STORED_ADVICE = (
-    "It was made without store=True, deleted, pushed out by newer ones (20 are kept), or lost at a restart."
-)
 
 
 class ResponseArguments(ResponseParams, CallOptions, total=False):
@@ -84,12 +75,20 @@ class Responses:
             TransportError: No whole response came; ``StreamInterrupted`` holds the text so far.
             DeadlineExceeded: The deadline of the whole call passed.
             Cancelled: The call was cancelled from another thread.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache. Parameters: instructions,
+        previous_response_id, store, max_output_tokens, temperature, top_p, tools, tool_choice, text,
+        reasoning, metadata, parallel_tool_calls, user, extra.
+
+        Example:
+            >>> client.responses.create("Say OK", store=True).output_text
+            'OK'
         """
         started = clock.monotonic()
         options, params = self._context.split(given, RESPONSE_NAMES, RESPONSE_MISTAKES)
         request = self._request(input, model, params)
         dialect = self._context.dialect_for(options)
-        with self._continuing(request, options):
+        with continuing(self._context, request, options):
             if dialect.completes_by_stream:
                 return self._open(request, options, started, "responses.create").gather()
             return self._context.ask(
@@ -117,11 +116,19 @@ class Responses:
             TransportError: No event came.
             DeadlineExceeded: The deadline of the whole call passed.
             UnsupportedByService: This generation has no Responses API; 1.x continues from one turn only.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache. Parameters: instructions,
+        previous_response_id, store, max_output_tokens, temperature, top_p, tools, tool_choice, text,
+        reasoning, metadata, parallel_tool_calls, user, extra.
+
+        Example:
+            >>> client.responses.stream("Say OK").gather().output_text
+            'OK'
         """
         started = clock.monotonic()
         options, params = self._context.split(given, RESPONSE_NAMES, RESPONSE_MISTAKES)
         request = self._request(input, model, params)
-        with self._continuing(request, options):
+        with continuing(self._context, request, options):
             return self._open(request, options, started, "responses.stream")
 
     def get(self, id: str, /, **options: Unpack[CallOptions]) -> Response:
@@ -133,10 +140,16 @@ class Responses:
         Raises:
             ResponseNotFound: The service has not stored it, or no longer.
             ServiceError: The stored response had failed.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.responses.get("resp_1").output_text
+            'OK'
         """
         checked = self._context.options(**options)
         check_response_id(id)
-        with _with_advice(_NOT_STORED_ADVICE):
+        with with_advice(NOT_STORED):
             return self._context.ask(lambda target: target.dialect.get_response(id, checked), checked)
 
     def delete(self, id: str, /, **options: Unpack[CallOptions]) -> None:
@@ -147,10 +160,17 @@ class Responses:
 
         Raises:
             ResponseNotFound: The service has not stored it, or no longer.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> client.responses.delete("resp_1")
+            >>> client.responses.list().data
+            ()
         """
         checked = self._context.options(**options)
         check_response_id(id)
-        with _with_advice(_NOT_STORED_ADVICE):
+        with with_advice(NOT_STORED):
             try:
                 self._context.ask(lambda target: target.dialect.delete_response(id, checked), checked)
             except ResponseNotFound as error:
@@ -171,6 +191,12 @@ class Responses:
         Args:
             limit: Most responses in the page, 1 to 100; the service's default is 20.
             after: Id of the last response of the previous page.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> [response.id for response in client.responses.list(limit=10)]
+            ['resp_1']
         """
         checked = self._context.options(**options)
         check_page(limit, after)
@@ -182,6 +208,12 @@ class Responses:
         """Yield every stored response once; they may be deleted meanwhile.
 
         The options apply to the request of each page.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> [response.id for response in client.responses.iterate()]
+            ['resp_1']
         """
         seen: set[str] = set()
         page = self.list(**options)
@@ -201,10 +233,16 @@ class Responses:
 
         Raises:
             ResponseNotFound: The service has not stored it, or no longer.
+
+        Options: timeout, deadline, retries, headers, cancel, lane, cache.
+
+        Example:
+            >>> [item.type for item in client.responses.input_items("resp_1")]
+            ['message']
         """
         checked = self._context.options(**options)
         check_response_id(id)
-        with _with_advice(_NOT_STORED_ADVICE):
+        with with_advice(NOT_STORED):
             return self._context.ask(lambda target: target.dialect.input_items(id, checked), checked)
 
     def _request(
@@ -226,42 +264,3 @@ class Responses:
             model=request.model,
             started=started,
         )
-
-    @contextmanager
-    def _continuing(self, request: ResponseRequest, options: Options) -> Iterator[None]:
-        """Look up the previous response before a request is sent, unless the service is known to do so."""
-        with _with_advice(_RESEND_ADVICE):
-            target = None if request.previous is None else self._confirmed(request.previous, options)
-            try:
-                yield
-            except ResponseNotFound:  # it was deleted meanwhile
-                if target is not None:
-                    target.refuses_unknown_response = True
-                raise
-
-    def _confirmed(self, previous: str, options: Options) -> Target:
-        """Return the target; raise an error when it would silently leave out earlier turns.
-
-        1.x and 2.0 ignore a previous response that they do not store, and 1.x never reads the one before that
-        (measured on 1.2.4: the third turn knows the second, not the first; docs/service.md, section 14).
-        """
-        dialect = self._context.dialect_for(options)
-        target = self._context.target(options)
-        if dialect.keeps_conversations or target.refuses_unknown_response:
-            return target
-        before = self._context.ask(lambda target: target.dialect.get_response(previous, options), options)
-        if before.previous_response_id is not None and dialect.keeps_conversations is False:
-            dialect.unsupported(
-                "memory of more than one earlier turn", "Send the whole conversation as input."
-            )
-        return target
-
-
-@contextmanager
-def _with_advice(advice: str) -> Iterator[None]:
-    """Put ``advice`` into a ResponseNotFound that is raised inside."""
-    try:
-        yield
-    except ResponseNotFound as error:
-        error.advice = advice
-        raise

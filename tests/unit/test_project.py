@@ -190,7 +190,9 @@ def test_readme_marks_its_commands(marker):
 def documented() -> list[str]:
     """Return the names of the package's modules that hold doctests."""
     paths = [path for path in python_files() if path.is_relative_to(ROOT / "foundry_rest")]
-    modules = [path for path in paths if ">>> " in path.read_text(encoding="utf-8")]
+    # Those that need a client have a test of their own: test_docstring_examples.py.
+    example = re.compile(r">>> (?!.*\bclient\b)")
+    modules = [path for path in paths if example.search(path.read_text(encoding="utf-8"))]
     return [str(path.relative_to(ROOT).with_suffix("")).replace(os.sep, ".") for path in modules]
 
 
