@@ -143,5 +143,3 @@ def _parser_of(command: Command) -> Parser:
     parser.epilog = f"examples:\n{examples}\n" + (f"\n{parser.epilog}" if parser.epilog else "")
     parser.set_defaults(command=command.runs or command.name)
     return parser
-
-
