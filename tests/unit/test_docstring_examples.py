@@ -142,9 +142,8 @@ def server(name, tmp_path, monkeypatch):
     for id in models.values():
         put_model(tmp_path / "models" / id.replace(":", "-"), id)
     put_catalog(tmp_path / "models", models)
-    monkeypatch.setattr(
-        removal, "pids_at", lambda url: {os.getpid()}
-    )  # not every system tells whose a port is
+    # Not every system tells whose a port is.
+    monkeypatch.setattr(removal, "pids_at", lambda url: {os.getpid()})
     with FaultServer(
         models,
         [] if name == "client.models.remove" else None,
