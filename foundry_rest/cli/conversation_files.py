@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -100,7 +101,7 @@ class ConversationFile:
 def new() -> ConversationFile:
     """Return the file of a new conversation, which does not exist yet."""
     at = datetime.fromtimestamp(clock.now(), timezone.utc)
-    return ConversationFile(folder() / f"{at:%Y%m%dT%H%M%S}-{os.getpid()}.jsonl")
+    return ConversationFile(folder() / f"{at:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.jsonl")
 
 
 def last() -> ConversationFile:
