@@ -87,6 +87,7 @@ def test_a_launcher_is_not_the_child():
     child.wait(2)
 
 
+@posix  # of a pipe that a child closes Windows keeps an end open
 def test_a_dying_process_is_not_alive():
     """It has closed its pipe, as the system does for a killed one before it is gone; who waits is woken."""
     started = fake(ANSWER, "os.close(1)\n", WAIT)
