@@ -69,7 +69,7 @@ def offered(run, tmp_path):
 def test_in_the_shell(offered, name):
     """A shell offers commands, then that command's options, choices and actions, and no other's."""
     assert offered(name, "ch") == {"chat", "check"}
-    assert offered(name, "chat", "--te") == {"--temperature"}
+    assert offered(name, "chat", "--temper") == {"--temperature"}
     assert offered(name, "load", "--te") == set()
     assert offered(name, "batch", "--format", "js") == {"jsonl"}
     assert offered(name, "cache", "") >= {"stats", "clear"}
