@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from support.waits import until
 from support.platforms import set_home
 
 from foundry_rest import FoundryAPIClient, clock
@@ -185,7 +186,8 @@ def test_the_place_of_our_own_runtime(tmp_path):
     directory = tmp_path / "foundry_rest-abc"
     words = [sys.executable, "-c", "input()", "foundry_rest.runtime.child_main", "1", str(directory)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        assert log_directory(process.pid) == directory / "logs"
+        # Until it has become another program, its command line is empty.
+        until(lambda: log_directory(process.pid) == directory / "logs")
         process.stdin.close()
     assert log_directory(os.getpid()) is None
     assert log_directory(process.pid) is None
