@@ -9,8 +9,8 @@ import subprocess
 import sys
 
 import pytest
-from support.waits import until
 from support.platforms import set_home
+from support.waits import until
 
 from foundry_rest import FoundryAPIClient, clock
 from foundry_rest.errors import ConfigError, ServiceUnreachable, UnsupportedByService
