@@ -250,7 +250,7 @@ def test_death_in_one_step(store, is_gone, within):
             deaths[step.phase] -= 1
             pid = client.health_check().pid
             psutil.Process(pid).kill()
-            assert within(5, lambda: is_gone(pid))  # until then it resets what connects; two resets end a call
+            assert within(5, lambda: is_gone(pid))  # until then it resets what connects: two end a call
 
     store.gate.clear()  # the weights are held back, so the download is under way when it dies
     with FoundryAPIClient.embedded() as client:
