@@ -240,7 +240,7 @@ def test_all_in_one_step(store):
     assert [step.done for step in steps] == [False] * (len(steps) - 1) + [True]
 
 
-def test_death_in_one_step(store):
+def test_death_in_one_step(store, is_gone, within):
     """A runtime that dies in the download is an error, the next call goes on; in the load it is revived."""
     told, deaths = [], {"download": 1, "load": 1}
 
@@ -248,7 +248,9 @@ def test_death_in_one_step(store):
         told.append(step.phase)
         if deaths.get(step.phase):
             deaths[step.phase] -= 1
-            psutil.Process(client.health_check().pid).kill()
+            pid = client.health_check().pid
+            psutil.Process(pid).kill()
+            assert within(5, lambda: is_gone(pid))  # until then it resets what connects: two end a call
 
     store.gate.clear()  # the weights are held back, so the download is under way when it dies
     with FoundryAPIClient.embedded() as client:

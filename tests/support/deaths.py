@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
+
+import psutil
 
 from foundry_rest import FoundryAPIClient, clock
 
@@ -13,7 +16,8 @@ def kill_runtime(client: FoundryAPIClient) -> None:
 
     Until then, for some milliseconds, it resets what connects: a call that meets that twice is given up.
     """
-    runtime = client._owned[1]
-    os.kill(runtime.pid, signal.SIGKILL)
-    while runtime.is_alive():
-        clock.sleep(0.001)
+    dying = psutil.Process(client._owned[1].pid)
+    os.kill(dying.pid, signal.SIGKILL)
+    with suppress(psutil.NoSuchProcess):
+        while dying.status() != psutil.STATUS_ZOMBIE:
+            clock.sleep(0.001)
