@@ -12,7 +12,15 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from foundry_rest.dialects.operation import Operation
-from foundry_rest.errors import ContextLengthExceeded, FoundryError, UnsupportedByService
+from foundry_rest.errors import (
+    ContextLengthExceeded,
+    ModelNotFound,
+    ModelNotLoaded,
+    ServiceNotFound,
+    ServiceUnreachable,
+    StreamInterrupted,
+    UnsupportedByService,
+)
 from foundry_rest.schema import ChatRequest, Message
 from foundry_rest.schema.turns import Turns
 from foundry_rest.services.context import Context
@@ -23,6 +31,9 @@ from foundry_rest.transport.json_codec import encode_json
 
 #: Counts that are kept; each takes some 200 bytes.
 KEPT = 1024
+
+#: A model that is to be loaded, a service that has moved or closed a kept connection.
+_CURABLE = (ModelNotFound, ModelNotLoaded, ServiceNotFound, ServiceUnreachable, StreamInterrupted)
 
 Build = Callable[[Target], Operation[Any, int]]
 
@@ -66,12 +77,10 @@ class TokenCounts:
         return found
 
     def _refused(self, build: Build, options: Options, model: str) -> Count:
-        """Return what the refusal of a request tells; one that another error stands before is sent again."""
+        """Return what a refusal tells; a request that fails in a way that calls cure is sent again."""
         try:
             return self._refusal(build, options, model, probe=True)
-        except UnsupportedByService:
-            raise
-        except FoundryError:  # a model that is to be loaded, a service that has moved: what every call cures
+        except _CURABLE:
             return self._refusal(build, options, model, probe=False)
 
     def _refusal(self, build: Build, options: Options, model: str, *, probe: bool) -> Count:
@@ -114,7 +123,11 @@ def fit(
     def over(dropped: int) -> ContextLengthExceeded | None:
         tokens, limit = count(turns.without(dropped))
         if limit is None:
-            raise UnsupportedByService("the service does not tell how long the model's context is")
+            raise UnsupportedByService(
+                "the service does not tell how long the model's context is",
+                feature="fit",
+                advice="Drop the oldest messages yourself, by the tokens that chat.count_tokens() tells.",
+            )
         room = min(default, limit // 2) if max_tokens is None else max_tokens
         if tokens + room <= limit:
             return None

@@ -15,6 +15,7 @@ from foundry_rest.errors import (
     ConfigError,
     ContextLengthExceeded,
     InvalidReply,
+    ServiceTimeout,
     ServiceUnreachable,
     UnsupportedByService,
 )
@@ -28,6 +29,7 @@ from foundry_rest.testing import (
     error_stream,
     json_answer,
     json_error,
+    stall,
 )
 
 #: Server -> (what it says, the tokens of the prompt, those of the context).
@@ -221,6 +223,15 @@ def test_other_errors(server, native):
         native.chat.count_tokens("Hi there")
 
 
+@pytest.mark.parametrize("script", [stall(), json_error(400, "no such thing")], ids=["silent", "refused"])
+def test_what_no_cure_helps_is_asked_once(server, native, script):
+    """A service that is silent, or says no for another reason, is not asked a second time."""
+    server.on("POST", CHAT, script)
+    with pytest.raises((ServiceTimeout, BadRequest)):
+        native.chat.count_tokens("Hi", timeout=0.05)
+    assert len(server.asked(CHAT)) == 1
+
+
 def test_tools_where_they_are_not_counted():
     """0.x's route takes no tools, so that their tokens would be missing."""
     client = FoundryAPIClient("http://127.0.0.1:9", model="m", dialect="0.x")
@@ -323,7 +334,10 @@ def test_where_the_context_is_not_told():
     with FaultServer() as server:
         server.on("POST", "/v1/chat/completions/tokenizer/encode/count", json_answer({"tokenCount": 7}))
         client = FoundryAPIClient(server.url, model=DEMO_MODEL, dialect="0.x")
-        with client, pytest.raises(UnsupportedByService, match="how long"):
+        with (
+            client,
+            pytest.raises(UnsupportedByService, match=r"how long.*Drop the oldest"),
+        ):
             client.chat.fit(talk(10, 10))
 
 

@@ -16,6 +16,7 @@ from foundry_rest.services.target import Target
 from foundry_rest.timeouts import Timeouts
 from foundry_rest.transport.call import Call, Options, Replay
 from foundry_rest.transport.json_codec import encode_json
+from foundry_rest.transport.session.request_builder import FRAMING
 
 #: The scheme of addresses that stand for whatever service is found.
 SCHEME = "foundry"
@@ -29,18 +30,7 @@ _ASKED = frozenset(("messages", "input", "prompt"))
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 #: They follow from the body, the connection, or what this package reads.
 _NOT_PASSED_ON = frozenset(
-    (
-        "host",
-        "content-length",
-        "transfer-encoding",
-        "te",
-        "trailer",
-        "upgrade",
-        "expect",
-        "connection",
-        "keep-alive",
-        "accept-encoding",
-    )
+    ("host", "connection", "keep-alive", "accept-encoding", *(name.lower() for name in FRAMING))
 )
 #: What requests sets by itself, in place of which the client's own stands.
 _DEFAULTS = {"user-agent": re.compile(r"python-requests/"), "accept": re.compile(r"\*/\*$")}
@@ -143,7 +133,7 @@ def timeouts_for(given: object, own: Timeouts) -> Timeouts:
     Raises:
         ConfigError: It is none of these.
     """
-    wrong = ConfigError("timeout must be seconds or (connect, read)")
+    wrong = ConfigError(f"timeout must be seconds or (connect, read), not {given!r}")
     connect = read = given
     if isinstance(given, tuple):
         if len(given) != 2:
@@ -168,7 +158,7 @@ def _body(body: object) -> bytes | None:
     if read is not None:
         return _body(read())
     if not isinstance(body, Iterable):
-        raise ConfigError(f"data= cannot be sent: it is a {type(body).__name__}")
+        raise ConfigError(f"data= must be text, bytes, a file or parts of them, not {type(body).__name__}")
     return b"".join(_body(part) or b"" for part in body)
 
 

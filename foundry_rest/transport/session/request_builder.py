@@ -28,7 +28,7 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 #: Control characters, and characters beyond Latin-1, which HTTP/1.1 cannot carry.
 _NOT_IN_HEADER = re.compile(r"[^\t -~\x80-\xff]")
 #: They say where a request ends and what the connection is for: another value mixes up what follows on it.
-_FRAMING = ("Content-Length", "Transfer-Encoding", "TE", "Trailer", "Upgrade", "Expect")
+FRAMING = ("Content-Length", "Transfer-Encoding", "TE", "Trailer", "Upgrade", "Expect")
 
 _FEWER_HEADERS = Advice(
     "Send fewer or shorter headers.", Words("A gateway that bears more is named by dialect='openai'.", "")
@@ -97,7 +97,7 @@ class RequestBuilder:
         self._auth = None if auth is None else _signer(auth, "auth=")
         self._urls: dict[str, str] = {}
         self._agent = _user_agent()
-        self._more = _checked(headers, "headers=", ("Host", *_FRAMING))
+        self._more = _checked(headers, "headers=", ("Host", *FRAMING))
         self._headers = self._merged()
 
     def build(self, call: Call, target: Target, accept: str) -> requests.PreparedRequest:
@@ -118,7 +118,7 @@ class RequestBuilder:
             headers["Content-Type"] = "application/json"
             headers["Content-Length"] = str(len(call.body))
         given = call.options.headers
-        own = _checked(given, "headers=", ("Host", *_FRAMING)) if given else {}
+        own = _checked(given, "headers=", ("Host", *FRAMING)) if given else {}
         headers.update(own)
         # Its own: a signer adds hooks, which end with their request.
         request.hooks = {"response": []}
@@ -155,7 +155,7 @@ class RequestBuilder:
         ready: CaseInsensitiveDict[str] = CaseInsensitiveDict({"User-Agent": self._agent})
         # In requests a header with the value None is not sent.
         kept = {name: value for name, value in self._session.headers.items() if value is not None}
-        ready.update(_checked(kept, "session.headers", _FRAMING))
+        ready.update(_checked(kept, "session.headers", FRAMING))
         ready.update(self._more)
         # Compression saves nothing on one machine and delays events until a block is full.
         ready["Accept-Encoding"] = "identity"
