@@ -9,7 +9,7 @@ from pathlib import Path
 #: A link to a file of the source tree: its text and its target.
 LOCAL_LINK = re.compile(r"\[([^\]]+)\]\((?!https?:)([^)#\s]+)(?:#[^)\s]*)?\)")
 #: Where the files are that the page names.
-NOTE = "\n\nFiles that are named here, such as `docs/batch.md`, are in the source archive.\n"
+NOTE = "\n\nFiles that are named here, such as `docs/how-to/batch.md`, are in the source archive.\n"
 
 
 def page_of(readme: str) -> str:

@@ -29,10 +29,11 @@ T = TypeVar("T")
 
 #: An alias of the public catalog, small enough for most machines.
 DEFAULT_MODEL = "phi-4-mini"
-#: The default of 2.x; sent always, as older services silently stop at 512 (docs/service.md, section 7.1).
+#: The default of 2.x; sent always, as older services silently stop at 512 (docs/reference/service.md, section
+#: 7.1).
 DEFAULT_MAX_TOKENS = 2048
 #: Concurrent calls, and pooled connections: enough for 64 threads. The service accepts any number, but they
-#: share one core (docs/service.md, section 10.2), so a program that needs low latency sets fewer.
+#: share one core (docs/reference/service.md, section 10.2), so a program that needs low latency sets fewer.
 MAX_CONCURRENCY = 64
 #: Longest wait for a slot in a call without a deadline, so that every wait is bounded.
 SLOT_TIMEOUT = 600.0

@@ -52,7 +52,8 @@ class FoundryAPIClient(Endpoints):
         breaker_state: Where the breaker's state is kept: in this process, or shared by the processes of
             this machine with ``SqliteBreakers(path)``, of several with ``RedisBreakers(client)``.
         max_concurrency: Calls and open streams at a time, 64 by default; further ones wait for a slot.
-            ``"auto"`` finds out, from what the service delivers, how many it is worth (docs/concurrency.md).
+            ``"auto"`` finds out, from what the service delivers, how many it is worth
+            (docs/how-to/concurrency.md).
         auto_load: Load a model that is not in memory, then repeat the call once.
         auto_start: Have the ``foundry`` command start a service when none runs, once per process.
         observers: Called with every event of ``foundry_rest.events``.

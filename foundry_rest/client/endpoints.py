@@ -236,7 +236,7 @@ class Endpoints(Raw):
                 files ``{"custom_id", "url", "body"}``; or ``BatchRequest``. Without a ``custom_id`` the first
                 is ``"request-0"``.
             max_concurrency: Calls at a time; 4 by default, and at most the client's own number. ``"auto"``
-                finds out how many the service is worth (docs/concurrency.md).
+                finds out how many the service is worth (docs/how-to/concurrency.md).
             ordered: Whether results come in the order of the requests, else as they are done. A slow request
                 then holds up the later ones once 16 for each call at a time are waiting.
             executor: Whose workers make the calls, see ``workers``; then give two to four times their number

@@ -1,7 +1,7 @@
 """The catalog file ``foundry.modelinfo.json`` that every generation keeps in its model directory.
 
-Its content is described in docs/service.md, section 12.1. Generations leave out different fields, but use the
-same names.
+Its content is described in docs/reference/service.md, section 12.1. Generations leave out different fields,
+but use the same names.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The detection of the dialect at an address.
 
-No generation reports its version, but the fields of ``/status`` identify 2.x and 1.x (docs/service.md,
-section 2). 0.x is known by ``/openai/status``, asked only where the ``Server`` header allows it: gateways
-pass it on to a service outside. Any other server with ``/v1/models`` speaks OpenAI's dialect.
+No generation reports its version, but the fields of ``/status`` identify 2.x and 1.x
+(docs/reference/service.md, section 2). 0.x is known by ``/openai/status``, asked only where the ``Server``
+header allows it: gateways pass it on to a service outside. Any other server with ``/v1/models`` speaks
+OpenAI's dialect.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The dialect of 0.x, the service of the ``foundry`` command (docs/service.md, section 4.1).
+"""The dialect of 0.x, the service of the ``foundry`` command (docs/reference/service.md, section 4.1).
 
 The documents and the service's own client disagree on the case of names and on the shape of lists, so
 names are read in any case, and a list may come bare or inside an object.

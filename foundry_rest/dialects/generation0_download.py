@@ -1,4 +1,4 @@
-"""The request of a 0.x download, and the parser of its lines (docs/service.md, section 13)."""
+"""The request of a 0.x download, and the parser of its lines (docs/reference/service.md, section 13)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The dialect of 1.x, the embedded service of Foundry Local Core and of the CLI preview's daemon.
 
-Its routes are in docs/service.md, section 4.2, measured on 1.2.4. Three of its faults are worked around here:
+Its routes are in docs/reference/service.md, section 4.2, measured on 1.2.4. Three of its faults are worked
+around here:
 a failed stream that gives no cause, a limit whose cut is reported as a normal stop, and text in parts,
 which its chat templates do not support.
 """

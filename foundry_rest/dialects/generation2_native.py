@@ -1,4 +1,4 @@
-"""The dialect of 2.x, Microsoft's native runtime (docs/service.md, section 4.3)."""
+"""The dialect of 2.x, Microsoft's native runtime (docs/reference/service.md, section 4.3)."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ class Generation2Dialect(ModelRoutesDialect):
         """Return the parameters with the JSON schema where 2.x expects it.
 
         2.x takes the value of ``json_schema`` itself for the schema, so OpenAI's wrapper would constrain
-        nothing. The two are merged, so that either way of reading finds the schema (docs/service.md,
-        section 7.3).
+        nothing. The two are merged, so that either way of reading finds the schema
+        (docs/reference/service.md, section 7.3).
         """
         wrapper = (request.params.get("response_format") or {}).get("json_schema")  # type: ignore[attr-defined]
         if not isinstance(wrapper, Mapping) or not isinstance(wrapper.get("schema"), Mapping):

@@ -1,8 +1,8 @@
 """Operation: a call and the parser of its response. Dialect: the operations of one generation.
 
 A generation is one subclass of Dialect in one file. An operation that it does not override is unsupported and
-raises ``UnsupportedByService`` before anything is sent. ``docs/generations.md`` is generated from these
-classes: an operation counts as supported where a class overrides it.
+raises ``UnsupportedByService`` before anything is sent. ``docs/reference/generations.md`` is generated from
+these classes: an operation counts as supported where a class overrides it.
 """
 
 from __future__ import annotations

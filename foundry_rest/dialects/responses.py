@@ -1,8 +1,8 @@
 """The Responses API, which 1.x, 2.x and other OpenAI-compatible servers share.
 
-Measured on 1.2.4 and 2.2.1 (docs/service.md, section 14): both end a stream with ``response.completed``,
-``response.incomplete`` or ``response.failed``, and then ``[DONE]``. On 1.x a stream for a model that is not
-loaded gives no error: the connection is closed.
+Measured on 1.2.4 and 2.2.1 (docs/reference/service.md, section 14): both end a stream with
+``response.completed``, ``response.incomplete`` or ``response.failed``, and then ``[DONE]``. On 1.x a stream
+for a model that is not loaded gives no error: the connection is closed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Parse what the Responses API returns: whole responses, events, pages; pure.
 
-Measured on 2.2.1 and 1.2.4; 1.2.4 reports failures under HTTP 200, too (docs/service.md, section 14).
+Measured on 2.2.1 and 1.2.4; 1.2.4 reports failures under HTTP 200, too (docs/reference/service.md, section
+14).
 """
 
 from __future__ import annotations

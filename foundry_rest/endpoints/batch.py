@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: Calls at a time. Where all share two cores the service is full at 2 to 4, and more only wait longer
-#: (docs/service.md, section 10.2).
+#: (docs/reference/service.md, section 10.2).
 CONCURRENCY = 4
 
 

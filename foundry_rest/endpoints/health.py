@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Default timeout in seconds. The status takes milliseconds, even under load (docs/service.md, section 2).
+#: Default timeout in seconds. The status takes milliseconds, even under load (docs/reference/service.md,
+#: section 2).
 _DEFAULT_TIMEOUT = 5.0
 #: Errors of a status request to a service that is not running, not ready, or not Foundry Local.
 _UNHEALTHY = (TransportError, ServiceError, InvalidReply, DeadlineExceeded)

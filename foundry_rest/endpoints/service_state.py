@@ -14,7 +14,7 @@ from foundry_rest.services.listeners import pids_at
 from foundry_rest.transport.call import Options
 
 #: Seconds for which a process that does not answer yet is taken for one that starts: 2.2.1 answers after 0.5
-#: to 5 s, the foundry command's service after up to 60 (docs/service.md, section 1).
+#: to 5 s, the foundry command's service after up to 60 (docs/reference/service.md, section 1).
 _YOUNG = 90.0
 
 

@@ -38,7 +38,8 @@ def _confirmed(context: Context, previous: str, options: Options) -> Target:
     """Return the target; raise an error when it would silently leave out earlier turns.
 
     1.x and 2.0 ignore a previous response that they do not store, and 1.x never reads the one before that
-    (measured on 1.2.4: the third turn knows the second, not the first; docs/service.md, section 14).
+    (measured on 1.2.4: the third turn knows the second, not the first; docs/reference/service.md, section
+    14).
     """
     dialect = context.dialect_for(options)
     target = context.target(options)

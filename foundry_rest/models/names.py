@@ -9,7 +9,7 @@ from foundry_rest.errors import ModelNotFound
 from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.schema import ModelInfo
 
-#: The order in which the service itself prefers devices (docs/service.md, section 5).
+#: The order in which the service itself prefers devices (docs/reference/service.md, section 5).
 DEVICES = ("NPU", "GPU", "CPU")
 #: Most names that an error lists.
 _MOST_LISTED = 5

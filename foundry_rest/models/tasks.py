@@ -1,9 +1,9 @@
 """The check that a model is made for a task, before the request is sent.
 
-A request for embeddings from a chat model ends the process of 1.x (docs/service.md, section 11.2). Other
-generations refuse it, but only after this client has loaded the model, which may take minutes and gigabytes;
-it may be the default model, which the caller forgot to replace. So an unknown name is looked up once where
-models can be loaded.
+A request for embeddings from a chat model ends the process of 1.x (docs/reference/service.md, section 11.2).
+Other generations refuse it, but only after this client has loaded the model, which may take minutes and
+gigabytes; it may be the default model, which the caller forgot to replace. So an unknown name is looked up
+once where models can be loaded.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ GROWTH = 2.0
 #: Seconds after which an observation is forgotten: what else the machine did then tells nothing about now.
 MEMORY = 3600.0
 #: Seconds without a call after which all is forgotten: 0.x drops a model that was not used for 600 s, and
-#: loads it in the next call (docs/service.md, section 6).
+#: loads it in the next call (docs/reference/service.md, section 6).
 PAUSE = 300.0
 #: A time-out is raised when the estimate is so many times larger, and lowered when it is so many times
 #: smaller, so that not every call changes it.

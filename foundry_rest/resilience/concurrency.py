@@ -1,7 +1,7 @@
 """Slots: the bound on the calls of a client that are under way at once.
 
 No generation of the service ever answers 429 or 503: it accepts every request, and all of them advance at
-the speed of one core (32 parallel calls take 30 times as long; docs/service.md, section 10).
+the speed of one core (32 parallel calls take 30 times as long; docs/reference/service.md, section 10).
 So the client has to bound itself, and what a person waits for goes before what a batch sends. Waiting for a
 slot ends with the call's deadline or its cancellation; the time-outs of an attempt begin when it has its
 slot.

@@ -1,9 +1,9 @@
 """Locks by model, so that no model is unloaded while a request runs on it.
 
-Unloading a model during an answer ends 1.x's whole process (docs/service.md, section 11). So an unload
-waits until the requests on the model have ended, and new ones wait for the unload: requests share a model's
-lock, an unload has it exclusively. The locks cover the requests of one client and its views, not those of
-other clients and processes.
+Unloading a model during an answer ends 1.x's whole process (docs/reference/service.md, section 11). So an
+unload waits until the requests on the model have ended, and new ones wait for the unload: requests share a
+model's lock, an unload has it exclusively. The locks cover the requests of one client and its views, not
+those of other clients and processes.
 """
 
 from __future__ import annotations

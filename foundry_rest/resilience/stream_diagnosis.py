@@ -1,7 +1,7 @@
 """The diagnosis of a stream that broke without reporting a cause.
 
 1.x checks a streamed request after it has sent the headers: any fault in it (model not loaded, context
-exceeded) cuts the connection, and the cause is not reported (docs/service.md, section 8).
+exceeded) cuts the connection, and the cause is not reported (docs/reference/service.md, section 8).
 The same request without streaming is refused with a message, before any work is done.
 
 The cause is then handled like any other refusal. The plain request is sent only if the answer had begun: a

@@ -35,7 +35,8 @@ def environment() -> dict[str, str]:
     """Return the environment for a child that finds the same modules as its parent and reports to nobody.
 
     In what it takes for CI, the native library keeps no device id, stores no events and looks up no host of
-    Microsoft's; its own settings against telemetry leave a part of that (docs/service.md, section 12.4).
+    Microsoft's; its own settings against telemetry leave a part of that (docs/reference/service.md, section
+    12.4).
     """
     given = dict(os.environ)
     # All of sys.path, because the program may have changed it.

@@ -2,7 +2,8 @@
 
 JSON has no NaN and no bytes: msgspec encodes NaN as null and bytes as base64, and the service then
 ignores the parameter or answers a prompt that nobody wrote. JSON nested 60,000 deep ends the process of
-2.x (docs/service.md, section 11.2). So every value is walked once, without recursion, before it is encoded.
+2.x (docs/reference/service.md, section 11.2). So every value is walked once, without recursion, before it is
+encoded.
 """
 
 from __future__ import annotations

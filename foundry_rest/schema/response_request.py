@@ -102,7 +102,7 @@ def _item(given: object) -> Item:
         raise ConfigError("an input item needs a role (user, assistant, system) or another type")
     for part in (*_parts(item.get("content")), *_parts(item.get("output"))):
         _check_image(part)
-    # 1.x drops a message without "type": "message" (docs/service.md, section 14).
+    # 1.x drops a message without "type": "message" (docs/reference/service.md, section 14).
     return item if kind else {"type": "message", **item}
 
 

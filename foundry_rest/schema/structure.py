@@ -15,7 +15,8 @@ T = TypeVar("T")
 
 #: Options for the constrained decoder of 2.x (llguidance). "lenient": it ignores keywords and formats that
 #: it does not support, because the text is checked here anyway. The others allow only JSON's usual white
-#: space: else small models write line feeds until max_tokens ends them (docs/service.md, section 7.3).
+#: space: else small models write line feeds until max_tokens ends them (docs/reference/service.md, section
+#: 7.3).
 #: https://github.com/guidance-ai/llguidance/blob/main/docs/json_schema.md
 GUIDANCE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": ", "lenient": True}
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9_-]")

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 C = TypeVar("C")
 
 #: Seconds to wait for usage and ``[DONE]`` after the answer is complete: 0.8.117 never sends them
-#: (docs/service.md, section 8.1), and the text is complete without them.
+#: (docs/reference/service.md, section 8.1), and the text is complete without them.
 GRACE = 2.0
 
 

@@ -1,9 +1,9 @@
 """The decoder of 0.x's answer to a download: bytes in, lines out, no I/O.
 
 The answer is lines of text with the progress, then one JSON object with the outcome, which may itself take
-several lines (docs/service.md, section 13). Each line is one unit, and so is the object; it is returned as
-soon as it is complete, because a service may leave the connection open after it. An incomplete unit at the
-end, an object or a line, is dropped: the reader recognises a cut answer by the missing object.
+several lines (docs/reference/service.md, section 13). Each line is one unit, and so is the object; it is
+returned as soon as it is complete, because a service may leave the connection open after it. An incomplete
+unit at the end, an object or a line, is dropped: the reader recognises a cut answer by the missing object.
 """
 
 from __future__ import annotations

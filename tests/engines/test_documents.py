@@ -1,4 +1,4 @@
-"""The programs of docs/engines.md run as they stand, and LangChain's in docs/interfaces.md."""
+"""The programs of docs/how-to/engines.md run as they stand, and LangChain's in docs/how-to/interfaces.md."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def programs(page):
     """Return the Python programs of a page."""
-    return re.findall(r"```python\n(.*?)```", (DOCS / f"{page}.md").read_text("utf-8"), re.DOTALL)
+    return re.findall(r"```python\n(.*?)```", (DOCS / "how-to" / f"{page}.md").read_text("utf-8"), re.DOTALL)
 
 
 PROGRAMS = programs("engines")

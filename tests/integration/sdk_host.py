@@ -6,7 +6,7 @@ port, and prints one line, ``{"url": ..., "pid": ...}``. It ends with its standa
 ignores SIGTERM.
 
 A model is ``{"name", "alias", "version", "task", "path"}``; one without a path is in the catalog and not on
-disk. The catalog is the one that all of them ask, until 2.2 (docs/service.md, section 12).
+disk. The catalog is the one that all of them ask, until 2.2 (docs/reference/service.md, section 12).
 """
 
 from __future__ import annotations

@@ -22,14 +22,24 @@ PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = re.findall(r"^\$ (.*foundry-rest (?!demo).*)$", README, re.MULTILINE)
 CRON = re.findall(r"^0 \d \* \* \*  (.*)$", README, re.MULTILINE)
 BATCH_COMMANDS = re.findall(
-    r"^\$ foundry-rest (batch .*)$", (ROOT / "docs" / "batch.md").read_text(encoding="utf-8"), re.MULTILINE
+    r"^\$ foundry-rest (batch .*)$",
+    (ROOT / "docs" / "how-to" / "batch.md").read_text(encoding="utf-8"),
+    re.MULTILINE,
 )
 MONITORING_COMMANDS = re.findall(
-    r"^\$ foundry-rest (.*)$", (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8"), re.MULTILINE
+    r"^\$ foundry-rest (.*)$",
+    (ROOT / "docs" / "how-to" / "monitoring.md").read_text(encoding="utf-8"),
+    re.MULTILINE,
 )
-CACHE_PAGE = (ROOT / "docs" / "cache.md").read_text(encoding="utf-8")
+CACHE_PAGE = (ROOT / "docs" / "how-to" / "cache.md").read_text(encoding="utf-8")
 #: Pages whose programs run with a service, as those of README do.
-PAGES = ("concurrency", "context", "interfaces", "metrics", "models", "monitoring", "moving", "timeouts")
+PAGES = (
+    *(
+        f"how-to/{name}"
+        for name in ["concurrency", "context", "interfaces", "models", "monitoring", "moving", "timeouts"]
+    ),
+    "reference/metrics",
+)
 PAGE_PROGRAMS = {
     f"{page}-{number}": program
     for page in PAGES
@@ -117,7 +127,7 @@ def test_commands_of_the_readme_run(command, runtime, tmp_path):
 
 
 def test_commands_of_the_page_on_batches_run(runtime, tmp_path):
-    """The commands of docs/batch.md run one after the other in one folder, and each writes what it names."""
+    """The commands of the page on batches run in one folder in turn, each writes what it names."""
     for name, content in INPUTS.items():
         (tmp_path / name).write_text(content, encoding="utf-8")
     assert len(BATCH_COMMANDS) >= 3
@@ -129,7 +139,7 @@ def test_commands_of_the_page_on_batches_run(runtime, tmp_path):
 
 
 def test_commands_of_the_page_on_monitoring_run(runtime, tmp_path):
-    """The commands of docs/monitoring.md run one after the other, and say something."""
+    """The commands of docs/how-to/monitoring.md run one after the other, and say something."""
     assert len(MONITORING_COMMANDS) >= 4
     for command in MONITORING_COMMANDS:
         done = run([sys.executable, "-m", "foundry_rest", *shlex.split(command)], runtime.url, tmp_path)
@@ -139,8 +149,8 @@ def test_commands_of_the_page_on_monitoring_run(runtime, tmp_path):
 
 
 def test_what_serve_prints(tmp_path):
-    """docs/interfaces.md shows what `serve` prints, all but the numbers of port and process."""
-    page = (ROOT / "docs" / "interfaces.md").read_text("utf-8")
+    """docs/how-to/interfaces.md shows what `serve` prints, all but the numbers of port and process."""
+    page = (ROOT / "docs" / "how-to" / "interfaces.md").read_text("utf-8")
     shown = re.search(r"^\$ foundry-rest (serve .*)\n([^`]*)```", page, re.MULTILINE)
     folder = tmp_path / "models" / DEFAULT_MODEL
     folder.parent.mkdir()
@@ -162,8 +172,8 @@ def test_what_serve_prints(tmp_path):
 
 
 def test_the_address_for_other_programs(runtime, tmp_path):
-    """What docs/moving.md has a shell print is the address alone; without a service, why there is none."""
-    page = (ROOT / "docs" / "moving.md").read_text(encoding="utf-8")
+    """What the page on moving has shells print is an address alone; without a service, why none is there."""
+    page = (ROOT / "docs" / "how-to" / "moving.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^\$ foundry-rest (.*)$", page, re.MULTILINE)
     ours = [sys.executable, "-m", "foundry_rest", *shlex.split(command)]
 
@@ -174,7 +184,7 @@ def test_the_address_for_other_programs(runtime, tmp_path):
 
 
 def test_the_page_on_the_cache_runs(runtime, tmp_path):
-    """The programs of docs/cache.md run in one folder, then its commands on the file that they made."""
+    """The programs of the page on the cache run in one folder, then its commands on the file they made."""
     programs = re.findall(r"```python\n(.*?)```", CACHE_PAGE, re.DOTALL)
     commands = re.findall(r"^\$ foundry-rest (cache .*)$", CACHE_PAGE, re.MULTILINE)
     assert len(programs) >= 2
@@ -214,7 +224,7 @@ def test_the_readme_has_what_is_run_here():
     assert len(COMMANDS) >= 4
     assert len(EXAMPLES) >= 2
     assert len(CRON) >= 2
-    assert {name.partition("-")[0] for name in PAGE_PROGRAMS} == set(PAGES)
+    assert {name.rpartition("-")[0] for name in PAGE_PROGRAMS} == set(PAGES)
     assert len(PAGE_PROGRAMS) >= 5
 
 

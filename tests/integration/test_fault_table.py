@@ -1,6 +1,6 @@
 """The fault table: what the service does wrong, when, how it is asked, and what the caller then gets.
 
-docs/faults.md is written from the rows below. After a change of them:
+docs/reference/faults.md is written from the rows below. After a change of them:
 ``FOUNDRY_WRITE_DOCS=1 python -m pytest tests/integration/test_fault_table.py``.
 """
 
@@ -42,7 +42,7 @@ from foundry_rest.testing import (
     unavailable,
 )
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "faults.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "faults.md"
 #: Read when the module is: each test has a clean environment.
 WRITE = os.environ.get("FOUNDRY_WRITE_DOCS") == "1"
 PATH = "/v1/chat/completions"
@@ -284,7 +284,7 @@ wire, *breaker* the failures it counts afterwards (5 in a row open it), *text* i
 
 
 def page() -> str:
-    """Return docs/faults.md."""
+    """Return docs/reference/faults.md."""
     lines = [
         f"| {fault} | {way} | {stage} | {got.what if got is GOOD else f'`{got.what}`'} "
         f"| {got.posts} | {got.counted} | {got.text and repr(got.text)} "
@@ -297,7 +297,7 @@ def page() -> str:
 
 
 def test_the_page_is_the_table():
-    """docs/faults.md says what the tests prove; the module's docstring says how to write it anew."""
+    """docs/reference/faults.md says what the tests prove; the module's docstring says how to write it."""
     if WRITE:
         DOCUMENT.parent.mkdir(exist_ok=True)
         DOCUMENT.write_text(page(), "utf-8")

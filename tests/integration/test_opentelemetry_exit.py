@@ -15,7 +15,7 @@ import pytest
 from foundry_rest import clock
 from foundry_rest.testing import DEMO_MODEL, FaultServer, dead_address, json_answer
 
-PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
 (PROGRAM,) = (
     block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "OTLPSpanExporter" in block
 )

@@ -1,4 +1,4 @@
-"""Quirks of 1.2.4 that a client can see, on the real service; listed in docs/quirks.md."""
+"""Quirks of 1.2.4 that a client can see, on the real service; listed in docs/explanation/quirks.md."""
 
 from __future__ import annotations
 

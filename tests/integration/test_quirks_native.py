@@ -1,4 +1,4 @@
-"""Quirks of 2.2.1 that a client can see, on the real service; listed in docs/quirks.md."""
+"""Quirks of 2.2.1 that a client can see, on the real service; listed in docs/explanation/quirks.md."""
 
 from __future__ import annotations
 

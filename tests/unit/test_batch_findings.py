@@ -381,13 +381,13 @@ def test_names_of_lines_do_not_hide_given_ones():
 
 
 def test_every_code_is_documented():
-    """docs/batch.md names each code of a finding that the package can give, and no other."""
+    """docs/how-to/batch.md names each code of a finding that the package can give, and no other."""
     root = Path(__file__).parents[2]
     paths = [root / "foundry_rest/schema/batch.py", *sorted((root / "foundry_rest/batch").glob("*.py"))]
     sources = "".join(path.read_text("utf-8") for path in paths)
     given = set(re.findall(r'Finding\(\s*[^,()]+(?:\([^()]*\))?[^,()]*,\s*"([a-z_]+)"', sources))
     given |= set(re.findall(r'Mistake\(\s*"([a-z_]+)"', sources))
-    page = (root / "docs" / "batch.md").read_text("utf-8").partition("with OpenAI's codes")[2]
+    page = (root / "docs" / "how-to" / "batch.md").read_text("utf-8").partition("with OpenAI's codes")[2]
     named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", page.partition("Each finding has its line")[0]))
 
     assert len(given) >= 10

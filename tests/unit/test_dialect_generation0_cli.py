@@ -1,4 +1,4 @@
-"""0.x: every spelling and shape of docs/service.md, section 4, in the documents' case and in the client's."""
+"""0.x: each spelling and shape of docs/reference/service.md, section 4, as documents and client have them."""
 
 from __future__ import annotations
 

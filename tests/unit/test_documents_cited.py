@@ -20,7 +20,7 @@ _NOTES = re.compile(r"foundry-local-rest|native-runtime-measured|\bDESIGN\b|\btr
 _URL = re.compile(r"https?://\S+")
 _DOCUMENT = re.compile(r"(?<![\w*/.{}$-])[\w.-]+(?:/[\w.-]+)*\.md\b")
 _NUMBERS = r"sections? \d+(?:\.\d+)*(?:(?:, | and | to )\d+(?:\.\d+)*)*"
-_SECTION = re.compile(rf"(?:(docs/[\w-]+\.md|RFC \d+),?[\s#:]+)?\b({_NUMBERS})")
+_SECTION = re.compile(rf"(?:(docs/(?:[\w-]+/)*[\w-]+\.md|RFC \d+),?[\s#:]+)?\b({_NUMBERS})")
 _HEADING = re.compile(r"^#+ (\d+(?:\.\d+)*) ", re.MULTILINE)
 
 
@@ -49,8 +49,9 @@ def headings(document: str) -> frozenset[str]:
 
 
 def is_there(document: str, cited_by: str) -> bool:
-    """Tell whether a document lies below the root, in docs, in the package, or beside its citer."""
-    folders = (ROOT, ROOT / "docs", ROOT / "foundry_rest", ROOT / PurePosixPath(cited_by).parent)
+    """Tell whether a document lies in the root, in docs, in the package, or beside its citer."""
+    docs = ROOT / "docs"
+    folders = (ROOT, docs, *docs.glob("*/"), ROOT / "foundry_rest", ROOT / PurePosixPath(cited_by).parent)
     return any((folder / document).is_file() for folder in folders)
 
 
@@ -83,7 +84,13 @@ def test_everything_that_is_cited_is_here(check):
     files = texts()
     faults = [fault for path, text in files.items() for fault in check(path, text)]
 
-    assert {"README.md", "pyproject.toml", "docs/service.md", "foundry_rest/clock.py", ".ci/run"} <= {*files}
+    assert {
+        "README.md",
+        "pyproject.toml",
+        "docs/reference/service.md",
+        "foundry_rest/clock.py",
+        ".ci/run",
+    } <= {*files}
     assert faults == []
 
 
@@ -95,18 +102,33 @@ def test_everything_that_is_cited_is_here(check):
         (notes, "a.py", "by DESIGN", ["a.py: DESIGN"]),
         (notes, "a.py", "a design that traps nobody; see the reference", []),
         (documents, "a.py", "(style.md no. 25)", ["a.py: style.md"]),
-        (documents, "docs/a.md", "[quirks.md](quirks.md), docs/faults.md", []),
+        (documents, "docs/explanation/a.md", "[quirks.md](quirks.md), docs/reference/faults.md", []),
         (documents, "a.py", "see docs/oddities.md", ["a.py: docs/oddities.md"]),
         (documents, "a.py", "https://example.org/main/no.md", []),
-        (sections, "a.py", "docs/service.md, section 8", []),
-        (sections, "a.py", "(docs/service.md,\n#: section 8)", []),
-        (sections, "a.py", "docs/service.md, section 99", ["a.py: docs/service.md, section 99"]),
-        (sections, "a.py", "docs/service.md, sections 8.2 and 99", ["a.py: docs/service.md, section 99"]),
+        (sections, "a.py", "docs/reference/service.md, section 8", []),
+        (sections, "a.py", "(docs/reference/service.md,\n#: section 8)", []),
+        (
+            sections,
+            "a.py",
+            "docs/reference/service.md, section 99",
+            ["a.py: docs/reference/service.md, section 99"],
+        ),
+        (
+            sections,
+            "a.py",
+            "docs/reference/service.md, sections 8.2 and 99",
+            ["a.py: docs/reference/service.md, section 99"],
+        ),
         (sections, "a.py", "docs/no.md, section 1", ["a.py: docs/no.md, section 1"]),
         (sections, "a.py", "measured, section 8", ["a.py: , section 8"]),
         (sections, "a.py", "RFC 9110 section 5.6.2", []),
-        (sections, "docs/service.md", "(section 8)", []),
-        (sections, "docs/service.md", "(sections 8 to 99)", ["docs/service.md: , section 99"]),
+        (sections, "docs/reference/service.md", "(section 8)", []),
+        (
+            sections,
+            "docs/reference/service.md",
+            "(sections 8 to 99)",
+            ["docs/reference/service.md: , section 99"],
+        ),
     ],
 )
 def test_each_check_complains(check, path, text, faults):

@@ -1,4 +1,4 @@
-"""``docs/generations.md`` says what the dialect classes do, and is written from them.
+"""``docs/reference/generations.md`` says what the dialect classes do, and is written from them.
 
 ``FOUNDRY_WRITE_DOCS=1 pytest tests/unit/test_generations_table.py`` writes it anew.
 """
@@ -15,7 +15,7 @@ from foundry_rest.dialects.detect import DIALECTS, class_of
 from foundry_rest.dialects.operation import Dialect
 
 CLASSES = {name: class_of(name) for name in DIALECTS}
-FILE = Path(__file__).parents[2] / "docs" / "generations.md"
+FILE = Path(__file__).parents[2] / "docs" / "reference" / "generations.md"
 WRITES = os.environ.get("FOUNDRY_WRITE_DOCS") == "1"
 
 #: What a user calls -> the operation of the dialect that it needs.
@@ -88,7 +88,8 @@ before anything is sent.
 
 Written from the classes in `foundry_rest/dialects/` by `FOUNDRY_WRITE_DOCS=1 pytest
 tests/unit/test_generations_table.py`; a test compares. What each of them does in its own way is listed, with
-the test that holds it, in [quirks.md](quirks.md); how that was measured is in [service.md](service.md).
+the test that holds it, in [quirks.md](../explanation/quirks.md); how that was measured is in
+[service.md](service.md).
 """
 
 

@@ -1,4 +1,4 @@
-"""docs/grafana.json: a dashboard of metrics that exist."""
+"""docs/reference/grafana.json: a dashboard of metrics that exist."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import pytest
 from foundry_rest.observe.metrics import METRICS
 from foundry_rest.observe.textfile import GAUGES
 
-DASHBOARD = json.loads((Path(__file__).parents[2] / "docs" / "grafana.json").read_text(encoding="utf-8"))
+DASHBOARD = json.loads(
+    (Path(__file__).parents[2] / "docs" / "reference" / "grafana.json").read_text(encoding="utf-8")
+)
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 EXPRESSIONS = [target["expr"] for panel in PANELS for target in panel["targets"]]
 #: Labels that Prometheus adds.

@@ -1,4 +1,4 @@
-"""The package keeps its layers (docs/architecture.md, section 2) and the bounds of its functions and files.
+"""The package keeps its layers and the bounds of its files (docs/explanation/architecture.md, section 2).
 
 Every check takes parsed sources and gives complaints, so that the same check is run on the package and
 on small bad samples: a check that cannot complain proves nothing.
@@ -152,7 +152,7 @@ def rows(files: list[Source]) -> Iterator[str]:
     """A module imports only from lower rows, or from its own row."""
     for source in files:
         if row_of(source.name) is None:
-            yield f"{source.path}: {source.name} is in no row; give it one in ROWS and docs/architecture.md"
+            yield f"{source.path}: {source.name} is in no row; add it to ROWS and to the page on architecture"
     for source, target, line in inner_imports(files):
         mine, other = row_of(source.name), row_of(target)
         if mine is not None and other is not None and other > mine:

@@ -1,4 +1,4 @@
-"""The tables of docs/metrics.md: what the code tells, and no more."""
+"""The tables of docs/reference/metrics.md: what the code tells, and no more."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from foundry_rest.observe.metrics import METRICS
 from foundry_rest.observe.stats import StatsObserver
 from foundry_rest.observe.textfile import GAUGES
 
-TEXT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
 
 EVENTS = (FAILED, FINISHED, CURED, CLOSED, MOVED, ADAPTED)
 

@@ -1,4 +1,4 @@
-"""What OpenTelemetry is told has the names of the tables, which docs/metrics.md repeats."""
+"""What OpenTelemetry is told has the names of the tables, which docs/reference/metrics.md repeats."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from foundry_rest.observe.log import log_event
 from foundry_rest.observe.opentelemetry.metrics import METRICS
 from foundry_rest.observe.opentelemetry.names import ATTEMPT, CALL, OF_CALL, SIGNALS
 
-TEXT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[2] / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
 EVENTS = (FAILED, FINISHED, CURED, CLOSED, MOVED, ADAPTED)
 #: A call that tells all that can be measured.
 WHOLE = CallFinished("http://h:1", "id", "chat.stream", "m", 1, "ok", 1.5, None, 0.25, 30, 4)

@@ -29,15 +29,15 @@ def setup_cfg() -> configparser.ConfigParser:
     return parser
 
 
-TREE = {"README.md", "docs/batch.md", ".gitignore"}
+TREE = {"README.md", "docs/how-to/batch.md", ".gitignore"}
 
 
 @pytest.mark.parametrize(
     ("names", "faults"),
     [
         (TREE | {"PKG-INFO", "setup.cfg", "foundry_rest.egg-info/SOURCES.txt"}, []),
-        ({"README.md"}, ["not in the source archive: ['docs/batch.md']"]),
-        (TREE | {"docs/batch.md~"}, ["not of the tree: ['docs/batch.md~']"]),
+        ({"README.md"}, ["not in the source archive: ['docs/how-to/batch.md']"]),
+        (TREE | {"docs/how-to/batch.md~"}, ["not of the tree: ['docs/how-to/batch.md~']"]),
     ],
 )
 def test_source_archive_rule(names, faults):
@@ -50,7 +50,7 @@ def test_source_archive_rule(names, faults):
     [
         ('<a href="https://example.org/">', []),
         ('<h2 id="user-content-a"><a href="#user-content-a">', []),
-        ('<a href="docs/batch.md">', ["docs/batch.md"]),
+        ('<a href="docs/how-to/batch.md">', ["docs/how-to/batch.md"]),
         ('<img src="plot.svg"><a href="#nowhere">', ["plot.svg", "#nowhere"]),
         ('<a href="http://example.org/">', ["http://example.org/"]),
     ],
@@ -63,11 +63,11 @@ def test_link_rule(html, broken):
 @pytest.mark.parametrize(
     ("text", "page"),
     [
-        ("[docs/batch.md](docs/batch.md)", "`docs/batch.md`"),
+        ("[docs/how-to/batch.md](docs/how-to/batch.md)", "`docs/how-to/batch.md`"),
         ("[examples/](examples/README.md)", "`examples/README.md`"),
         (
-            "([what becomes of it](docs/test-doubles.md#what))",
-            "(what becomes of it (`docs/test-doubles.md`))",
+            "([what becomes of it](docs/how-to/test-doubles.md#what))",
+            "(what becomes of it (`docs/how-to/test-doubles.md`))",
         ),
         ("[CHANGELOG](CHANGELOG.md)", "`CHANGELOG.md`"),
         ("[there](https://example.org/a.md)", "[there](https://example.org/a.md)"),
@@ -85,7 +85,7 @@ def test_the_page_has_no_link_into_the_tree():
 
     assert re.findall(r"\]\((?!https://)", page) == []
     assert re.findall(r"^\[[^\]]+\]: |<(?:a|img) ", page, re.MULTILINE) == []
-    named = re.findall(r"`((?:docs/|examples/)?[\w-]+\.md)`", page)
+    named = re.findall(r"`((?:docs/(?:[\w-]+/)?|examples/)?[\w-]+\.md)`", page)
     assert len(named) > 10
     assert [name for name in named if not (ROOT / name).is_file()] == []
 
@@ -115,7 +115,9 @@ def test_classifiers_name_what_is_tested():
 
 def test_no_document_installs_from_an_index():
     """A checkout or a wheel is what is installed: on an index, the name may be somebody else's."""
-    pages = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+    documents = [path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")]
+    assert len(documents) > 10
+    pages = ["README.md", "CONTRIBUTING.md", *documents]
     by_name = re.compile(r"(?:pip|uv|pipx) (?:\w+ )*install [^`\n&;|]*\bfoundry[_-]rest\b(?!-\d)")
 
     assert [page for page in pages if by_name.search(read(page))] == []

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 TESTS = Path(__file__).parents[1]
-FILE = TESTS.parent / "docs" / "quirks.md"
+FILE = TESTS.parent / "docs" / "explanation" / "quirks.md"
 #: Subsections of the page, and the least rows of each.
 SECTIONS = {
     **{f"1.{number}": 1 for number in range(1, 9)},
@@ -80,7 +80,7 @@ def test_every_quirk_is_held_or_explained(row):
 
 
 def test_every_attack_is_held_or_explained():
-    """The attacks of ``docs/security.md`` have the same proof."""
+    """The attacks of ``docs/explanation/security.md`` have the same proof."""
     attacks = rows((FILE.parent / "security.md").read_text("utf-8"))
 
     assert {row.section for row in attacks} == {"1", "2", "3"}

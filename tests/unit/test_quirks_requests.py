@@ -1,4 +1,4 @@
-"""Quirks of requests that are answered before anything is sent; listed in docs/quirks.md."""
+"""Quirks of requests that are answered before anything is sent; listed in docs/explanation/quirks.md."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from foundry_rest import FoundryAPIClient
 from foundry_rest.errors import BadRequest, ServerError, StreamInterrupted, TransportError
 from foundry_rest.testing import DEMO_MODEL
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "test-doubles.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "how-to" / "test-doubles.md"
 PROGRAMS = re.findall(
     r"^```python\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
 )

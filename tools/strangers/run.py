@@ -2,8 +2,8 @@
 
 Each server is installed from PyPI into an environment of its own below `.test-envs/`, started on loopback
 with a tiny model that is made here, and asked what users ask. `--write` puts the table into
-docs/strangers.md. The first run takes long: llama-cpp-python is compiled, and PyTorch is large. Not part of
-the gate.
+docs/explanation/strangers.md. The first run takes long: llama-cpp-python is compiled, and PyTorch is large.
+Not part of the gate.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from foundry_rest.runtime import LocalRuntime, demo_model_dir
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 ENVIRONMENTS = ROOT / ".test-envs"
-PAGE = ROOT / "docs" / "strangers.md"
+PAGE = ROOT / "docs" / "explanation" / "strangers.md"
 #: Seconds that a server may take to start.
 STARTING = 180
 #: litellm wants one; the others ignore it.
@@ -318,7 +318,7 @@ def main() -> None:
     """Ask every server, or those that are named, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help=f"of {', '.join(SERVERS)}")
-    parser.add_argument("--write", action="store_true", help="write docs/strangers.md")
+    parser.add_argument("--write", action="store_true", help="write docs/explanation/strangers.md")
     given = parser.parse_args()
     page = table({name: column(SERVERS[name]) for name in given.names or SERVERS})
     print(page)

@@ -72,7 +72,8 @@ def _is_silent(process: psutil.Process) -> bool | None:
     import psutil
 
     try:
-        # What the native library takes for CI, in which it reports nothing (docs/service.md, section 12.4).
+        # What the native library takes for CI, in which it reports nothing (docs/reference/service.md,
+        # section 12.4).
         return bool(process.environ().get("CI"))
     except (psutil.Error, OSError):
         return None

@@ -21,7 +21,7 @@ from foundry_rest.services.discovery.registry_file import registry_path
 
 #: Commands of which several versions may lie on ``PATH``.
 COMMANDS = ("foundry", "foundry-rest")
-#: What has the runtime send no telemetry (docs/service.md, section 12.4).
+#: What has the runtime send no telemetry (docs/reference/service.md, section 12.4).
 _SILENCING = ("CI", "ORT_TELEMETRY_DISABLED")
 
 

@@ -10,8 +10,8 @@ from foundry_rest.services.discovery.candidates import Candidate
 from foundry_rest.services.discovery.command_output import STATUS, Output, addresses, in_short
 from foundry_rest.services.discovery.process import PATIENCE, Foundry
 
-#: Seconds from the start until the service must answer. It may need far more than 1 s (docs/service.md,
-#: section 3); 30 s are enough for a slow machine.
+#: Seconds from the start until the service must answer. It may need far more than 1 s
+#: (docs/reference/service.md, section 3); 30 s are enough for a slow machine.
 START_PATIENCE = 30.0
 #: Seconds between two queries for its address.
 _POLL = 0.25

@@ -1,4 +1,4 @@
-"""The output of the ``foundry`` command, parsed as it is really printed (docs/service.md, section 3).
+"""The output of the ``foundry`` command, parsed as it is printed (docs/reference/service.md, section 3).
 
 No pattern is anchored, because first-run banners and update notices may precede anything. And no statement is
 trusted, because the command may be wrong in both directions: it prints dead addresses, and reports a running

@@ -1,8 +1,8 @@
 """The ``foundry`` command as a process: find it, run it within a time limit, start the service with it.
 
 Its output goes to files, not pipes: the service that it starts inherits them and keeps them open for hours,
-so a pipe would never reach its end (docs/service.md, section 3). A child has a session of its own, so that
-Ctrl-C in the terminal of the calling script does not end the service.
+so a pipe would never reach its end (docs/reference/service.md, section 3). A child has a session of its own,
+so that Ctrl-C in the terminal of the calling script does not end the service.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A 0.x service for tests: the routes, the loaded models and the error texts of Foundry Local 0.8.
 
-Written from the documentation, the shipped client and its users' reports (docs/service.md, section 1);
-this project's tests run every function of Microsoft's own client 0.5.1 against it. Give it to a server::
+Written from the documentation, the shipped client and its users' reports (docs/reference/service.md, section
+1); this project's tests run every function of Microsoft's own client 0.5.1 against it. Give it to a server::
 
     with FaultServer(service=LegacyService()) as server:
         client = FoundryAPIClient(server.url, model="phi-4-mini")

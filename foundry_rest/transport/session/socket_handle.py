@@ -30,7 +30,8 @@ from foundry_rest.errors import Cancelled, DeadlineExceeded, FoundryError
 from foundry_rest.transport.cancellation import CancelToken
 
 #: Linux: acknowledge at once. Without it the service's first event waits 40 ms for our delayed ACK
-#: on a reused connection (Nagle; docs/service.md, section 8). The kernel resets it: set for each answer.
+#: on a reused connection (Nagle; docs/reference/service.md, section 8). The kernel resets it: set for each
+#: answer.
 _QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 _MESSAGES: dict[type[FoundryError], str] = {
     Cancelled: "the call was ended from elsewhere, by close() or its cancel token",

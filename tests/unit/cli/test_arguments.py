@@ -55,7 +55,7 @@ def test_options_of_serve():
 
 def test_the_usual_port_is_told(run):
     """`serve --help`, README and the page on interfaces name the port that serve takes."""
-    pages = [(ROOT / name).read_text("utf-8") for name in ("README.md", "docs/interfaces.md")]
+    pages = [(ROOT / name).read_text("utf-8") for name in ("README.md", "docs/how-to/interfaces.md")]
 
     assert all(str(DEFAULT_PORT) in text for text in (run("serve", "--help")[1], *pages))
 
