@@ -1,4 +1,4 @@
-"""The arguments of the command ``chat``."""
+"""The arguments of the command ``chat``, and of ``run``, as ollama spells it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,29 @@ from foundry_rest.cli.options import add_options, add_service_options
 
 
 def add_chat_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
+    """Add the arguments of ``chat``, whose model is an option."""
+    _add_prompt(parser)
+    add_options(parser, "model", "system", "temperature", "max-tokens")
+    _add_the_rest(parser)
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``run``, whose model comes first."""
+    parser.add_argument("model", metavar="NAME", help="the model's alias or id")
+    _add_prompt(parser)
+    add_options(parser, "system", "temperature", "max-tokens")
+    _add_the_rest(parser)
+
+
+def _add_prompt(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "prompt",
         nargs="?",
         help="the prompt; a document on stdin follows it; without one a terminal holds a conversation",
     )
-    add_options(parser, "model", "system", "temperature", "max-tokens")
+
+
+def _add_the_rest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stats", action="store_true", help="print the figures of the call to stderr")
     add_options(parser, "metrics-textfile")
     _add_question(parser.add_argument_group("what is asked"))

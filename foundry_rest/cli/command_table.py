@@ -42,6 +42,13 @@ _ROWS: tuple[tuple[str, str, str, tuple[str, str], str], ...] = (
         "",
     ),
     (
+        "run",
+        "chat_arguments:add_run_arguments",
+        "ask or talk with the model that is named first, as ollama's run does; another name of chat",
+        ("foundry-rest run phi-4-mini --keep", 'foundry-rest run phi-4-mini "Where is Rome?"'),
+        "chat",
+    ),
+    (
         "batch",
         "batch_arguments:add_batch",
         "answer a file of prompts or of OpenAI's batch lines; run again, it goes on",

@@ -51,6 +51,7 @@ def test_a_name_runs_one_command():
             "stop": ["m"],
             "show": ["m"],
             "rm": ["m"],
+            "run": ["m", "hello"],
         }.items()
     }
 
@@ -58,11 +59,20 @@ def test_a_name_runs_one_command():
         "ps": "models",
         "list": "models",
         "rm": "models",
+        "run": "chat",
         "pull": "download",
         "stop": "unload",
         "show": "show",
     }
     assert {row.runs or row.name for row in COMMANDS.values()} == set(_COMMANDS)
+
+
+def test_run(run, server):
+    """`run NAME PROMPT` asks that model, as `chat -m NAME PROMPT` does; the name has one place."""
+    assert run("run", "demo", "hello") == run("chat", "-m", "demo", "hello")
+    assert run("run", "demo", "hello")[0] == 0
+    code, _, stderr = run("run", "demo", "-m", "other", "hello")
+    assert (code, "unrecognized arguments: -m" in stderr) == (2, True)
 
 
 def test_models_in_memory(run, server):
