@@ -198,12 +198,16 @@ class FoundryAPIClient(Endpoints):
         """Return the circuit breaker of the service's address, to inspect or to set by hand.
 
         ``.current`` is its state, ``.force_open()`` stops calls to the service, ``.close()`` allows them
-        again. ``None`` for a client without a breaker.
+        again. ``None`` for a client without a breaker. A service that was lost keeps its own; one that is
+        not known yet is looked for.
 
         Raises:
             ServiceNotFound: The service's address is not known and none was discovered.
         """
-        return None if self._core.breakers is None else self._core.targets.take().breaker
+        targets = self._core.targets
+        if self._core.breakers is None:
+            return None
+        return (targets.current or targets.last or targets.take()).breaker
 
     def close(self) -> None:
         """End every wait, close the connections, and the embedded runtime if this client started one.

@@ -8,6 +8,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from support.discovery import register
 from support.servers import CHAT
 
 from foundry_rest import RetryPolicy, Timeouts
@@ -245,6 +246,18 @@ def test_the_breaker_can_be_moved_by_hand():
 
         assert client.complete("Hello").content == "Hello there"
         assert (before, opened) == ({server.url: "closed"}, {server.url: "open"})
+
+
+def test_the_breaker_of_a_service_that_is_gone():
+    """Nobody is looked for in order to tell of the circuit: the handler of an error asks for it, too."""
+    with FoundryAPIClient(model=DEMO_MODEL, retries=0) as client:
+        with FaultServer() as server:
+            register(server.url)
+            client.complete("Hello")
+            breaker = client.breaker
+        with pytest.raises(ServiceUnreachable):
+            client.complete("Hello")
+        assert client.breaker is breaker
 
 
 def test_a_client_without_a_breaker():
