@@ -83,9 +83,11 @@ if TYPE_CHECKING:
     from foundry_rest.schema.batch import BatchRequest, BatchResult
     from foundry_rest.schema.embeddings import EmbeddingReply
     from foundry_rest.schema.responses import InputItem, OutputItem, Response, ResponseEvent, ResponsePage
+    from foundry_rest.schema.service_facts import ServiceFacts
     from foundry_rest.schema.service_state import ServiceState
     from foundry_rest.schema.tools import CallMade, Tool, ToolRun, tool_message
     from foundry_rest.schema.typed import Typed
+    from foundry_rest.services.service_spec import ServiceSpec
     from foundry_rest.stream.chat import ChatStream
     from foundry_rest.stream.responses import ResponseStream
     from foundry_rest.stream.transcription import TranscriptionStream
@@ -154,9 +156,11 @@ _HOME = {
     "schema.audio": ("Transcription", "TranscriptionChunk"),
     "schema.embeddings": ("EmbeddingReply",),
     "schema.responses": ("InputItem", "OutputItem", "Response", "ResponseEvent", "ResponsePage"),
+    "schema.service_facts": ("ServiceFacts",),
     "schema.service_state": ("ServiceState",),
     "schema.tools": ("CallMade", "Tool", "ToolRun", "tool_message"),
     "schema.typed": ("Typed",),
+    "services.service_spec": ("ServiceSpec",),
     "stream.chat": ("ChatStream",),
     "stream.responses": ("ResponseStream",),
     "stream.transcription": ("TranscriptionStream",),
@@ -218,7 +222,9 @@ __all__ = [
     "RetryPolicy",
     "ServerError",
     "ServiceError",
+    "ServiceFacts",
     "ServiceNotFound",
+    "ServiceSpec",
     "ServiceState",
     "ServiceTimeout",
     "ServiceUnreachable",

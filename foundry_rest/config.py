@@ -65,7 +65,7 @@ class Config(msgspec.Struct, frozen=True):
     """Every setting of a client.
 
     Attributes:
-        endpoint: Base URL, or ``None`` to discover the service.
+        endpoint: Base URL, or several with commas between them; ``None`` to discover the service.
         model: Default model, alias or id.
         api_key: Key that is sent as a Bearer token; never logged, not part of ``repr``.
         timeouts: Bounds of one attempt.
@@ -101,11 +101,11 @@ class Config(msgspec.Struct, frozen=True):
         whole_number_or_auto("max_concurrency", self.max_concurrency)
         check_model_name(self.model)
         if self.api_key is not None:
-            _checked_key(self.api_key)
+            checked_key(self.api_key)
         if self.log_level not in LOG_LEVELS:
             raise ConfigError(f"log_level must be one of {', '.join(LOG_LEVELS)}, not {self.log_level!r}")
         if self.endpoint is not None:
-            base_url(self.endpoint)
+            base_urls(self.endpoint)
 
     @property
     def most_calls(self) -> int:
@@ -179,6 +179,22 @@ def base_url(text: object) -> str:
     return f"{parts.scheme}://{netloc}{'' if _ROUTE.fullmatch(path) else path}"
 
 
+def base_urls(text: object) -> tuple[str, ...]:
+    """Return the base URLs that a text names, with commas between them.
+
+    >>> base_urls("http://a:5273/v1, http://b:5273")
+    ('http://a:5273', 'http://b:5273')
+
+    Raises:
+        ConfigError: One of them is no base URL, or is there twice.
+    """
+    urls = [base_url(each) for each in (text.split(",") if isinstance(text, str) else (text,))]
+    twice = next((url for url in urls if urls.count(url) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"{twice} is named twice: each service once")
+    return tuple(urls)
+
+
 @lru_cache(maxsize=64)  # used in every call, for a handful of addresses
 def is_loopback(url: str) -> bool:
     """Return whether an address is on this machine, in whichever spelling.
@@ -209,7 +225,7 @@ def _retries(text: str) -> int:
     return whole_number("it", int(text), 0)
 
 
-def _checked_key(value: object) -> str:
+def checked_key(value: object) -> str:
     """Return the key if a header can hold it; the error never shows it."""
     if not isinstance(value, str) or _NOT_IN_KEY.search(value):
         raise ConfigError("api_key must be printable ASCII text without spaces")
@@ -224,9 +240,9 @@ def _log_level(text: str) -> str:
 
 #: Variable -> (setting, parser).
 _VARIABLES: dict[str, tuple[str, Callable[[str], object]]] = {
-    "FOUNDRY_ENDPOINT": ("endpoint", base_url),
+    "FOUNDRY_ENDPOINT": ("endpoint", lambda text: ",".join(base_urls(text))),
     "FOUNDRY_MODEL": ("model", check_model_name),
-    "FOUNDRY_API_KEY": ("api_key", lambda text: EnvironmentKey(_checked_key(text))),
+    "FOUNDRY_API_KEY": ("api_key", lambda text: EnvironmentKey(checked_key(text))),
     "FOUNDRY_TIMEOUT": ("timeouts", _timeouts),
     "FOUNDRY_DEADLINE": ("deadline", _seconds),
     "FOUNDRY_RETRIES": ("retries", _retries),
@@ -235,7 +251,7 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], object]]] = {
 #: The names of the variables that are read.
 VARIABLES = tuple(_VARIABLES)
 _ALLOWED = {
-    "FOUNDRY_ENDPOINT": "a base URL such as http://127.0.0.1:5273",
+    "FOUNDRY_ENDPOINT": "a base URL such as http://127.0.0.1:5273, or several with commas between them",
     "FOUNDRY_MODEL": f"an alias or id such as {DEFAULT_MODEL}, without spaces",
     "FOUNDRY_API_KEY": "printable ASCII without spaces",
     "FOUNDRY_TIMEOUT": f"a number of seconds above 0, at most {LONGEST_TIMEOUT:,.0f}",

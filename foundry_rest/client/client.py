@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from foundry_rest.client.spec import ClientArguments
     from foundry_rest.client.workers import Workers
     from foundry_rest.runtime import LocalRuntime
+    from foundry_rest.schema.service_facts import ServiceFacts
 
 
 class _Closable(Protocol):
@@ -66,6 +67,10 @@ class FoundryAPIClient(Endpoints):
         cache: A file in which whole answers are kept and looked up, or a ``ResponseCache`` with bounds of
             its own; none by default.
         config: All settings in one value, in place of the environment.
+        services: Several services, of which one answers each call, and another where that one fails:
+            addresses or ``ServiceSpec`` (``FOUNDRY_ENDPOINT`` with commas). Models are those of the first.
+        prefer: Which is asked: ``"least"``, the one with the least to do, or ``"first"``, the first that is
+            well.
 
     Raises:
         ConfigError: A setting cannot be used.
@@ -76,7 +81,7 @@ class FoundryAPIClient(Endpoints):
 
     def _begin(self, spec: ClientSpec, runtime: LocalRuntime | None = None, core: Core | None = None) -> None:
         """Assemble the parts; a view uses its client's and owns none."""
-        self._core, self._spec = core or Core(spec, runtime), spec
+        self._core, self._spec = core or _core_of(spec, runtime), spec
         parts = (self._core, runtime) if core is None else ()
         self._owned: tuple[_Closable, ...] = tuple(part for part in parts if part is not None)
         self._connect(self._core.context(spec))
@@ -88,7 +93,7 @@ class FoundryAPIClient(Endpoints):
         Args:
             model_dirs: ONNX Runtime GenAI folders; the first is the default model. Without any, the
                 public catalog is used.
-            arguments: As for the client itself.
+            arguments: As for the client itself; the runtime is the first of ``services``.
 
         Raises:
             ConfigError: A folder holds no model, or the extra ``runtime`` is not installed.
@@ -106,7 +111,7 @@ class FoundryAPIClient(Endpoints):
         try:
             if runtime.models and not arguments.get("model"):
                 arguments["model"] = runtime.models[0].alias
-            return cls._made(ClientSpec.of(runtime.url, arguments), runtime=runtime)
+            return cls._made(ClientSpec.beside(runtime.url, arguments), runtime=runtime)
         except BaseException:  # Ctrl-C too: a process without an owner would be left running
             runtime.close()
             raise
@@ -178,9 +183,23 @@ class FoundryAPIClient(Endpoints):
         """
         return self._core.figures()
 
+    def targets(self) -> tuple[ServiceFacts, ...]:
+        """Return what the client knows of each of its services: circuit, calls under way, model.
+
+        Nobody is asked. Empty before a service was found.
+
+        Example:
+            >>> [service.circuit for service in client.targets()]
+            ['closed']
+        """
+        return self._core.facts(self._context)
+
     @property
     def url(self) -> str | None:
-        """Return the last known address of the service; ``None`` before one is known. Nobody is asked."""
+        """Return the last known address; of several services, that of the one that answered last.
+
+        ``None`` before one is known. Nobody is asked.
+        """
         return self._context.url or None
 
     @property
@@ -257,6 +276,14 @@ class FoundryAPIClient(Endpoints):
     def _additions(self) -> dict[str, Any]:
         """Return the attributes that a subclass added."""
         return {name: value for name, value in vars(self).items() if name not in _OWN}
+
+
+def _core_of(spec: ClientSpec, runtime: LocalRuntime | None) -> Core:
+    if not spec.services:
+        return Core(spec, runtime)
+    from foundry_rest.client.group_core import GroupCore
+
+    return GroupCore(spec, runtime)
 
 
 #: The attributes that are assembled again for a view and after unpickling.

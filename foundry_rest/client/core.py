@@ -37,6 +37,7 @@ from foundry_rest.transport.single_flight import SingleFlight
 if TYPE_CHECKING:
     from foundry_rest.client.caching import Caching
     from foundry_rest.runtime import LocalRuntime
+    from foundry_rest.schema.service_facts import ServiceFacts
     from foundry_rest.transport.call import Sender, Transport
 
 
@@ -46,6 +47,8 @@ class Core:
     Args:
         spec: The client's settings.
         runtime: The embedded runtime that the client owns.
+        beside: The parts for another service of the same client, with which these share figures, circuits,
+            the budget for retries and the end.
 
     Attributes:
         breakers: The circuit breakers of all addresses, or ``None``.
@@ -55,15 +58,23 @@ class Core:
         transport: Makes one attempt.
     """
 
-    def __init__(self, spec: ClientSpec, runtime: LocalRuntime | None = None) -> None:
+    def __init__(
+        self, spec: ClientSpec, runtime: LocalRuntime | None = None, beside: Core | None = None
+    ) -> None:
         config = spec.config
-        self.stats = StatsObserver()
         slots, listening = _slots(config, lambda: self.targets)
-        self.emit: Callable[[Event], None] = fan_out((self.stats, log_event, *listening, *spec.observers))
-        self.breakers = None
-        if spec.breaker is not None:
-            self.breakers = BreakerRegistry(spec.breaker, spec.breaker_state, self.emit)
-        self.bounds = Bounds(slots=slots)
+        self.emit: Callable[[Event], None]
+        if beside is None:
+            self.stats = StatsObserver()
+            self.emit = fan_out((self.stats, log_event, *listening, *spec.observers))
+            self.breakers = None
+            if spec.breaker is not None:
+                self.breakers = BreakerRegistry(spec.breaker, spec.breaker_state, self.emit)
+            self.bounds = Bounds(slots=slots)
+        else:
+            self.stats, self.breakers = beside.stats, beside.breakers
+            self.emit = fan_out((beside.emit, *listening)) if listening else beside.emit
+            self.bounds = Bounds(budget=beside.bounds.budget, closing=beside.bounds.closing, slots=slots)
         closing = self.bounds.closing
         self.targets = TargetPool(
             config.endpoint,
@@ -129,6 +140,15 @@ class Core:
         loading = Loading(context, Inventory(context))
         context.prepare = loading.prepare
         return context
+
+    def facts(self, context: Context) -> tuple[ServiceFacts, ...]:
+        """Return what is known of the service; nothing before it was found."""
+        from foundry_rest.services.group import Member
+        from foundry_rest.services.service_spec import ServiceSpec
+
+        if not context.url:
+            return ()
+        return (Member(ServiceSpec(context.url), context, self.bounds.slots).facts(answered_last=True),)
 
     def figures(self) -> Stats:
         """Return the statistics so far, and the use of what the calls share now."""

@@ -51,6 +51,7 @@ class Endpoints(Raw):
     #: The attributes that belong to one context.
     PARTS: ClassVar[tuple[str, ...]] = (
         "_context",
+        "_home",
         "chat",
         "models",
         "health",
@@ -69,7 +70,12 @@ class Endpoints(Raw):
             """Return what makes this client's calls on the workers of an executor."""
 
     def _connect(self, context: Context) -> None:
-        self._context = context
+        self._context = self._home = context
+        if context.has_several:
+            from foundry_rest.endpoints.several import parts_of
+
+            self._home, self.chat, self.models, self.health = parts_of(context)
+            return
         self.chat = Chat(context)
         self.models = Models(context)
         self.health = Health(context)
@@ -93,7 +99,7 @@ class Endpoints(Raw):
         """Return the endpoint for responses, which the service can store."""
         from foundry_rest.endpoints.responses import Responses
 
-        return Responses(self._context)
+        return Responses(self._home)
 
     @overload
     def complete(
@@ -214,7 +220,7 @@ class Endpoints(Raw):
         """
         from foundry_rest.endpoints.handover import openai_settings
 
-        return openai_settings(self._context, self.models, model or self._context.config.model, options)
+        return openai_settings(self._home, self.models, model or self._context.config.model, options)
 
     def batch(
         self,

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 import msgspec
 
 from foundry_rest.checks import flag, instance_of, only_known
-from foundry_rest.config import Config, EnvironmentKey, from_env
+from foundry_rest.config import Config, EnvironmentKey, base_urls, from_env
 from foundry_rest.dialects.detect import named
 from foundry_rest.dialects.operation import Dialect
+from foundry_rest.errors import ConfigError
 from foundry_rest.events import Event
 from foundry_rest.resilience.breaker.policy import BreakerPolicy
 from foundry_rest.resilience.breaker.record import BreakerState
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from foundry_rest.cache import ResponseCache
+    from foundry_rest.services.service_spec import ServiceSpec
 
 #: Five failures in a row open the circuit for 30 s, and for longer after each probe that fails.
 _DEFAULT_BREAKER = BreakerPolicy()
@@ -71,6 +73,10 @@ class ClientArguments(TypedDict, total=False):
     cache: str | os.PathLike[str] | ResponseCache | None
     #: All settings in one value, in place of the environment.
     config: Config | None
+    #: Several services, of which one answers each call: addresses or ``ServiceSpec`` (``FOUNDRY_ENDPOINT``).
+    services: Iterable[str | ServiceSpec] | None
+    #: Which is asked: ``"least"``, the one with the least to do, or ``"first"``, the first that is well.
+    prefer: Literal["least", "first"]
 
 
 class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +94,8 @@ class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
         session: The caller's own session.
         dialect: The given dialect; ``None`` to recognise it.
         cache: Keeps whole answers; ``None`` for no cache.
+        services: Several services, in the order of preference; empty for one.
+        prefer: How one of them is chosen for a call.
     """
 
     config: Config
@@ -101,6 +109,8 @@ class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
     session: requests.Session | None = None
     dialect: Dialect | None = None
     cache: ResponseCache | None = None
+    services: tuple[ServiceSpec, ...] = ()
+    prefer: str = "least"
 
     @classmethod
     def of(cls, base_url: str | None, arguments: ClientArguments) -> Self:
@@ -114,7 +124,11 @@ class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
         config = given.pop("config", None) or from_env()
         retries, timeout = given.pop("retries", None), given.pop("timeout", None)
         changes = {name: given.pop(name, None) for name in _SETTINGS}
+        if given.get("services") is not None:
+            base_url = _together(base_url, given)
         config = config.with_changes(endpoint=base_url, **changes).with_timeout(timeout)
+        given["services"] = _services(given.get("services"), config.endpoint)
+        given["prefer"] = _preference(given.get("prefer"), given["services"])
         given["observers"] = tuple(given.get("observers", ()))
         flag("log_bodies", given.get("log_bodies", False))
         given["dialect"] = _dialect(given.get("dialect", "auto"), config.endpoint or "")
@@ -128,6 +142,16 @@ class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
             config=config, policy=RetryPolicy.of(config.retries if retries is None else retries), **given
         )
 
+    @classmethod
+    def beside(cls, url: str, arguments: ClientArguments) -> Self:
+        """Return the spec of a client of a service at this address, and of those that are given."""
+        if not arguments.get("services"):
+            return cls.of(url, arguments)
+        from foundry_rest.services.service_spec import ServiceSpec
+
+        others = arguments["services"] or ()
+        return cls.of(None, {**arguments, "services": (ServiceSpec(url), *others)})
+
     def with_options(
         self,
         *,
@@ -140,6 +164,11 @@ class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
         config = self.config.with_changes(model=model, deadline=deadline).with_timeout(timeout)
         policy = self.policy if retries is None else RetryPolicy.of(retries)
         return msgspec.structs.replace(self, config=config, policy=policy)
+
+    def at(self, service: ServiceSpec) -> Self:
+        """Return the spec of one service of several."""
+        config = self.config.with_changes(endpoint=service.url, api_key=service.api_key)
+        return msgspec.structs.replace(self, config=config, services=(), prefer="least")
 
     def elsewhere(self) -> Self:
         """Return the spec for another machine: without a key that the environment of this process gave."""
@@ -161,6 +190,35 @@ class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"ClientSpec({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+
+def _together(base_url: str | None, given: dict[str, Any]) -> str:
+    """Return the addresses of all services as one setting, and put their specs into what is given."""
+    from foundry_rest.services.service_spec import services_of
+
+    if base_url is not None:
+        raise ConfigError("give base_url or services, not both: services names all that may be asked")
+    given["services"] = services_of(given["services"])
+    return ",".join(spec.url for spec in given["services"])
+
+
+def _services(given: tuple[ServiceSpec, ...] | None, endpoint: str | None) -> tuple[ServiceSpec, ...]:
+    """Return the services of a client; none where there is one address, or none."""
+    if given is None and "," not in (endpoint or ""):
+        return ()
+    from foundry_rest.services.service_spec import services_of
+
+    return services_of(base_urls(endpoint)) if given is None else given
+
+
+def _preference(given: object, services: tuple[ServiceSpec, ...]) -> str:
+    if given is None:
+        return "least"
+    if given not in ("least", "first"):
+        raise ConfigError(f"prefer must be 'least' or 'first', not {given!r}")
+    if not services:
+        raise ConfigError("prefer goes with several services: name them by services=[...]")
+    return str(given)
 
 
 def _dialect(given: str | Dialect, url: str) -> Dialect | None:

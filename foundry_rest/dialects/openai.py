@@ -176,6 +176,7 @@ def parse_completion(reply: Reply) -> ChatReply:
         bodies=(reply.body,),
         cached=reply.cached,
         stale_for=reply.stale_for,
+        url=reply.url,
     )
 
 

@@ -20,6 +20,7 @@ class Attempt(Value, msgspec.Struct, frozen=True):
             ``"reconnect"``), or ``""``.
         wait: Seconds waited before the next try.
         model: The model that was asked, of a call with ``fallback_models``; else ``""``.
+        url: The service that was asked, of a client of several; else ``""``.
     """
 
     number: int
@@ -30,3 +31,4 @@ class Attempt(Value, msgspec.Struct, frozen=True):
     cure: str = ""
     wait: float = 0.0
     model: str = ""
+    url: str = ""

@@ -98,7 +98,8 @@ class Loading:
 
     def _options_of(self, request: Request) -> Options:
         """Return the options of a request on behalf of another: all but its time-outs and its retries."""
-        return msgspec.structs.replace(request.options, timeouts=self._context.config.timeouts, retries=None)
+        timeouts = self._context.config.timeouts
+        return msgspec.structs.replace(request.options, timeouts=timeouts, retries=None, whole=None)
 
     # ---------------------------------------------------------------- services that load by id
 

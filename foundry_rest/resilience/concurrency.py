@@ -68,11 +68,16 @@ class Slots:
         """Return the use of the slots."""
         return SlotUse(
             limit=self.limit,
-            in_use=self._size - len(self._free),
+            in_use=self.in_use,
             waiting=self.waiting,
             waits=self._waits,
             waited=self._waited,
         )
+
+    @property
+    def in_use(self) -> int:
+        """Return how many slots are in use."""
+        return self._size - len(self._free)
 
     @property
     def free(self) -> int:

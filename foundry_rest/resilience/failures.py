@@ -135,6 +135,12 @@ def is_outage(error: errors.FoundryError) -> bool:
     return isinstance(error, errors.TransportError) and not error.sent
 
 
+def may_have_begun(error: errors.FoundryError) -> bool:
+    """Return whether the service may have begun the request that failed so."""
+    is_refused = isinstance(error, errors.ServiceError) and error.status in _LATER
+    return not is_refused and not is_outage(error)
+
+
 def is_answer(error: errors.FoundryError) -> bool:
     """Return whether the service answered with a status."""
     return isinstance(error, (errors.ServiceError, errors.InvalidReply))

@@ -15,7 +15,7 @@ import msgspec
 from foundry_rest.checks import seconds_from_zero, whole_number
 from foundry_rest.config import RETRIES
 from foundry_rest.errors import FoundryError, ServiceError, TransportError
-from foundry_rest.resilience.failures import most_retries
+from foundry_rest.resilience.failures import may_have_begun, most_retries
 from foundry_rest.transport.call import Replay
 
 
@@ -70,6 +70,20 @@ class RetryPolicy(msgspec.Struct, frozen=True):
                 return None
             wait = asked if asked > self.floor else wait  # 0, or a date that is past, is no back-off
         return wait if wait < left else None
+
+    def wait_elsewhere(self, error: FoundryError, replay: Replay, failed: int, left: float) -> float | None:
+        """Return 0.0 if another service may be asked now, ``None`` to give up.
+
+        That is a retry, but needs no wait: the other service has not failed yet.
+
+        Args:
+            error: The error of the last try.
+            replay: When the call may be sent again.
+            failed: Tries that failed so far, the last included.
+            left: Seconds until the call's deadline.
+        """
+        is_harmless = replay is Replay.ALWAYS or not may_have_begun(error)
+        return 0.0 if is_harmless and failed <= self.retries and left > 0 else None
 
     def _delay(self, failed: int, jitter: Callable[[float], float], *, is_away: bool) -> float:
         """Return a random delay; from half of its bound where no service was reached.

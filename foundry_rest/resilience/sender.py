@@ -88,19 +88,19 @@ class Execution:
     """
 
     def __init__(self, terms: Terms, request: Request) -> None:
-        self.call_id = new_call_id()
-        self._terms = terms
-        self._request = request
+        self._terms, self._request = terms, request
         self._options = options = request.options
+        self._whole = whole = options.whole
+        self.call_id = new_call_id() if whole is None else whole.id
         self._call: Call | None = None
         policy = terms.policy
         self._policy = policy if options.retries is None else replace(policy, retries=options.retries)
         closing, own = terms.bounds.closing, options.cancel
         self._tokens = (closing,) if own is None else (closing, own)
-        self._started = clock.monotonic()
-        self.failures: list[Attempt] = []
+        self._started = clock.monotonic() if whole is None else whole.started
+        self.failures: list[Attempt] = [] if whole is None else whole.failures
         self._recovered: set[str] = set()
-        self._deaths = 0
+        self._deaths = 0 if whole is None else whole.deaths
         self._has_counted = False
 
     @property
@@ -111,7 +111,7 @@ class Execution:
     def run(self, attempt: Callable[[Call, Target], R]) -> tuple[R, Lease]:
         """Return the first answer of ``attempt``, with its lease."""
         terms, options = self._terms, self._options
-        if not terms.bounds.budget.full:
+        if not terms.bounds.budget.full and not self.failures:
             terms.bounds.budget.earn()
         while True:
             began, lease, target = clock.monotonic(), _NOTHING, None
@@ -121,9 +121,10 @@ class Execution:
                 if target.breaker is not None:
                     lease.admit(target.breaker)
                 call = self._request.call_for(target)
-                self._call = call = replace(
-                    call, id=self.call_id, attempt=len(self.failures) + 1, began=self._started
-                )
+                number = len(self.failures) + 1
+                self._call = call = replace(call, id=self.call_id, attempt=number, began=self._started)
+                if self._whole is not None:
+                    self._whole.replay = call.replay
                 return attempt(call, target), lease
             except FoundryError as error:
                 final = self._after(error, began, lease, target)
@@ -191,7 +192,8 @@ class Execution:
         lease.release()
         failed = 1 + sum(not earlier.cure for earlier in self.failures)
         at, elapsed = began - self._started, clock.monotonic() - began
-        tried = Attempt(self.attempt, at, elapsed, type(error).__name__, error.message)
+        where = error.url if self._whole is not None else ""
+        tried = Attempt(self.attempt, at, elapsed, type(error).__name__, error.message, url=where)
         self.failures.append(tried)
         self._deaths += isinstance(error, ServiceUnreachable) and error.sent
         cure = self._recover(error) if self._deaths < _DEATHS else ""
@@ -200,6 +202,8 @@ class Execution:
         self._emit_failure(error, wait)
         if wait is None:
             return self._final(error)
+        if self._whole is not None and not cure:
+            return self._with_attempts(error)  # whoever has the other services goes on
         if wait:
             self._pause(wait)
         return None
@@ -241,11 +245,17 @@ class Execution:
             raise self._final(failure) from error
 
     def _wait(self, error: FoundryError, failed: int) -> float | None:
-        if self._deaths >= _DEATHS:
-            return None
-        terms, left = self._terms, self._options.until - clock.monotonic()
-        wait = self._policy.wait_before_next(error, self._replay, failed, left, terms.jitter)
-        return wait if wait is not None and terms.bounds.budget.spend() else None
+        terms, whole, wait = self._terms, self._whole, None
+        policy, left = self._policy, self._options.until - clock.monotonic()
+        if self._deaths < _DEATHS:
+            if whole is not None and whole.has_other(error):
+                wait = policy.wait_elsewhere(error, self._replay, failed, left)
+            else:
+                wait = policy.wait_before_next(error, self._replay, failed, left, terms.jitter)
+        wait = wait if wait is not None and terms.bounds.budget.spend() else None
+        if whole is not None:
+            whole.decide(wait, self._deaths)
+        return wait
 
     def _pause(self, seconds: float) -> None:
         """Wait before the next try, unless the call is ended from elsewhere."""
@@ -265,10 +275,14 @@ class Execution:
 
     def _final(self, error: FoundryError) -> FoundryError:
         """Return ``error`` with all attempts in it, and emit the event of the call's end."""
+        self.finish(self._with_attempts(error).url, error)
+        return error
+
+    def _with_attempts(self, error: FoundryError) -> FoundryError:
+        """Return ``error`` with all attempts in it, and the names of the call."""
         error.attempts = tuple(self.failures)
         label, model = self._names(error)
         error.call, error.model = label, error.model or model
-        self.finish(error.url, error)
         return error
 
     def _names(self, error: FoundryError | None) -> tuple[str, str]:

@@ -218,6 +218,7 @@ class ChatReply(Value, msgspec.Struct, frozen=True, kw_only=True):
         refusal: The text with which the model refused, which is also the content; ``""`` for an answer.
         cached: It came from the client's cache, not from the service now.
         stale_for: Seconds since it expired there, when the service's circuit is open; else 0.0.
+        url: Address of the service that answered.
     """
 
     content: str
@@ -235,6 +236,7 @@ class ChatReply(Value, msgspec.Struct, frozen=True, kw_only=True):
     refusal: str = ""
     cached: bool = False
     stale_for: float = 0.0
+    url: str = ""
 
     @property
     def raw(self) -> object:

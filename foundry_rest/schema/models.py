@@ -104,6 +104,7 @@ class HealthReport(Value, msgspec.Struct, frozen=True, kw_only=True):
         cache_path: Directory of its models on its own machine, as it tells; ``""`` when it does not.
         raw: The decoded status body.
         headers: HTTP headers of the status response.
+        services: The health of each service that answers, of a client of several.
     """
 
     status: str
@@ -116,3 +117,4 @@ class HealthReport(Value, msgspec.Struct, frozen=True, kw_only=True):
     cache_path: str = ""
     raw: object = None
     headers: Mapping[str, str] = {}
+    services: tuple[HealthReport, ...] = ()

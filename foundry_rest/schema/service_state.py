@@ -23,6 +23,7 @@ class ServiceState(Value, msgspec.Struct, frozen=True, kw_only=True):
         advice: What to do next; ``""`` for nothing.
         url: Its address; ``""`` where none is known.
         report: Its health; ``None`` where it did not tell.
+        services: The states of all services of a client of several.
     """
 
     status: Status
@@ -30,6 +31,7 @@ class ServiceState(Value, msgspec.Struct, frozen=True, kw_only=True):
     advice: str = ""
     url: str = ""
     report: HealthReport | None = None
+    services: tuple[ServiceState, ...] = ()
 
     def __bool__(self) -> bool:
         return self.status in ("standby", "ready", "busy")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 import msgspec
 
@@ -41,7 +41,6 @@ Build = Callable[[Target], Operation[A, T]]
 Fetch = Callable[[str, Callable[[DownloadStep], object], Options], None]
 #: Has the embedded runtime forget a model whose folder was deleted, by its exact id.
 Forget = Callable[[str, Options], None]
-
 
 #: All declared options; read at each call, because another one may be declared later.
 _DECLARED = CallOptions.__annotations__
@@ -108,6 +107,7 @@ class Context(msgspec.Struct):
         fetch: Function that downloads a model through the embedded runtime; ``None`` without one.
         forget: Function that has the embedded runtime forget a deleted model; ``None`` without one.
         has_cache: Whether calls may be answered from a cache.
+        has_several: Whether there are several services.
     """
 
     sender: Sender
@@ -122,6 +122,7 @@ class Context(msgspec.Struct):
     fetch: Fetch | None = None
     forget: Forget | None = None
     has_cache: bool = False
+    has_several: ClassVar[bool] = False
 
     # ---------------------------------------------------------------- sending
 
@@ -234,7 +235,7 @@ class Context(msgspec.Struct):
         target = self.targets.current or self.targets.last or self.targets.take(options)
         if target.dialect is not UNKNOWN:
             return target.dialect
-        found = detect((self.probe if probe else self.sender).send, options)
+        found = detect((self.probe if probe else self.sender).send, options.part())
         target = self.targets.take(options)  # another one, if the service has moved meanwhile
         target.learn(found.dialect, found.status)
         return target.dialect
@@ -271,9 +272,8 @@ class Context(msgspec.Struct):
                 self._prepare(request, model, options)
         return request
 
-    def _recognise(self, target: Target, options: Options) -> None:
+    def _recognise(self, _: Target, options: Options) -> None:
         """Detect the dialect of a target that was found in the middle of a call."""
-        del target
         self.dialect_for(options, probe=True)
 
     def _prepare(self, request: TargetedRequest[Any, Any], model: str, options: Options) -> None:
@@ -281,7 +281,7 @@ class Context(msgspec.Struct):
         prepare = cast("Callable[[str, Options], None]", self.prepare)
         began = clock.monotonic()
         try:
-            prepare(model, options)
+            prepare(model, options.part())
         except FoundryError as error:
             call = request.call_for(self.targets.take(options))
             error.call, error.model = call.label, error.model or model

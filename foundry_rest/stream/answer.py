@@ -67,7 +67,7 @@ class AnswerStream(Generic[C]):
     chunk in client.chat.stream(...)``) releases the connection and makes the service stop generating. A
     stream that was closed early never looks complete: reading on raises again. ``text`` and ``usage`` hold
     what has arrived so far; ``cached`` tells whether a cache gave it, ``stale_for`` how many seconds it had
-    expired by then. One thread reads; any thread may close.
+    expired by then; ``url`` is the service that answers. One thread reads; any thread may close.
 
     A subclass implements ``_add``, which takes one event and returns whether it completes the answer.
 
@@ -87,7 +87,7 @@ class AnswerStream(Generic[C]):
         self.usage = Usage()
         self.first_token = clock.monotonic() - started
         self.headers: Mapping[str, str] = opened.headers
-        self.cached, self.stale_for = opened.cached, opened.stale_for
+        self.url, self.cached, self.stale_for = opened.url, opened.cached, opened.stale_for
         self._opened, self._parse, self._call = opened, operation.parse, operation.call
         self._started, self._emit = started, emit
         # Not a generator: one that holds self is a reference cycle, and a dropped stream would stay open

@@ -86,6 +86,7 @@ class ChatStream(AnswerStream[ChatChunk]):
             bodies=tuple(self._kept_events),
             cached=self.cached,
             stale_for=self.stale_for,
+            url=self.url,
         )
 
     def texts(self) -> Iterator[str]:

@@ -54,6 +54,7 @@ class Options(msgspec.Struct, frozen=True):
         more: Options of ``CallOptions`` without a field of their own here, by name.
         accepts: Tells of an answer's text whether a cache may keep it; ``None`` for any.
         may_load: Whether the client may load the model for it, if its settings allow that.
+        whole: The logical call of which it is a part, where several services may answer; else ``None``.
     """
 
     timeouts: Timeouts = msgspec.field(default_factory=Timeouts)
@@ -65,6 +66,7 @@ class Options(msgspec.Struct, frozen=True):
     more: Mapping[str, object] = msgspec.field(default_factory=dict)
     accepts: Callable[[str], bool] | None = None
     may_load: bool = True
+    whole: Any = None
 
     def tokens(self, closing: CancelToken) -> tuple[CancelToken, ...]:
         """Return the tokens that end the call's waits: ``closing``, the client's, and its own."""
@@ -77,6 +79,10 @@ class Options(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(
             self, timeouts=msgspec.structs.replace(self.timeouts, load=self.timeouts.idle)
         )
+
+    def part(self) -> Options:
+        """Return the options of a request that prepares this one: a single try where others may answer."""
+        return self if self.whole is None else msgspec.structs.replace(self, whole=None, retries=0)
 
     def patient(self) -> Options:
         """Return options that allow the silence of a slow disk or a large file (``Timeouts.load``)."""

@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from foundry_rest import BreakerPolicy, Config, FoundryAPIClient, RetryPolicy, Timeouts
+from foundry_rest import BreakerPolicy, Config, FoundryAPIClient, RetryPolicy, ServiceSpec, Timeouts
 from foundry_rest.cache import ResponseCache
 from foundry_rest.client.spec import ClientArguments, ClientSpec
 from foundry_rest.dialects.generation2_native import Generation2Dialect
@@ -149,11 +149,13 @@ def test_every_argument_reaches_an_embedded_client(server, monkeypatch, tmp_path
         "dialect": "2.x",
         "cache": ResponseCache(tmp_path / "answers.sqlite"),
         "config": Config(),
+        "services": [ServiceSpec("http://127.0.0.1:1", weight=2)],
+        "prefer": "first",
     }
     monkeypatch.setattr("foundry_rest.runtime.LocalRuntime", Runtime)
     with FoundryAPIClient.embedded(**given) as embedded:
         assert given.keys() == ClientArguments.__annotations__.keys()
-        plain = ClientSpec.of(server.url, given)
+        plain = ClientSpec.beside(server.url, given)
         same = [name for name in plain.__struct_fields__ if name != "dialect"]
         assert [getattr(embedded._spec, name) for name in same] == [getattr(plain, name) for name in same]
         assert isinstance(embedded._spec.dialect, Generation2Dialect)

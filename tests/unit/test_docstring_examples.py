@@ -58,7 +58,7 @@ CLASSES = {
 #: Those that are tried on a 0.x, which has a route for them.
 OF_0X = {"client.models.download"}
 #: Those that send no request of their own, so that they take no options.
-WITHOUT_OPTIONS = {"close", "embedded", "session", "stats", "with_options", "workers"}
+WITHOUT_OPTIONS = {"close", "embedded", "session", "stats", "targets", "with_options", "workers"}
 #: Parameters of the request that a method takes beside the options.
 PARAMETERS = {
     CompletionArguments: {"client.complete", "client.chat.complete"},

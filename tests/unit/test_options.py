@@ -123,6 +123,7 @@ SILENT = {"PARTS", "audio", "breaker", "close", "embedded", "embeddings", "gener
     "responses",
     "session",
     "stats",
+    "targets",
     "url",
     "with_options",
     "workers",

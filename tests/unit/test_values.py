@@ -34,20 +34,21 @@ def kinds(base=Value):
 TEXTS = ["x" * 20_000, "line\nline\r\n" * 999, "世界\u2028" * 500, '"\\' * 700, ""]
 
 
-def sample(hint, text):
-    """Return a large value of a type."""
+def sample(hint, text, inside=()):
+    """Return a large value of a type; one that holds others of its own class holds none of these."""
     parts = typing.get_args(hint)
     origin = typing.get_origin(hint) or hint
     if origin in (typing.Union, types.UnionType):
-        return sample(parts[0], text)
+        return sample(parts[0], text, inside)
     if isinstance(origin, type) and issubclass(origin, msgspec.Struct):
-        return origin(**{each.name: sample(each.type, text) for each in msgspec.structs.fields(origin)})
+        within, fields = (*inside, origin), msgspec.structs.fields(origin)
+        return origin(**{each.name: sample(each.type, text, within) for each in fields})
     if isinstance(origin, type) and issubclass(origin, errors.FoundryError):
         return ServerError("no", status=500)
     if origin in (list, tuple):
-        return origin([sample(parts[0], text)] * 7)
+        return origin([sample(parts[0], text, inside)] * 7 if parts[0] not in inside else [])
     if origin in (dict, Mapping):
-        return {f"{text[:300]}{number}": sample(parts[1], text) for number in range(9)}
+        return {f"{text[:300]}{number}": sample(parts[1], text, inside) for number in range(9)}
     plain = {str: text, int: 10**30, float: float("nan"), bytes: text.encode(), bool: True}
     return plain.get(origin, {"any": [text] * 9})
 
@@ -82,7 +83,7 @@ def test_dict_and_json(kind, text):
 
 def test_every_public_value_is_one():
     """A struct that calls return is a value; settings, which callers make, are none."""
-    settings = {"BreakerPolicy", "Config", "RetryPolicy", "Timeouts", "Tool"}
+    settings = {"BreakerPolicy", "Config", "RetryPolicy", "ServiceSpec", "Timeouts", "Tool"}
     public = [getattr(foundry_rest, name) for name in foundry_rest.__all__]
     structs = {each for each in public if isinstance(each, type) and issubclass(each, msgspec.Struct)}
 

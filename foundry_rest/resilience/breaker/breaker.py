@@ -101,10 +101,20 @@ class Breaker:
         return self._state.read().state
 
     @property
+    def last_error(self) -> FoundryError | None:
+        """Return the failure that counted last in this process; ``None`` once the circuit is closed again."""
+        return self._last_error
+
+    @property
     def refuses(self) -> bool:
         """Return whether a call would be refused now; nothing is admitted or changed."""
+        return self.retry_in > 0
+
+    @property
+    def retry_in(self) -> float:
+        """Return the seconds until a call is admitted, 0.0 when one is now; nothing is changed."""
         record = self._state.read()
-        return record.state != CLOSED and self._left(record, self._state.now()) > 0
+        return 0.0 if record.state == CLOSED else self._left(record, self._state.now())
 
     def admit(self) -> Ticket:
         """Return the ticket for one attempt; each ticket is reported once.
