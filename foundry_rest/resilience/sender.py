@@ -100,7 +100,7 @@ class Execution:
         self._started = clock.monotonic() if whole is None else whole.started
         self.failures: list[Attempt] = [] if whole is None else whole.failures
         self._recovered: set[str] = set()
-        self._deaths = 0 if whole is None else whole.deaths
+        self._deaths = 0
         self._has_counted = False
 
     @property
@@ -247,14 +247,13 @@ class Execution:
     def _wait(self, error: FoundryError, failed: int) -> float | None:
         terms, whole, wait = self._terms, self._whole, None
         policy, left = self._policy, self._options.until - clock.monotonic()
-        if self._deaths < _DEATHS:
-            if whole is not None and whole.has_other(error):
-                wait = policy.wait_elsewhere(error, self._replay, failed, left)
-            else:
-                wait = policy.wait_before_next(error, self._replay, failed, left, terms.jitter)
+        if whole is not None and whole.has_other(error):
+            wait = policy.wait_elsewhere(error, self._replay, failed, left)
+        elif self._deaths < _DEATHS:
+            wait = policy.wait_before_next(error, self._replay, failed, left, terms.jitter)
         wait = wait if wait is not None and terms.bounds.budget.spend() else None
         if whole is not None:
-            whole.decide(wait, self._deaths)
+            whole.decide(wait)
         return wait
 
     def _pause(self, seconds: float) -> None:

@@ -15,13 +15,14 @@ from foundry_rest.errors import (
     ContextLengthExceeded,
     FoundryError,
     ServiceTimeout,
+    ServiceUnreachable,
 )
 from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.resilience.breaker.breaker import Breaker
 from foundry_rest.resilience.concurrency import Slots
 from foundry_rest.resilience.failover import LEAST, choose
 from foundry_rest.resilience.failures import row_of
-from foundry_rest.resilience.retry import RetryPolicy
+from foundry_rest.resilience.retry import RetryPolicy, full_jitter
 from foundry_rest.resilience.retry_budget import RetryBudget
 from foundry_rest.resilience.sender import new_call_id
 from foundry_rest.schema.service_facts import ServiceFacts
@@ -33,6 +34,8 @@ from foundry_rest.transport.logical_call import LogicalCall
 
 T = TypeVar("T")
 
+#: Services that may end without an answer to a call until it is given up: it may be what ends them.
+_ENDED = 2
 _WAIT_FOR_ONE = Advice(
     Words(
         "Give a deadline=, within which a call waits for the first of them, or look at each service.",
@@ -125,6 +128,7 @@ class Round:
         self._asked: list[Member] = []
         self._silent: list[Member] = []
         self._others: list[Member] = []
+        self._ended: set[Member] = set()
 
     def next(self) -> Member:
         """Return the service to ask next; wait for the first circuit that lets a call pass, if there is time.
@@ -153,9 +157,10 @@ class Round:
         if not whole.is_decided:
             self._record(error, began)
             left = self.options.until - clock.monotonic()
-            wait = None
             if self._has_other(error):
                 wait = policy.wait_elsewhere(error, whole.replay, whole.failed, left)
+            else:
+                wait = policy.wait_before_next(error, whole.replay, whole.failed, left, full_jitter)
             whole.wait = wait if wait is not None and budget.spend() else None
             error.attempts = tuple(whole.failures)
         if whole.wait:
@@ -171,7 +176,11 @@ class Round:
         """Return whether another service may answer what the last one did not, and keep which."""
         refused = self._asked[-1].spec
         others = self._well()
-        if isinstance(error, ContextLengthExceeded):  # the same model has the same length anywhere
+        if isinstance(error, ServiceUnreachable) and error.sent:
+            self._ended.add(self._asked[-1])
+        if len(self._ended) >= _ENDED:
+            others = []
+        elif isinstance(error, ContextLengthExceeded):  # the same model has the same length anywhere
             others = [each for each in others if each.spec.model != refused.model]
         elif isinstance(error, AuthenticationError):
             others = [each for each in others if each.spec.api_key != refused.api_key]

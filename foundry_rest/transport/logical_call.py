@@ -20,18 +20,16 @@ class LogicalCall:
         id: Its id in events.
         started: Monotonic instant at which it began.
         failures: The attempts that failed so far, at all services.
-        deaths: Connections that broke without an answer.
         replay: When it may be sent again; always before it was built, and so never sent.
         is_decided: The attempts at the last service have ended with a decision: ``wait``.
         wait: Seconds to wait before a service is asked next; ``None`` to give up.
     """
 
-    __slots__ = ("deaths", "failures", "has_other", "id", "is_decided", "replay", "started", "wait")
+    __slots__ = ("failures", "has_other", "id", "is_decided", "replay", "started", "wait")
 
     def __init__(self, id_: str, has_other: Callable[[FoundryError], bool]) -> None:
         self.id, self.has_other, self.started = id_, has_other, clock.monotonic()
         self.failures: list[Attempt] = []
-        self.deaths = 0
         self.replay = Replay.ALWAYS
         self.is_decided = False
         self.wait: float | None = None
@@ -41,6 +39,6 @@ class LogicalCall:
         """Return how many tries failed so far; one whose cause was removed does not count."""
         return sum(not attempt.cure for attempt in self.failures)
 
-    def decide(self, wait: float | None, deaths: int) -> None:
+    def decide(self, wait: float | None) -> None:
         """Record what comes after the attempts at one service."""
-        self.is_decided, self.wait, self.deaths = True, wait, deaths
+        self.is_decided, self.wait = True, wait
