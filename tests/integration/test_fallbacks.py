@@ -117,7 +117,7 @@ def both(two):
 
 @pytest.mark.parametrize("cut", CUTS)
 def test_an_answer_that_is_cut(both, cut):
-    """The next model answers in place of a half answer; where nothing had come, the service is gone for all."""
+    """The next model answers in place of a half answer; where nothing came, the service is gone for all."""
     service, first = both
     where, has_begun = CUTS[cut]
     with (
