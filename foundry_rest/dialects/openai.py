@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlsplit
 
 import msgspec
 
-from foundry_rest.dialects.embeddings import parse_embeddings
 from foundry_rest.dialects.operation import Operation
 from foundry_rest.dialects.responses import ResponsesDialect
 from foundry_rest.dialects.text_parts import with_joined_texts
@@ -18,11 +17,13 @@ from foundry_rest.errors.parsing import error_in, failed_choice, stream_error
 from foundry_rest.raw_json import UNDECODABLE
 from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, ModelInfo, ServiceStatus, Usage
 from foundry_rest.schema.chat import FAILED_REASONS
-from foundry_rest.schema.embeddings import EmbeddingReply, EmbeddingRequest
 from foundry_rest.schema.request import Message
 from foundry_rest.schema.thoughts import LONE_CLOSING, MAY_BEGIN, split_thoughts
 from foundry_rest.transport.call import Call, Options, Replay, Reply
 from foundry_rest.transport.json_codec import decode_answer, decode_odd
+
+if TYPE_CHECKING:
+    from foundry_rest.schema.embeddings import EmbeddingReply, EmbeddingRequest
 
 _CHUNK = msgspec.json.Decoder(ChatChunk)
 #: Fields of a message part that hold media, as named by OpenAI.
@@ -79,6 +80,8 @@ class OpenAIDialect(ResponsesDialect):
 
     def embed(self, request: EmbeddingRequest, options: Options) -> Operation[Reply, EmbeddingReply]:
         """Build the request for one vector per text."""
+        from foundry_rest.dialects.embeddings import parse_embeddings
+
         body = {"model": request.id, "input": request.texts}
         call = self.build_call(
             "POST", "/v1/embeddings", "embeddings.create", options, body, request.model, cacheable=True
