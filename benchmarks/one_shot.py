@@ -27,7 +27,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from comparison.behaviour import MODEL, Behaviour  # noqa: E402
+from comparison.behaviour import MODEL  # noqa: E402
 from comparison.crew import clean_environment  # noqa: E402
 from comparison.starts import timed  # noqa: E402
 from comparison.stub import stub  # noqa: E402
@@ -137,7 +137,7 @@ def main() -> int:
         }
         if options.against:
             programs |= {f"before: {name}": each for name, each in own_commands(options.against).items()}
-        url = stack.enter_context(stub()) + Behaviour().path
+        url = stack.enter_context(stub())
         taken = measured(programs, url, options.rounds)
     medians = {name: statistics.median(values) for name, values in taken.items()}
     for name, values in taken.items():

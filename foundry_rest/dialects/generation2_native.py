@@ -19,7 +19,7 @@ from foundry_rest.transport.json_codec import decode_answer
 if TYPE_CHECKING:
     from foundry_rest.schema.audio import Transcription, TranscriptionChunk, TranscriptionRequest
 
-_NOT_IN_SEGMENT = re.compile(r"[^A-Za-z0-9._:~@+-]")
+_NOT_IN_SEGMENT = r"[^A-Za-z0-9._:~@+-]"
 
 
 class _Status(msgspec.Struct):
@@ -55,7 +55,7 @@ class Generation2Dialect(ModelRoutesDialect):
     @staticmethod
     def segment(name: str) -> str | None:
         """Return the name unchanged, for 2.x does not decode ``%3A``; ``None`` if it needs encoding."""
-        return None if _NOT_IN_SEGMENT.search(name) else name
+        return None if re.search(_NOT_IN_SEGMENT, name) else name
 
     @staticmethod
     def parse_loaded(reply: Reply) -> str:

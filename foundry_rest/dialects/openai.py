@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlsplit
@@ -11,7 +11,6 @@ import msgspec
 
 from foundry_rest.dialects.operation import Operation
 from foundry_rest.dialects.responses import ResponsesDialect
-from foundry_rest.dialects.text_parts import with_joined_texts
 from foundry_rest.errors import InvalidReply, StreamInterrupted
 from foundry_rest.errors.parsing import error_in, failed_choice, stream_error
 from foundry_rest.raw_json import UNDECODABLE
@@ -98,7 +97,7 @@ class OpenAIDialect(ResponsesDialect):
                 "pictures, sound or files in chat",
                 "A picture goes as a data: URL into client.responses.create(), a sound file to client.audio.",
             )
-        messages = with_joined_texts(request.messages) if self.joins_texts else request.messages
+        messages = _joined(request.messages) if self.joins_texts else request.messages
         body: dict[str, object] = {"model": request.id, "messages": messages}
         body |= request.params if self.converts.isdisjoint(request.params) else self.chat_fields(request)
         if stream:
@@ -114,6 +113,12 @@ class OpenAIDialect(ResponsesDialect):
             replay=replay,
             cacheable=True,
         )
+
+
+def _joined(messages: Iterable[Message]) -> list[Message]:
+    from foundry_rest.dialects.text_parts import with_joined_texts
+
+    return with_joined_texts(messages)
 
 
 def parse_chunk(event: bytes) -> ChatChunk:

@@ -11,7 +11,6 @@ from msgspec.structs import replace
 from foundry_rest import clock
 from foundry_rest.config import MAX_REASKS
 from foundry_rest.dialects.operation import Operation
-from foundry_rest.endpoints.chat_arguments import ChatArguments, CompletionArguments
 from foundry_rest.errors import ContextLengthExceeded
 from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, build_chat_request
 from foundry_rest.schema.messages import Conversation, prompt_or_messages
@@ -25,6 +24,7 @@ from foundry_rest.transport.call import Options, Reply
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from foundry_rest.endpoints.chat_arguments import ChatArguments, CompletionArguments
     from foundry_rest.endpoints.wanted import Wanted
     from foundry_rest.schema.typed import Typed
 
