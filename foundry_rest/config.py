@@ -48,7 +48,8 @@ _LOOPBACK_NAME = r"(.+\.)?localhost|localhost[46]?(\.localdomain[46]?)?|ip6-(loo
 #: Routes of the service itself, as OpenAI's and Microsoft's ``endpoint``, `foundry service status` and people
 #: who copy a request's address give them.
 _ROUTE = (
-    r"/(v1(/(chat/completions|completions|models|embeddings|responses))?|openai(/(status|models|loadedmodels))?|status)"
+    r"/(v1(/(chat/completions|completions|models|embeddings|responses))?"
+    r"|openai(/(status|models|loadedmodels))?|status)"
 )
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 

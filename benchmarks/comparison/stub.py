@@ -1,7 +1,7 @@
 """The service that is asked: fast, in a process of its own, all bytes made beforehand.
 
-The first segment of the path says how it answers, see ``Behaviour``, or is left out; behind it lie the routes of a 2.x
-service, of OpenAI and of ollama. Connections are kept and TCP_NODELAY is set (asyncio does that).
+The first segment of the path says how it answers, see ``Behaviour``, and may be left out; behind it lie the
+routes of a 2.x service, of OpenAI and of ollama. Connections are kept and TCP_NODELAY is set (asyncio does).
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from contextlib import suppress
-from typing import NamedTuple
+
+import msgspec
 
 from foundry_rest import clock
 from foundry_rest.events import (
@@ -35,7 +36,7 @@ from foundry_rest.transport.fork import renew_after_fork
 _ASIDE = 256
 
 
-class _Finished(NamedTuple):
+class _Finished(msgspec.Struct, frozen=True, gc=False):
     """What is counted of the end of a call; not its error, which may hold a connection."""
 
     call: str
@@ -47,7 +48,7 @@ class _Finished(NamedTuple):
     completion_tokens: int
 
 
-class _Failed(NamedTuple):
+class _Failed(msgspec.Struct, frozen=True, gc=False):
     """What is counted of an attempt that failed."""
 
     call: str

@@ -14,7 +14,8 @@ from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import islice
-from typing import NamedTuple
+
+import msgspec
 
 from foundry_rest import clock
 from foundry_rest.checks import whole_number
@@ -222,7 +223,7 @@ class Slots:
         self._free += [Token(self, self._free) for _ in range(self._size)]
 
 
-class Token(NamedTuple):
+class Token(msgspec.Struct, eq=False):
     """What stands for one slot, in one place at a time.
 
     Attributes:
