@@ -1,7 +1,6 @@
 """Check a chat request before it is sent."""
 
-from __future__ import annotations
-
+# Annotations are evaluated here: as texts, those of its TypedDict would be compiled one by one at import.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypedDict
 
