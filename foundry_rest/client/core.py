@@ -21,8 +21,7 @@ from foundry_rest.resilience.sender import ResilientSender
 from foundry_rest.resilience.single_attempt import SingleAttempt
 from foundry_rest.resilience.stream_diagnosis import diagnose
 from foundry_rest.resilience.terms import Bounds, Terms
-from foundry_rest.schema import DownloadStep, Stats
-from foundry_rest.schema.use import SlotUse
+from foundry_rest.schema import DownloadStep
 from foundry_rest.services.context import Context, Fetch, Forget
 from foundry_rest.services.pool import Find, TargetPool
 from foundry_rest.services.target import Found
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from foundry_rest.client.caching import Caching
     from foundry_rest.models.loading import Loading
     from foundry_rest.runtime import LocalRuntime
+    from foundry_rest.schema.stats import Stats
     from foundry_rest.transport.call import Sender, Transport
 
 
@@ -131,6 +131,8 @@ class Core:
 
     def figures(self) -> Stats:
         """Return the statistics so far, and the use of what the calls share now."""
+        from foundry_rest.schema.use import SlotUse
+
         slots = self.bounds.slots
         return msgspec.structs.replace(
             self.stats.snapshot(),
