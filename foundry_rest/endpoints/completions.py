@@ -18,7 +18,6 @@ from foundry_rest.schema.request import CHAT_MISTAKES, CHAT_NAMES, within
 from foundry_rest.services.context import Context
 from foundry_rest.services.target import Target
 from foundry_rest.stream.chat import ChatStream, ForcedCallStream
-from foundry_rest.stream.tool_calls import forces_call, missing_call
 from foundry_rest.transport.call import Options, Reply
 
 if TYPE_CHECKING:
@@ -234,6 +233,8 @@ class Completions:
 
     def _check_call(self, request: ChatRequest, reply: ChatReply) -> None:
         """Raise InvalidReply for an answer without the call that the request demands."""
+        from foundry_rest.stream.tool_calls import forces_call, missing_call
+
         if not reply.tool_calls and forces_call(request.params["tool_choice"]):
             error = missing_call(reply.content, reply.finish_reason)
             error.call, error.model, error.url = "chat.complete", request.model, self._context.url
@@ -285,9 +286,15 @@ class Completions:
             return operation if parse is None else replace(operation, parse=parse)
 
         choice = request.params.get("tool_choice")
-        kind = ForcedCallStream if choice and forces_call(choice) else ChatStream
+        kind = _kind_of_stream(choice) if choice else ChatStream
         try:
             return self._context.open(kind, build, options, model=request.model, started=started)
         except ContextLengthExceeded as refusal:
             left = within(request, refusal)
         return self._open(left, options, started, label, parse)
+
+
+def _kind_of_stream(choice: object) -> type[ChatStream]:
+    from foundry_rest.stream.tool_calls import forces_call
+
+    return ForcedCallStream if forces_call(choice) else ChatStream
