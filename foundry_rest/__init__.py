@@ -75,7 +75,6 @@ if TYPE_CHECKING:
         DownloadStep,
         HealthReport,
         ModelInfo,
-        Stats,
         ToolCall,
         Usage,
     )
@@ -84,6 +83,7 @@ if TYPE_CHECKING:
     from foundry_rest.schema.embeddings import EmbeddingReply
     from foundry_rest.schema.responses import InputItem, OutputItem, Response, ResponseEvent, ResponsePage
     from foundry_rest.schema.service_state import ServiceState
+    from foundry_rest.schema.stats import Stats
     from foundry_rest.schema.tools import CallMade, Tool, ToolRun, tool_message
     from foundry_rest.schema.typed import Typed
     from foundry_rest.stream.chat import ChatStream
@@ -146,7 +146,6 @@ _HOME = {
         "DownloadStep",
         "HealthReport",
         "ModelInfo",
-        "Stats",
         "ToolCall",
         "Usage",
     ),
@@ -155,6 +154,7 @@ _HOME = {
     "schema.embeddings": ("EmbeddingReply",),
     "schema.responses": ("InputItem", "OutputItem", "Response", "ResponseEvent", "ResponsePage"),
     "schema.service_state": ("ServiceState",),
+    "schema.stats": ("Stats",),
     "schema.tools": ("CallMade", "Tool", "ToolRun", "tool_message"),
     "schema.typed": ("Typed",),
     "stream.chat": ("ChatStream",),
