@@ -75,7 +75,6 @@ if TYPE_CHECKING:
         DownloadStep,
         HealthReport,
         ModelInfo,
-        Stats,
         ToolCall,
         Usage,
     )
@@ -85,6 +84,7 @@ if TYPE_CHECKING:
     from foundry_rest.schema.responses import InputItem, OutputItem, Response, ResponseEvent, ResponsePage
     from foundry_rest.schema.service_facts import ServiceFacts
     from foundry_rest.schema.service_state import ServiceState
+    from foundry_rest.schema.stats import Stats
     from foundry_rest.schema.tools import CallMade, Tool, ToolRun, tool_message
     from foundry_rest.schema.typed import Typed
     from foundry_rest.services.service_spec import ServiceSpec
@@ -148,7 +148,6 @@ _HOME = {
         "DownloadStep",
         "HealthReport",
         "ModelInfo",
-        "Stats",
         "ToolCall",
         "Usage",
     ),
@@ -158,6 +157,7 @@ _HOME = {
     "schema.responses": ("InputItem", "OutputItem", "Response", "ResponseEvent", "ResponsePage"),
     "schema.service_facts": ("ServiceFacts",),
     "schema.service_state": ("ServiceState",),
+    "schema.stats": ("Stats",),
     "schema.tools": ("CallMade", "Tool", "ToolRun", "tool_message"),
     "schema.typed": ("Typed",),
     "services.service_spec": ("ServiceSpec",),

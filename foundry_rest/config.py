@@ -44,13 +44,13 @@ MAX_REASKS = 2
 #: Model turns in one run_tools(). Few prompts need more than three calls in a row; a model that calls the
 #: same function for ever is stopped within a minute.
 MAX_TURNS = 8
-_NOT_IN_KEY = re.compile(r"[^!-~]")
 #: The names of this machine: RFC 6761's, and those that systems write into /etc/hosts.
-_LOOPBACK_NAME = re.compile(r"(.+\.)?localhost|localhost[46]?(\.localdomain[46]?)?|ip6-(loopback|localhost)")
+_LOOPBACK_NAME = r"(.+\.)?localhost|localhost[46]?(\.localdomain[46]?)?|ip6-(loopback|localhost)"
 #: Routes of the service itself, as OpenAI's and Microsoft's ``endpoint``, `foundry service status` and people
 #: who copy a request's address give them.
-_ROUTE = re.compile(
-    r"/(v1(/(chat/completions|completions|models|embeddings|responses))?|openai(/(status|models|loadedmodels))?|status)"
+_ROUTE = (
+    r"/(v1(/(chat/completions|completions|models|embeddings|responses))?"
+    r"|openai(/(status|models|loadedmodels))?|status)"
 )
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -176,7 +176,7 @@ def base_url(text: object) -> str:
     host = "127.0.0.1" if _is_unspecified(host) else host
     netloc = (f"[{host}]" if ":" in host else host) + (f":{port}" if port is not None else "")
     path = parts.path.rstrip("/")
-    return f"{parts.scheme}://{netloc}{'' if _ROUTE.fullmatch(path) else path}"
+    return f"{parts.scheme}://{netloc}{'' if path and re.fullmatch(_ROUTE, path) else path}"
 
 
 def base_urls(text: object) -> tuple[str, ...]:
@@ -204,7 +204,7 @@ def is_loopback(url: str) -> bool:
     """
     host = plain_host(urlsplit(url).hostname or "")
     address = address_of(host)
-    return _LOOPBACK_NAME.fullmatch(host) is not None if address is None else address.is_loopback
+    return re.fullmatch(_LOOPBACK_NAME, host) is not None if address is None else address.is_loopback
 
 
 def _is_unspecified(host: str) -> bool:
@@ -227,7 +227,7 @@ def _retries(text: str) -> int:
 
 def checked_key(value: object) -> str:
     """Return the key if a header can hold it; the error never shows it."""
-    if not isinstance(value, str) or _NOT_IN_KEY.search(value):
+    if not isinstance(value, str) or not (value.isascii() and value.isprintable()) or " " in value:
         raise ConfigError("api_key must be printable ASCII text without spaces")
     return value
 

@@ -6,10 +6,10 @@ import re
 
 #: Escape, bell and the rest of C0 and C1, delete, marks that turn the direction of text, halves of pairs,
 #: and a carriage return that would write over its line.
-_CONTROLS = re.compile(
+_CONTROLS = (
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]|\r(?!\n)"
 )
-_LINES = re.compile("[\t\n\r]")
+_LINES = "[\t\n\r]"
 
 
 def visible(text: str, *, keep_lines: bool = True) -> str:
@@ -22,8 +22,8 @@ def visible(text: str, *, keep_lines: bool = True) -> str:
     """
     if text.isprintable():
         return text
-    shown = _CONTROLS.sub(_escape, text)
-    return shown if keep_lines else _LINES.sub(_escape, shown)
+    shown = re.sub(_CONTROLS, _escape, text)
+    return shown if keep_lines else re.sub(_LINES, _escape, shown)
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -11,7 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from support import wine
+from support import variants, wine
 from support.canaries import Canaries
 
 if TYPE_CHECKING:
@@ -44,7 +44,10 @@ SEARCH_PATH = os.pathsep.join(
     if not shutil.which("foundry", path=folder)
 )
 
+#: Set to 1 by .ci/run for a Python between others: of each test a few variants are run, as under Wine.
+SAMPLE = "FOUNDRY_SAMPLE"
 _required = pytest.StashKey[bool]()
+_samples = pytest.StashKey[bool]()
 
 
 def _isolate(patch: pytest.MonkeyPatch, home: Path) -> None:
@@ -121,8 +124,9 @@ def told() -> list[object]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Read the demand once, before any test cleans the environment."""
+    """Read the demands once, before any test cleans the environment."""
     config.stash[_required] = os.environ.get(REQUIRE_RUNTIME) == "1"
+    config.stash[_samples] = os.environ.get(SAMPLE) == "1"
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
@@ -131,14 +135,14 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what cannot pass under Wine, with the reason, and take some of many variants."""
-    if not wine.is_wine():
+    """Take some of many variants where that is asked, as under Wine; leave out what cannot pass there."""
+    if not (wine.is_wine() or config.stash[_samples]):
         return
-    taken = wine.sample([item.nodeid for item in items])
+    taken = variants.sample([item.nodeid for item in items])
     config.hook.pytest_deselected(items=[item for at, item in enumerate(items) if at not in taken])
     items[:] = [item for at, item in enumerate(items) if at in taken]
     for item in items:
-        reason = wine.reason(item.nodeid)
+        reason = wine.reason(item.nodeid) if wine.is_wine() else None
         if reason is not None:
             item.add_marker(pytest.mark.skip(reason=f"Wine: {reason}"))
 

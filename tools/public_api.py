@@ -16,6 +16,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from typing import Any, is_typeddict
 
 import foundry_rest
@@ -43,6 +44,7 @@ Members = Mapping[str, "Parameters | None"]
 
 def typed_dicts() -> dict[str, type]:
     """Return every TypedDict of the package's modules, by its name."""
+    import_module(f"{PACKAGE}.endpoints.chat_arguments")  # the package itself does so for type checkers only
     modules = [module for name, module in list(sys.modules.items()) if name.startswith(f"{PACKAGE}.")]
     return {name: kind for module in modules for name, kind in vars(module).items() if is_typeddict(kind)}
 

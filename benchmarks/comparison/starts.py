@@ -42,7 +42,7 @@ def run_starts(note: Callable[[str], None], *, short: bool) -> Iterator[tuple[st
         for number in range(rounds):
             for name, arguments in programs.items():
                 if name not in SLOW or number < rounds // 5:
-                    turns[name].append(_start(arguments))
+                    turns[name].append(timed([sys.executable, *arguments], _environment()))
         yield from _rows(title, turns)
 
 
@@ -65,15 +65,10 @@ def _environment() -> dict[str, str]:
     return {**clean_environment(), "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
 
 
-def _start(arguments: list[str]) -> tuple[float, float]:
+def timed(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
     """Run a program to its end; return CPU and wall time in milliseconds."""
     began = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=_environment(),
-    )
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     if not hasattr(os, "wait4"):
         process.wait()
         wall = (time.perf_counter() - began) * 1000

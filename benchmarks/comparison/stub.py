@@ -1,7 +1,7 @@
 """The service that is asked: fast, in a process of its own, all bytes made beforehand.
 
-The first segment of the path says how it answers, see ``Behaviour``; behind it lie the routes of a 2.x
-service, of OpenAI and of ollama. Connections are kept and TCP_NODELAY is set (asyncio does that).
+The first segment of the path says how it answers, see ``Behaviour``, and may be left out; behind it lie the
+routes of a 2.x service, of OpenAI and of ollama. Connections are kept and TCP_NODELAY is set (asyncio does).
 """
 
 from __future__ import annotations
@@ -133,6 +133,8 @@ class _Connection(asyncio.Protocol):
     def _answer(self, request: bytes) -> None:
         _, path, _ = request.split(b" ", 2)
         segment, _, route = path.decode()[1:].partition("/")
+        if "," not in segment:
+            segment, route = Behaviour().path[1:], path.decode()[1:]
         if route in _READS or "chat" not in route:
             self._transport.write(_READS.get(route, _UNKNOWN))
             return

@@ -13,7 +13,6 @@ from foundry_rest.client.spec import ClientSpec
 from foundry_rest.errors import ConfigError
 from foundry_rest.resilience.breaker.breaker import Breaker
 from foundry_rest.resilience.retry import RetryPolicy
-from foundry_rest.schema import Stats
 from foundry_rest.timeouts import Timeouts
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from foundry_rest.client.workers import Workers
     from foundry_rest.runtime import LocalRuntime
     from foundry_rest.schema.service_facts import ServiceFacts
+    from foundry_rest.schema.stats import Stats
 
 
 class _Closable(Protocol):

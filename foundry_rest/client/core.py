@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,8 +12,6 @@ from foundry_rest.client.spec import ClientSpec
 from foundry_rest.config import Config
 from foundry_rest.dialects.operation import UNKNOWN
 from foundry_rest.events import Event
-from foundry_rest.models.inventory import Inventory
-from foundry_rest.models.loading import Loading
 from foundry_rest.models.recoveries import build_recoveries
 from foundry_rest.observe.log import fan_out, log_event
 from foundry_rest.observe.stats import StatsObserver
@@ -23,8 +21,7 @@ from foundry_rest.resilience.sender import ResilientSender
 from foundry_rest.resilience.single_attempt import SingleAttempt
 from foundry_rest.resilience.stream_diagnosis import diagnose
 from foundry_rest.resilience.terms import Bounds, Terms
-from foundry_rest.schema import DownloadStep, Stats
-from foundry_rest.schema.use import SlotUse
+from foundry_rest.schema import DownloadStep
 from foundry_rest.services.context import Context, Fetch, Forget
 from foundry_rest.services.pool import Find, TargetPool
 from foundry_rest.services.target import Found
@@ -36,8 +33,10 @@ from foundry_rest.transport.single_flight import SingleFlight
 
 if TYPE_CHECKING:
     from foundry_rest.client.caching import Caching
+    from foundry_rest.models.loading import Loading
     from foundry_rest.runtime import LocalRuntime
     from foundry_rest.schema.service_facts import ServiceFacts
+    from foundry_rest.schema.stats import Stats
     from foundry_rest.transport.call import Sender, Transport
 
 
@@ -106,8 +105,9 @@ class Core:
 
     def context(self, spec: ClientSpec) -> Context:
         """Return the context of the endpoints of a client or view with these settings."""
+        loading = _loading_of(lambda: context)
         recoveries, without_load = (
-            build_recoveries(lambda: loading, self.targets.has_moved, auto_load=auto_load)
+            build_recoveries(loading, self.targets.has_moved, auto_load=auto_load)
             for auto_load in (spec.config.auto_load, False)
         )
         explain = diagnose(self.transport)
@@ -123,7 +123,7 @@ class Core:
         sender: Sender = ResilientSender(self._attempts_of(spec), terms)
         if self.caching is not None:
             closing, note = self.bounds.closing, self.stats.note_cache
-            sender = self.caching.around(sender, self.emit, closing, note, lambda: (context, loading))
+            sender = self.caching.around(sender, self.emit, closing, note, lambda: (context, loading()))
         context = Context(
             sender=sender,
             probe=SingleAttempt(self.transport, self.targets.take, explain),
@@ -137,8 +137,7 @@ class Core:
             forget=self.forget,
             has_cache=self.caching is not None,
         )
-        loading = Loading(context, Inventory(context))
-        context.prepare = loading.prepare
+        context.prepare = partial(_prepare, context, loading)
         return context
 
     def facts(self, context: Context) -> tuple[ServiceFacts, ...]:
@@ -152,6 +151,8 @@ class Core:
 
     def figures(self) -> Stats:
         """Return the statistics so far, and the use of what the calls share now."""
+        from foundry_rest.schema.use import SlotUse
+
         slots = self.bounds.slots
         return msgspec.structs.replace(
             self.stats.snapshot(),
@@ -202,6 +203,26 @@ def _slots(
 
     slots = AdaptiveSlots(config.most_calls, fixed=lambda: targets().limits_calls)
     return slots, (slots.observe,)
+
+
+def _loading_of(context: Callable[[], Context]) -> Callable[[], Loading]:
+    """Return a function that loads models, which is imported when a name has to be resolved."""
+
+    @cache
+    def loading() -> Loading:
+        from foundry_rest.models.inventory import Inventory
+        from foundry_rest.models.loading import Loading
+
+        return Loading(context(), Inventory(context()))
+
+    return loading
+
+
+def _prepare(context: Context, loading: Callable[[], Loading], name: str, options: Options) -> None:
+    """Resolve a name, and load its model, where the service accepts ids only."""
+    context.dialect_for(options)
+    if context.target(options).must_prepare(name):
+        loading().prepare(name, options)
 
 
 def _finder(closing: CancelToken, *, auto_start: bool) -> Find:

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, overload
 from msgspec import UNSET, UnsetType
 
 from foundry_rest.endpoints.chat import Chat
-from foundry_rest.endpoints.health import Health
-from foundry_rest.endpoints.models import Models
 from foundry_rest.endpoints.raw import Raw
 from foundry_rest.schema import ChatReply, HealthReport
 from foundry_rest.schema.messages import Conversation
@@ -31,6 +29,8 @@ if TYPE_CHECKING:
     )
     from foundry_rest.endpoints.embeddings import Embeddings
     from foundry_rest.endpoints.handover import OpenAISettings
+    from foundry_rest.endpoints.health import Health
+    from foundry_rest.endpoints.models import Models
     from foundry_rest.endpoints.responses import Responses
     from foundry_rest.schema.batch import BatchRequest, BatchResult
     from foundry_rest.schema.typed import Typed
@@ -40,12 +40,10 @@ T = TypeVar("T")
 
 
 class Endpoints(Raw):
-    """The endpoints of a client.
+    """The endpoints of a client; most programs only chat, so the others are imported at their first use.
 
     Attributes:
         chat: Chat completions: whole, streamed, typed, or with tools.
-        models: Catalog, loading, downloads.
-        health: State of the service.
     """
 
     #: The attributes that belong to one context.
@@ -61,8 +59,6 @@ class Endpoints(Raw):
     )
 
     chat: Chat
-    models: Models
-    health: Health
 
     if TYPE_CHECKING:
 
@@ -77,12 +73,24 @@ class Endpoints(Raw):
             self._home, self.chat, self.models, self.health = parts_of(context)
             return
         self.chat = Chat(context)
-        self.models = Models(context)
-        self.health = Health(context)
+
+    @cached_property
+    def models(self) -> Models:
+        """Return the endpoint for models: catalog, loading, downloads."""
+        from foundry_rest.endpoints.models import Models
+
+        return Models(self._context)
+
+    @cached_property
+    def health(self) -> Health:
+        """Return the endpoint for the state of the service."""
+        from foundry_rest.endpoints.health import Health
+
+        return Health(self._context)
 
     @cached_property
     def embeddings(self) -> Embeddings:
-        """Return the endpoint for vectors; imported at its first use, as the next two are."""
+        """Return the endpoint for vectors."""
         from foundry_rest.endpoints.embeddings import Embeddings
 
         return Embeddings(self._context)

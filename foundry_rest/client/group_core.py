@@ -8,7 +8,6 @@ from msgspec.structs import replace
 
 from foundry_rest.client.core import Core
 from foundry_rest.client.spec import ClientSpec
-from foundry_rest.schema import Stats
 from foundry_rest.schema.use import ConnectionUse, SlotUse, summed
 from foundry_rest.services.context import Context
 from foundry_rest.services.group import Member, ServiceGroup
@@ -18,6 +17,7 @@ from foundry_rest.services.pool import TargetPool
 if TYPE_CHECKING:
     from foundry_rest.runtime import LocalRuntime
     from foundry_rest.schema.service_facts import ServiceFacts
+    from foundry_rest.schema.stats import Stats
 
 
 class GroupCore(Core):

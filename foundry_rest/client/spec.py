@@ -1,7 +1,7 @@
 """ClientSpec: the settings of a client as one value, and the arguments that make it."""
 
-from __future__ import annotations
-
+# Annotations are evaluated here: as texts, those of its TypedDict would be compiled one by one at import.
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -20,8 +20,6 @@ from foundry_rest.timeouts import Timeouts
 from foundry_rest.transport.call import Auth
 
 if TYPE_CHECKING:
-    import os
-
     import requests
     from typing_extensions import Self
 
@@ -66,15 +64,15 @@ class ClientArguments(TypedDict, total=False):
     #: Signs every request: a requests ``AuthBase``, a callable, or (user, password).
     auth: Auth | tuple[str, str] | None
     #: Your own ``requests.Session``, used unchanged and not closed; its adapters' own retries are left out.
-    session: requests.Session | None
+    session: "requests.Session | None"
     #: ``"auto"``, or the generation: ``"2.x"``, ``"1.x"``, ``"0.x"``, ``"openai"``.
     dialect: str | Dialect
     #: A file in which whole answers are kept and looked up, or a ``ResponseCache``; none by default.
-    cache: str | os.PathLike[str] | ResponseCache | None
+    cache: "str | os.PathLike[str] | ResponseCache | None"
     #: All settings in one value, in place of the environment.
     config: Config | None
     #: Several services, of which one answers each call: addresses or ``ServiceSpec`` (``FOUNDRY_ENDPOINT``).
-    services: Iterable[str | ServiceSpec] | None
+    services: "Iterable[str | ServiceSpec] | None"
     #: Which is asked: ``"least"``, the one with the least to do, or ``"first"``, the first that is well.
     prefer: Literal["least", "first"]
 
@@ -106,14 +104,14 @@ class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
     log_bodies: bool = False
     headers: Mapping[str, str] | None = None
     auth: Auth | tuple[str, str] | None = None
-    session: requests.Session | None = None
+    session: "requests.Session | None" = None
     dialect: Dialect | None = None
-    cache: ResponseCache | None = None
-    services: tuple[ServiceSpec, ...] = ()
+    cache: "ResponseCache | None" = None
+    services: "tuple[ServiceSpec, ...]" = ()
     prefer: str = "least"
 
     @classmethod
-    def of(cls, base_url: str | None, arguments: ClientArguments) -> Self:
+    def of(cls, base_url: str | None, arguments: ClientArguments) -> "Self":
         """Return the spec for a client's arguments; settings not given come from the environment.
 
         Raises:
@@ -143,7 +141,7 @@ class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     @classmethod
-    def beside(cls, url: str, arguments: ClientArguments) -> Self:
+    def beside(cls, url: str, arguments: ClientArguments) -> "Self":
         """Return the spec of a client of a service at this address, and of those that are given."""
         if not arguments.get("services"):
             return cls.of(url, arguments)
@@ -159,24 +157,24 @@ class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
         deadline: float | None = None,
         retries: int | RetryPolicy | None = None,
         model: str | None = None,
-    ) -> Self:
+    ) -> "Self":
         """Return a spec with other settings of a call."""
         config = self.config.with_changes(model=model, deadline=deadline).with_timeout(timeout)
         policy = self.policy if retries is None else RetryPolicy.of(retries)
         return msgspec.structs.replace(self, config=config, policy=policy)
 
-    def at(self, service: ServiceSpec) -> Self:
+    def at(self, service: "ServiceSpec") -> "Self":
         """Return the spec of one service of several."""
         config = self.config.with_changes(endpoint=service.url, api_key=service.api_key)
         return msgspec.structs.replace(self, config=config, services=(), prefer="least")
 
-    def elsewhere(self) -> Self:
+    def elsewhere(self) -> "Self":
         """Return the spec for another machine: without a key that the environment of this process gave."""
         if not isinstance(self.config.api_key, EnvironmentKey):
             return self
         return msgspec.structs.replace(self, config=msgspec.structs.replace(self.config, api_key=None))
 
-    def here(self) -> Self:
+    def here(self) -> "Self":
         """Return the spec of another machine with the address and key of this one, where it has none."""
         given, own = self.config, from_env()
         config = given.with_changes(
@@ -202,7 +200,7 @@ def _together(base_url: str | None, given: dict[str, Any]) -> str:
     return ",".join(spec.url for spec in given["services"])
 
 
-def _services(given: tuple[ServiceSpec, ...] | None, endpoint: str | None) -> tuple[ServiceSpec, ...]:
+def _services(given: "tuple[ServiceSpec, ...] | None", endpoint: str | None) -> "tuple[ServiceSpec, ...]":
     """Return the services of a client; none where there is one address, or none."""
     if given is None and "," not in (endpoint or ""):
         return ()
@@ -211,7 +209,7 @@ def _services(given: tuple[ServiceSpec, ...] | None, endpoint: str | None) -> tu
     return services_of(base_urls(endpoint)) if given is None else given
 
 
-def _preference(given: object, services: tuple[ServiceSpec, ...]) -> str:
+def _preference(given: object, services: "tuple[ServiceSpec, ...]") -> str:
     if given is None:
         return "least"
     if given not in ("least", "first"):

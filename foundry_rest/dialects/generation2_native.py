@@ -5,20 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
-from foundry_rest.dialects.audio import parse_transcription, parse_transcription_chunk
 from foundry_rest.dialects.model_routes import ModelRoutesDialect
 from foundry_rest.dialects.operation import Operation
 from foundry_rest.errors import InvalidReply
 from foundry_rest.schema import ChatRequest, ServiceStatus
-from foundry_rest.schema.audio import Transcription, TranscriptionChunk, TranscriptionRequest
 from foundry_rest.transport.call import NATIVE_HEADER_LIMIT, Call, Options, Reply
 from foundry_rest.transport.json_codec import decode_answer
 
-_NOT_IN_SEGMENT = re.compile(r"[^A-Za-z0-9._:~@+-]")
+if TYPE_CHECKING:
+    from foundry_rest.schema.audio import Transcription, TranscriptionChunk, TranscriptionRequest
+
+_NOT_IN_SEGMENT = r"[^A-Za-z0-9._:~@+-]"
 
 
 class _Status(msgspec.Struct):
@@ -54,7 +55,7 @@ class Generation2Dialect(ModelRoutesDialect):
     @staticmethod
     def segment(name: str) -> str | None:
         """Return the name unchanged, for 2.x does not decode ``%3A``; ``None`` if it needs encoding."""
-        return None if _NOT_IN_SEGMENT.search(name) else name
+        return None if re.search(_NOT_IN_SEGMENT, name) else name
 
     @staticmethod
     def parse_loaded(reply: Reply) -> str:
@@ -68,6 +69,8 @@ class Generation2Dialect(ModelRoutesDialect):
 
     def transcribe(self, request: TranscriptionRequest, options: Options) -> Operation[Reply, Transcription]:
         """Build a plain transcription; closing it does not stop the service's work, closing a stream does."""
+        from foundry_rest.dialects.audio import parse_transcription
+
         call = self._transcription_call(request, options, "audio.transcribe")
         return Operation(call, partial(parse_transcription, model=request.model))
 
@@ -75,6 +78,8 @@ class Generation2Dialect(ModelRoutesDialect):
         self, request: TranscriptionRequest, options: Options
     ) -> Operation[bytes, TranscriptionChunk]:
         """Build a streamed transcription."""
+        from foundry_rest.dialects.audio import parse_transcription_chunk
+
         call = self._transcription_call(request, options, "audio.transcribe_stream", stream=True)
         return Operation(call, parse_transcription_chunk)
 

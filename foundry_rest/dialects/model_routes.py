@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from msgspec.structs import replace
 
-from foundry_rest.dialects.catalog_file import read_snapshot
 from foundry_rest.dialects.openai import OpenAIDialect
 from foundry_rest.dialects.operation import Operation
 from foundry_rest.errors import ConfigError
@@ -69,6 +68,8 @@ class ModelRoutesDialect(OpenAIDialect):
 
     def read_snapshot(self, content: bytes) -> list[ModelInfo]:
         """Return all models in ``foundry.modelinfo.json``, with alias and id."""
+        from foundry_rest.dialects.catalog_file import read_snapshot
+
         return read_snapshot(content)
 
     @staticmethod

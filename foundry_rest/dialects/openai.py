@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlsplit
 
 import msgspec
 
-from foundry_rest.dialects.embeddings import parse_embeddings
 from foundry_rest.dialects.operation import Operation
 from foundry_rest.dialects.responses import ResponsesDialect
-from foundry_rest.dialects.text_parts import with_joined_texts
 from foundry_rest.errors import InvalidReply, StreamInterrupted
 from foundry_rest.errors.parsing import error_in, failed_choice, stream_error
 from foundry_rest.raw_json import UNDECODABLE
 from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, ModelInfo, ServiceStatus, Usage
 from foundry_rest.schema.chat import FAILED_REASONS
-from foundry_rest.schema.embeddings import EmbeddingReply, EmbeddingRequest
 from foundry_rest.schema.request import Message
 from foundry_rest.schema.thoughts import LONE_CLOSING, MAY_BEGIN, split_thoughts
 from foundry_rest.transport.call import Call, Options, Replay, Reply
 from foundry_rest.transport.json_codec import decode_answer, decode_odd
+
+if TYPE_CHECKING:
+    from foundry_rest.schema.embeddings import EmbeddingReply, EmbeddingRequest
 
 _CHUNK = msgspec.json.Decoder(ChatChunk)
 #: Fields of a message part that hold media, as named by OpenAI.
@@ -79,6 +79,8 @@ class OpenAIDialect(ResponsesDialect):
 
     def embed(self, request: EmbeddingRequest, options: Options) -> Operation[Reply, EmbeddingReply]:
         """Build the request for one vector per text."""
+        from foundry_rest.dialects.embeddings import parse_embeddings
+
         body = {"model": request.id, "input": request.texts}
         call = self.build_call(
             "POST", "/v1/embeddings", "embeddings.create", options, body, request.model, cacheable=True
@@ -95,7 +97,7 @@ class OpenAIDialect(ResponsesDialect):
                 "pictures, sound or files in chat",
                 "A picture goes as a data: URL into client.responses.create(), a sound file to client.audio.",
             )
-        messages = with_joined_texts(request.messages) if self.joins_texts else request.messages
+        messages = _joined(request.messages) if self.joins_texts else request.messages
         body: dict[str, object] = {"model": request.id, "messages": messages}
         body |= request.params if self.converts.isdisjoint(request.params) else self.chat_fields(request)
         if stream:
@@ -111,6 +113,12 @@ class OpenAIDialect(ResponsesDialect):
             replay=replay,
             cacheable=True,
         )
+
+
+def _joined(messages: Iterable[Message]) -> list[Message]:
+    from foundry_rest.dialects.text_parts import with_joined_texts
+
+    return with_joined_texts(messages)
 
 
 def parse_chunk(event: bytes) -> ChatChunk:

@@ -8,30 +8,36 @@ for a model that is not loaded gives no error: the connection is closed.
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from foundry_rest.dialects.operation import Dialect, Operation
-from foundry_rest.dialects.responses_parsing import (
-    parse_deleted,
-    parse_event,
-    parse_items,
-    parse_page,
-    parse_response,
-)
-from foundry_rest.schema.response_request import check_page, check_response_id
-from foundry_rest.schema.responses import InputItem, Response, ResponseEvent, ResponsePage, ResponseRequest
 from foundry_rest.transport.call import Call, Options, Replay, Reply
 from foundry_rest.transport.json_codec import encode_json
+
+if TYPE_CHECKING:
+    from foundry_rest.schema.responses import (
+        InputItem,
+        Response,
+        ResponseEvent,
+        ResponsePage,
+        ResponseRequest,
+    )
 
 PATH = "/v1/responses"
 
 
 class ResponsesDialect(Dialect):
-    """The dialect of any service with ``/v1/responses``."""
+    """The dialect of any service with ``/v1/responses``.
+
+    Most programs only chat, so what parses the responses is imported by the first request for one.
+    """
 
     def create_response(self, request: ResponseRequest, options: Options) -> Operation[Reply, Response]:
         """Build the request that creates a response."""
+        from foundry_rest.dialects.responses_parsing import parse_response
+
         body = {**_body(request), "stream": False}  # some servers stream unless told
         call = self._create_call(request, options, "responses.create", body)
         return Operation(call, partial(parse_response, previous=request.previous))
@@ -40,6 +46,8 @@ class ResponsesDialect(Dialect):
         self, request: ResponseRequest, options: Options, label: str = "responses.stream"
     ) -> Operation[bytes, ResponseEvent]:
         """Build the request for a streamed response."""
+        from foundry_rest.dialects.responses_parsing import parse_event
+
         timeouts = options.timeouts
         # The first event comes before the model reads the prompt, so the long silence comes after it.
         patient = replace(timeouts, idle=max(timeouts.idle, timeouts.first_token))
@@ -52,10 +60,14 @@ class ResponsesDialect(Dialect):
 
     def get_response(self, id: str, options: Options) -> Operation[Reply, Response]:
         """Build the request for a stored response."""
+        from foundry_rest.dialects.responses_parsing import parse_response
+
         return Operation(self.build_get(_path_of(id), "responses.get", options), parse_response)
 
     def delete_response(self, id: str, options: Options) -> Operation[Reply, bool]:
         """Build the request that deletes a stored response, which may be repeated."""
+        from foundry_rest.dialects.responses_parsing import parse_deleted
+
         call = self.build_call("DELETE", _path_of(id), "responses.delete", options, None)
         return Operation(call, parse_deleted)
 
@@ -63,11 +75,15 @@ class ResponsesDialect(Dialect):
         self, options: Options, *, limit: int | None = None, after: str | None = None
     ) -> Operation[Reply, ResponsePage]:
         """Build the request for one page of the stored responses."""
+        from foundry_rest.dialects.responses_parsing import parse_page
+
         path = PATH + _query(limit, after)
         return Operation(self.build_get(path, "responses.list", options), parse_page)
 
     def input_items(self, id: str, options: Options) -> Operation[Reply, list[InputItem]]:
         """Build the request for the input items of a response's own turn, which come in one page."""
+        from foundry_rest.dialects.responses_parsing import parse_items
+
         call = self.build_get(f"{_path_of(id)}/input_items", "responses.input_items", options)
         return Operation(call, parse_items)
 
@@ -85,10 +101,14 @@ def _body(request: ResponseRequest) -> dict[str, object]:
 
 
 def _path_of(id: str) -> str:
+    from foundry_rest.schema.response_request import check_response_id
+
     return f"{PATH}/{check_response_id(id)}"
 
 
 def _query(limit: int | None, after: str | None) -> str:
+    from foundry_rest.schema.response_request import check_page
+
     check_page(limit, after)
     fields = {"limit": limit, "after": after}
     query = "&".join(f"{name}={value}" for name, value in fields.items() if value is not None)

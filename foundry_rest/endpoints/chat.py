@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from foundry_rest.checks import whole_number
 from foundry_rest.config import MAX_TURNS
-from foundry_rest.endpoints.chat_arguments import ChatArguments
 from foundry_rest.endpoints.completions import Completions
 from foundry_rest.errors import ConfigError, ContextLengthExceeded, InvalidReply, UnsupportedByService
 from foundry_rest.schema import ChatReply, ChatRequest, Message
@@ -22,6 +21,7 @@ from foundry_rest.transport.call_options import CallOptions
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from foundry_rest.endpoints.chat_arguments import ChatArguments
     from foundry_rest.endpoints.token_counts import TokenCounts
     from foundry_rest.endpoints.tool_loop import Approve
     from foundry_rest.schema.tools import ToolRun

@@ -11,7 +11,6 @@ from msgspec.structs import replace
 from foundry_rest import clock
 from foundry_rest.config import MAX_REASKS
 from foundry_rest.dialects.operation import Operation
-from foundry_rest.endpoints.chat_arguments import ChatArguments, CompletionArguments
 from foundry_rest.errors import ContextLengthExceeded
 from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, build_chat_request
 from foundry_rest.schema.messages import Conversation, prompt_or_messages
@@ -19,12 +18,12 @@ from foundry_rest.schema.request import CHAT_MISTAKES, CHAT_NAMES, within
 from foundry_rest.services.context import Context
 from foundry_rest.services.target import Target
 from foundry_rest.stream.chat import ChatStream, ForcedCallStream
-from foundry_rest.stream.tool_calls import forces_call, missing_call
 from foundry_rest.transport.call import Options, Reply
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from foundry_rest.endpoints.chat_arguments import ChatArguments, CompletionArguments
     from foundry_rest.endpoints.wanted import Wanted
     from foundry_rest.schema.typed import Typed
 
@@ -234,6 +233,8 @@ class Completions:
 
     def _check_call(self, request: ChatRequest, reply: ChatReply) -> None:
         """Raise InvalidReply for an answer without the call that the request demands."""
+        from foundry_rest.stream.tool_calls import forces_call, missing_call
+
         if not reply.tool_calls and forces_call(request.params["tool_choice"]):
             error = missing_call(reply.content, reply.finish_reason)
             error.call, error.model, error.url = "chat.complete", request.model, self._context.url
@@ -285,9 +286,15 @@ class Completions:
             return operation if parse is None else replace(operation, parse=parse)
 
         choice = request.params.get("tool_choice")
-        kind = ForcedCallStream if choice and forces_call(choice) else ChatStream
+        kind = _kind_of_stream(choice) if choice else ChatStream
         try:
             return self._context.open(kind, build, options, model=request.model, started=started)
         except ContextLengthExceeded as refusal:
             left = within(request, refusal)
         return self._open(left, options, started, label, parse)
+
+
+def _kind_of_stream(choice: object) -> type[ChatStream]:
+    from foundry_rest.stream.tool_calls import forces_call
+
+    return ForcedCallStream if forces_call(choice) else ChatStream

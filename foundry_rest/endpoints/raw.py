@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_NOT_IN_PATH = re.compile(r"[^!-~]|[#\\]")
+_NOT_IN_PATH = r"[^!-~]|[#\\]"
 
 
 class Raw:
@@ -112,7 +112,7 @@ def check_route(method: object, path: object) -> None:
     """Raise ConfigError for a verb or a path that cannot be sent."""
     if not isinstance(method, str) or not (method.isascii() and method.isalpha()):
         raise ConfigError(f"method must be an HTTP verb such as 'GET', not {method!r}")
-    if not isinstance(path, str) or not path.startswith("/") or _NOT_IN_PATH.search(path):
+    if not isinstance(path, str) or not path.startswith("/") or re.search(_NOT_IN_PATH, path):
         raise ConfigError(
             f"path must start with / and hold printable ASCII without spaces, # or \\, not {path!r}",
             call="request",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Words(NamedTuple):
+class Words(msgspec.Struct, frozen=True):
     """One sentence in the words of the library and of the command.
 
     Attributes:

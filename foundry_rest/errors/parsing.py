@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping
 from datetime import timezone
 from email.utils import parsedate_to_datetime
-from typing import NamedTuple
+
+import msgspec
 
 from foundry_rest import clock
 from foundry_rest.control_characters import visible
@@ -45,7 +46,7 @@ _MOST_READ = 4096
 _MOST_SHOWN = 400
 
 
-class _ErrorFields(NamedTuple):
+class _ErrorFields(msgspec.Struct, frozen=True):
     """The parts of an error body that decide about the class."""
 
     message: str
@@ -188,7 +189,7 @@ def _parse_body(body: bytes) -> _ErrorFields:
     except ValueError:
         return _ErrorFields(_without_source_positions(_plain_text(body)))
     parsed = _error_fields(decoded)
-    return parsed._replace(message=_without_source_positions(parsed.message))
+    return msgspec.structs.replace(parsed, message=_without_source_positions(parsed.message))
 
 
 def _error_fields(decoded: object) -> _ErrorFields:

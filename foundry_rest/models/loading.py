@@ -66,14 +66,11 @@ class Loading:
         return self._context.flights.run(f"load {request}", options, lambda: load(request, options))
 
     def prepare(self, name: str, options: Options) -> None:
-        """Resolve a name before its first use, where the service accepts ids only.
+        """Resolve a name before its first use with a service that accepts ids only.
 
         A model that is not in memory is loaded, if ``auto_load`` allows it. So the first call by an alias
         does not begin with a failure, and takes at most five requests, or three when the model is loaded.
         """
-        self._context.dialect_for(options)
-        if not self._context.target(options).must_prepare(name):
-            return
         info = None
         with suppress(ModelNotFound):  # the service itself decides about a name that it does not list
             info = self._load_or_look_up(LoadRequest(name), options)

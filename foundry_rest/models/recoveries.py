@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from foundry_rest.errors import (
     FoundryError,
@@ -13,9 +14,11 @@ from foundry_rest.errors import (
     ServiceUnreachable,
     UnsupportedByService,
 )
-from foundry_rest.models.loading import Loading
 from foundry_rest.resilience.terms import Recovery
 from foundry_rest.transport.call import Options, Request
+
+if TYPE_CHECKING:
+    from foundry_rest.models.loading import Loading
 
 
 def build_recoveries(

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, TextIO
+from typing import Any, TextIO
+
+import msgspec
 
 from foundry_rest.config import LOG_LEVELS, from_env
 from foundry_rest.control_characters import visible
@@ -31,7 +33,7 @@ logger.addHandler(logging.NullHandler())
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
-class _Line(NamedTuple):
+class _Line(msgspec.Struct, frozen=True):
     """The record of one event: its level, its text, and the attributes of its kind alone."""
 
     level: int
@@ -87,13 +89,13 @@ def log_event(event: Event) -> None:
     A call given up raises its error, so reporting that is left to the code that catches it: its level is
     debug, as a success's.
     """
-    line = _LINES.get(type(event))
-    if line is None or not logger.isEnabledFor(_HIGHEST[type(event)]):
+    describe = _LINES.get(type(event))
+    if describe is None or not logger.isEnabledFor(_HIGHEST[type(event)]):
         return
     error = getattr(event, "error", None)
-    level, text, more = line(event, "" if error is None else error.message)
-    if logger.isEnabledFor(level):
-        logger.log(level, "%s", visible(text, keep_lines=False), extra=_facts(event) | more)
+    line = describe(event, "" if error is None else error.message)
+    if logger.isEnabledFor(line.level):
+        logger.log(line.level, "%s", visible(line.text, keep_lines=False), extra=_facts(event) | line.more)
 
 
 def _facts(event: Event) -> dict[str, object]:

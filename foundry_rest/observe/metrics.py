@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from foundry_rest.schema import CallStats, Stats
 from foundry_rest.schema.distribution import Distribution
+from foundry_rest.schema.stats import CallStats, Stats
 
 #: Upper bounds of the histograms in seconds: those of OpenTelemetry's conventions for generative AI.
 BOUNDS = tuple(0.01 * 2**power for power in range(14))

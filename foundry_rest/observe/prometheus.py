@@ -13,8 +13,8 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from foundry_rest.observe.metrics import BOUNDS, METRICS
-from foundry_rest.schema import Stats
 from foundry_rest.schema.distribution import Distribution
+from foundry_rest.schema.stats import Stats
 
 _SIMPLE = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily}
 

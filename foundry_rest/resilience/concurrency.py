@@ -14,17 +14,21 @@ from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from foundry_rest import clock
 from foundry_rest.checks import whole_number
 from foundry_rest.config import SLOT_TIMEOUT
 from foundry_rest.errors import Cancelled, DeadlineExceeded
 from foundry_rest.errors.advice import Advice, Words
-from foundry_rest.schema.use import SlotUse
 from foundry_rest.transport.call import BATCH
 from foundry_rest.transport.cancellation import CancelToken, wait_watched
 from foundry_rest.transport.fork import renew_after_fork
+
+if TYPE_CHECKING:
+    from foundry_rest.schema.use import SlotUse
 
 #: Longest time in seconds for which an interactive call under way, or a row of them, holds up the batch lane.
 _PATIENCE = 2.0
@@ -66,6 +70,8 @@ class Slots:
     @property
     def use(self) -> SlotUse:
         """Return the use of the slots."""
+        from foundry_rest.schema.use import SlotUse
+
         return SlotUse(
             limit=self.limit,
             in_use=self.in_use,
@@ -227,7 +233,7 @@ class Slots:
         self._free += [Token(self, self._free) for _ in range(self._size)]
 
 
-class Token(NamedTuple):
+class Token(msgspec.Struct, eq=False):
     """What stands for one slot, in one place at a time.
 
     Attributes:

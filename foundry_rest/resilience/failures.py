@@ -15,14 +15,14 @@ answers, where the request is refused as such, or where the call is over.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from foundry_rest import errors
 from foundry_rest.resilience.breaker.policy import Outcome
 from foundry_rest.transport.call import Replay
 
 
-class Failure(NamedTuple):
+class Failure(msgspec.Struct, frozen=True):
     """The consequences of one error class.
 
     Attributes:

@@ -3,10 +3,8 @@
 from foundry_rest.schema.chat import ChatChunk, ChatReply, Choice, FunctionCall, Part, ToolCall, Usage
 from foundry_rest.schema.models import DownloadStep, HealthReport, ModelInfo, ServiceStatus
 from foundry_rest.schema.request import ChatParams, ChatRequest, Message, build_chat_request
-from foundry_rest.schema.stats import CallStats, Stats
 
 __all__ = [
-    "CallStats",
     "ChatChunk",
     "ChatParams",
     "ChatReply",
@@ -19,7 +17,6 @@ __all__ = [
     "ModelInfo",
     "Part",
     "ServiceStatus",
-    "Stats",
     "ToolCall",
     "Usage",
     "build_chat_request",

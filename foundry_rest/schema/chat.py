@@ -4,8 +4,7 @@ One set of types decodes both, because the generations mix them: 0.x and 1.x sen
 ``message`` side by side in either. Unknown fields are ignored here and kept in ``raw``.
 """
 
-from __future__ import annotations
-
+# Annotations are evaluated here: as texts, msgspec would have to compile them one by one.
 import builtins
 from collections.abc import Mapping
 from typing import TypeVar, overload
@@ -52,7 +51,7 @@ class ToolCall(Value, msgspec.Struct, frozen=True):
         """Return the arguments as JSON text: in a chunk a piece of it, in a whole reply at least ``"{}"``."""
         return (self.function and self.function.arguments) or ""
 
-    def whole(self) -> ToolCall:
+    def whole(self) -> "ToolCall":
         """Return the call with ``{}`` as arguments where the model wrote none."""
         if self.arguments:
             return self

@@ -146,11 +146,11 @@ class TargetPool:
         if self.current is not None:  # another thread was faster
             return self.current
         try:
-            url, dialect, is_known = self._find(options)
+            found = self._find(options)
         except ServiceNotFound as error:
             return error
-        target = self._restore(url) or self._make(url, dialect)
-        target.is_known = is_known
+        target = self._restore(found.url) or self._make(found.url, found.dialect)
+        target.is_known = found.is_known
         self.current = target
         return target
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
+import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
@@ -60,7 +61,7 @@ class LearnedNames:
         return info.id if info else name
 
 
-class Found(NamedTuple):
+class Found(msgspec.Struct, frozen=True):
     """A service that was found: its base URL, its dialect, and whether its process is this user's."""
 
     url: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -13,7 +14,9 @@ from foundry_rest.schema import ChatChunk, ChatReply, Choice, Part, ToolCall
 from foundry_rest.schema.chat import EMPTY_CHOICE, FAILED_REASONS
 from foundry_rest.schema.thoughts import LONE_CLOSING, MAY_BEGIN, ThoughtSplitter, split_unopened
 from foundry_rest.stream.answer import AnswerStream
-from foundry_rest.stream.tool_calls import ToolCallBuilder, missing_call
+
+if TYPE_CHECKING:
+    from foundry_rest.stream.tool_calls import ToolCallBuilder
 
 #: Texts of a chunk, each of which may end in half a character.
 _TEXTS = ("content", "reasoning_content", "reasoning_text", "refusal")
@@ -191,6 +194,8 @@ class ChatStream(AnswerStream[ChatChunk]):
 
     def _add_calls(self, fragments: list[ToolCall]) -> None:
         if self._tool_calls is None:
+            from foundry_rest.stream.tool_calls import ToolCallBuilder
+
             self._tool_calls = ToolCallBuilder()
         for fragment in fragments:
             self._tool_calls.add(fragment)
@@ -231,6 +236,8 @@ class ForcedCallStream(ChatStream):
         except StopIteration:
             if self._tool_calls is not None:
                 raise
+        from foundry_rest.stream.tool_calls import missing_call
+
         error = missing_call(self.text, self.finish_reason)
         error.call, error.model, error.url = self._call.label, self._call.model, self._opened.url
         raise error

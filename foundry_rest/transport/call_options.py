@@ -1,7 +1,6 @@
 """The options of one call: the one declaration that every method and every type checker goes by."""
 
-from __future__ import annotations
-
+# Annotations are evaluated here: as texts, those of its TypedDicts would be compiled one by one at import.
 from collections.abc import Mapping
 from typing import Literal, TypedDict
 

@@ -97,11 +97,20 @@ def _drop_leftovers(name: str) -> None:
 
 
 def _install(environment: Path, requirement: str) -> None:
-    """Make an environment and install into it as the person at this machine would; skip where that fails."""
-    steps: list[list[str]] = [
-        [sys.executable, "-m", "venv", str(environment)],
-        [str(_python(environment)), "-m", "pip", "install", "--quiet", requirement],
-    ]
+    """Make an environment and install into it, with uv where it is, else with pip; skip where that fails."""
+    uv = shutil.which("uv", path=os.pathsep.join((str(Path(sys.executable).parent), WORLD.get("PATH", ""))))
+    python = str(_python(environment))
+    steps: list[list[str]] = (
+        [
+            [uv, "venv", "--quiet", "--python", sys.executable, str(environment)],
+            [uv, "pip", "install", "--quiet", "--python", python, requirement],
+        ]
+        if uv
+        else [
+            [sys.executable, "-m", "venv", str(environment)],
+            [python, "-m", "pip", "install", "--quiet", requirement],
+        ]
+    )
     try:
         for step in steps:
             subprocess.run(

@@ -177,3 +177,18 @@ def test_a_plot_is_drawn(part: Callable[[str], ModuleType], tmp_path: Path) -> N
     report.plot(result, tmp_path / "plot.svg")
 
     assert (tmp_path / "plot.svg").read_bytes().startswith(b"<?xml")
+
+
+def test_one_shot_programs_run() -> None:
+    """Each program of the one-shot benchmark asks the stub and ends, and each bound has its ratio."""
+    here = ["--python", sys.executable, "--openai", sys.executable]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / "one_shot.py"), "--rounds", "1", *here],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stderr == ""
+    assert done.stdout.count(" ms of CPU") == 5
+    assert done.stdout.count("   bound ") == 3

@@ -10,8 +10,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from support.relay import CuttingRelay, after_events, after_head, before_done, in_chunk_size
 
-from foundry_rest import FoundryAPIClient, InvalidReply, ModelNotLoaded, ServiceUnreachable, Typed
+from foundry_rest import (
+    FoundryAPIClient,
+    InvalidReply,
+    ModelNotLoaded,
+    ServiceUnreachable,
+    StreamInterrupted,
+    Typed,
+)
 from foundry_rest.runtime import LocalRuntime, demo_model_dir
 
 pytestmark = pytest.mark.runtime
@@ -88,6 +96,79 @@ def test_a_killed_service(two):
             client.complete("Hello", fallback_models=["second"])
 
     assert {attempt.model for attempt in caught.value.attempts} == {""}
+
+
+#: Where the answer of the first model is cut, and whether a token of it was handed out by then.
+CUTS = {
+    "behind the head": (after_head, False),
+    "in the first event": (after_events(1), False),
+    "in the middle": (after_events(4), True),
+    "in a chunk's size": (in_chunk_size, True),
+}
+
+
+@pytest.fixture
+def both(two):
+    """Load both models; return the service and the exact id of the first."""
+    with FoundryAPIClient(two.url) as client:
+        client.models.load("second")
+        yield two, client.models.load("first").id.encode()
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_an_answer_that_is_cut(both, cut):
+    """The next model answers in place of a half answer; where nothing came, the service is gone for all."""
+    service, first = both
+    where, has_begun = CUTS[cut]
+    with (
+        CuttingRelay(service.url, first, where) as relay,
+        FoundryAPIClient(relay.url, model="first", retries=0) as client,
+    ):
+        question = {
+            "prompt": "What is the capital of France?",
+            "fallback_models": ["second"],
+            "temperature": 0,
+        }
+        if has_begun:
+            reply = client.complete(**question)
+            assert reply.content == "The capital of France is Paris."
+            assert reply.model == client.models.resolve("second").id
+        else:
+            with pytest.raises(ServiceUnreachable) as caught:
+                client.complete(**question)
+            assert [attempt.error for attempt in caught.value.attempts] == ["ServiceUnreachable"]
+        assert relay.cuts == 1
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_stream_that_is_cut(both, cut):
+    """A stream breaks off with what it has handed out; it never goes on with another answer."""
+    service, first = both
+    where, has_begun = CUTS[cut]
+    with (
+        CuttingRelay(service.url, first, where) as relay,
+        FoundryAPIClient(relay.url, model="first", retries=0) as client,
+        pytest.raises((StreamInterrupted, ServiceUnreachable)) as caught,
+    ):
+        client.stream_complete("What is the capital of France?", temperature=0).gather()
+
+    text = getattr(caught.value, "text", "")
+    assert "The capital of France is Paris.".startswith(text)
+    assert bool(text) is has_begun
+    assert relay.cuts == 1
+
+
+def test_a_cut_behind_the_answer(both):
+    """An answer whose end was told, all but the last line, is whole: the first model has answered."""
+    service, first = both
+    with (
+        CuttingRelay(service.url, first, before_done) as relay,
+        FoundryAPIClient(relay.url, model="first", retries=0) as client,
+    ):
+        reply = client.complete("What is the capital of France?", fallback_models=["second"], temperature=0)
+
+        assert (relay.cuts, reply.content) == (1, "The capital of France is Paris.")
+        assert reply.model.encode() == first
 
 
 def test_a_check_is_told_to_the_model(client):

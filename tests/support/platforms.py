@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 import sys
@@ -30,6 +31,21 @@ def _makes_links() -> bool:
             return False
         return link.is_symlink()
 
+
+@cache
+def _has_jsonschema() -> bool:
+    """Return whether it is installed, and what it is made of loads: Wine lacks a library that rpds needs."""
+    try:
+        importlib.import_module("jsonschema")
+    except ImportError:
+        return False
+    return True
+
+
+#: The extra ``cli`` brings it.
+schemas = pytest.mark.skipif(
+    not _has_jsonschema(), reason='needs jsonschema: pip install "foundry_rest[cli]"'
+)
 
 #: Windows lets only developers and administrators make them, Wine nobody.
 links = pytest.mark.skipif(

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,10 +31,6 @@ LEFT_OUT = {
 }
 
 
-#: Variants of one test that are run: the rule is what may differ there, and Wine takes five times as long.
-VARIANTS = 3
-
-
 def is_wine() -> bool:
     """Return whether this is Wine in place of Windows."""
     if sys.platform != "win32":
@@ -57,18 +52,6 @@ def spare(patch: pytest.MonkeyPatch) -> None:
 def leaves_out(file: Path) -> bool:
     """Return whether a whole file of tests/unit is left out."""
     return is_wine() and file.parent.name == "unit" and file.name in LEFT_OUT
-
-
-def sample(names: Sequence[str]) -> set[int]:
-    """Return which tests are run: of each test, by the name without its variant, some from first to last."""
-    variants: dict[str, list[int]] = {}
-    for number, name in enumerate(names):
-        variants.setdefault(name.partition("[")[0], []).append(number)
-    taken = set()
-    for numbers in variants.values():
-        step = max(1.0, (len(numbers) - 1) / (VARIANTS - 1))
-        taken |= {numbers[round(step * each)] for each in range(min(VARIANTS, len(numbers)))}
-    return taken
 
 
 def reason(nodeid: str) -> str | None:

@@ -6,7 +6,7 @@ import runpy
 from pathlib import Path
 
 import pytest
-from support import wine
+from support import variants, wine
 
 CI = Path(__file__).parents[2] / ".ci"
 LOWEST = runpy.run_path(str(CI / "lowest.py"))
@@ -99,13 +99,13 @@ def test_a_test_is_found_by_the_beginning_of_its_id():
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7, 23, 100])
-def test_some_variants_of_each_test_are_run_under_wine(count):
+def test_some_variants_of_each_test_are_run(count):
     """All of a few; of many the first, the last and some between, and of every test at least one."""
     names = [*(f"a.py::test_x[{each}]" for each in range(count)), "a.py::test_y", "b.py::test_x[1]"]
-    taken = wine.sample(names)
+    taken = variants.sample(names)
 
     assert {0, count - 1, count, count + 1} <= taken
-    assert len(taken) == min(count, wine.VARIANTS) + 2
+    assert len(taken) == min(count, variants.VARIANTS) + 2
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ PACKAGE = "foundry_rest"
 #: Lowest first. A module belongs to the longest name that is its own or a parent's; "" is the package itself.
 ROWS = (
     (
-        *("clock", "values", "raw_json", "private_files", "file_lock", "control_characters"),
+        *("clock", "values", "raw_json", "private_files", "file_lock", "control_characters", "version"),
         *("errors", "checks", "schema", "timeouts", "config", "events"),
     ),
     ("transport",),

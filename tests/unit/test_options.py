@@ -119,7 +119,8 @@ BAD = {"timeout": -1, "deadline": -1, "retries": -1, "headers": {"X": "\n"}, "ca
 }
 NOT_THERE = (ModelNotFound, ModelNotLoaded)
 #: Public names of the client that send no request.
-SILENT = {"PARTS", "audio", "breaker", "close", "embedded", "embeddings", "generation", "model"} | {
+SILENT = {"PARTS", "audio", "breaker", "close", "embedded", "embeddings", "generation", "health", "model"} | {
+    "models",
     "responses",
     "session",
     "stats",

@@ -64,10 +64,10 @@ def test_version_and_changelog_agree():
 
 
 def test_package_tells_its_version():
-    """``foundry_rest.__version__`` is the version in setup.cfg."""
-    package = importlib.import_module("foundry_rest")
+    """``foundry_rest.__version__``, and what it tells a service, is the version in setup.cfg."""
+    package, sent = importlib.import_module("foundry_rest"), importlib.import_module("foundry_rest.version")
 
-    assert package.__version__ == setup_cfg()["metadata"]["version"]
+    assert package.__version__ == sent.VERSION == setup_cfg()["metadata"]["version"]
 
 
 @pytest.mark.parametrize(

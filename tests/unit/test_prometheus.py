@@ -13,7 +13,7 @@ from foundry_rest.events import CallFinished
 from foundry_rest.observe.metrics import BOUNDS, METRICS
 from foundry_rest.observe.prometheus import StatsCollector
 from foundry_rest.observe.stats import StatsObserver
-from foundry_rest.schema import Stats
+from foundry_rest.schema.stats import Stats
 from foundry_rest.testing import DEMO_MODEL, FaultServer
 
 

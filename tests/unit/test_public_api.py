@@ -99,6 +99,17 @@ def test_importing_the_client_is_cheap():
     assert result.stdout == "['foundry_rest']\nFalse\n[]\n"
 
 
+def test_requests_is_imported_below_few_frames():
+    """The client imports requests before its own parts, not from the depth of theirs."""
+    code = (
+        "import sys; from foundry_rest import FoundryAPIClient; names = list(sys.modules)\n"
+        "print(names.index('requests.adapters') < names.index('foundry_rest.client.client'))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert result.stdout == "True\n"
+
+
 def test_everything_documented_has_public_methods_with_docstrings():
     """Every public method of the client and its endpoints says what it does."""
     from foundry_rest.endpoints.audio import Audio

@@ -21,7 +21,7 @@ from foundry_rest.events import (
 )
 from foundry_rest.events import ERROR as FAILED
 from foundry_rest.observe.stats import StatsObserver
-from foundry_rest.schema import CallStats, Stats
+from foundry_rest.schema.stats import CallStats, Stats
 
 ERROR = ServerError("x", status=500)
 #: How near percentiles are: half of a bucket's width.

@@ -16,8 +16,9 @@ import foundry_rest
 from foundry_rest import FoundryAPIClient, errors
 from foundry_rest.errors import ServerError
 from foundry_rest.raw_json import decode_raw
-from foundry_rest.schema import CallStats, ChatReply, Stats, Usage
+from foundry_rest.schema import ChatReply, Usage
 from foundry_rest.schema.audio import Transcription
+from foundry_rest.schema.stats import CallStats, Stats
 from foundry_rest.testing import DEMO_MODEL, chat_completion, chat_stream, event, sse
 from foundry_rest.values import Value
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
+import string
 from collections.abc import Mapping
-from functools import cache
 from http.cookiejar import DefaultCookiePolicy
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import requests
@@ -20,13 +18,15 @@ from foundry_rest.errors import ConfigError
 from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.transport.call import Auth, Call, Target
 from foundry_rest.transport.session.hidden_keys import keys_of
+from foundry_rest.version import VERSION
 
+_AGENT = f"foundry_rest/{VERSION}"
 #: Prepared URLs kept; a program uses a handful of paths.
 _URLS_KEPT = 256
 #: RFC 9110 section 5.6.2; requests allows spaces too.
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-#: Control characters, and characters beyond Latin-1, which HTTP/1.1 cannot carry.
-_NOT_IN_HEADER = re.compile(r"[^\t -~\x80-\xff]")
+_IN_NAME = frozenset("!#$%&'*+.^_`|~-" + string.digits + string.ascii_letters)
+#: All but control characters, and characters beyond Latin-1, which HTTP/1.1 cannot carry.
+_IN_VALUE = frozenset(map(chr, (0x09, *range(0x20, 0x7F), *range(0x80, 0x100))))
 #: They say where a request ends and what the connection is for: another value mixes up what follows on it.
 FRAMING = ("Content-Length", "Transfer-Encoding", "TE", "Trailer", "Upgrade", "Expect")
 
@@ -96,7 +96,6 @@ class RequestBuilder:
             self.keeps_key = isinstance(api_key, EnvironmentKey)
         self._auth = None if auth is None else _signer(auth, "auth=")
         self._urls: dict[str, str] = {}
-        self._agent = _user_agent()
         self._more = _checked(headers, "headers=", ("Host", *FRAMING))
         self._headers = self._merged()
 
@@ -152,7 +151,7 @@ class RequestBuilder:
 
     def _merged(self) -> CaseInsensitiveDict[str]:
         """Return the headers of every request: ours, below the session's, below the client's."""
-        ready: CaseInsensitiveDict[str] = CaseInsensitiveDict({"User-Agent": self._agent})
+        ready: CaseInsensitiveDict[str] = CaseInsensitiveDict({"User-Agent": _AGENT})
         # In requests a header with the value None is not sent.
         kept = {name: value for name, value in self._session.headers.items() if value is not None}
         ready.update(_checked(kept, "session.headers", FRAMING))
@@ -170,14 +169,6 @@ class RequestBuilder:
         return ready
 
 
-@cache
-def _user_agent() -> str:
-    try:
-        return f"foundry_rest/{version('foundry_rest')}"
-    except PackageNotFoundError:
-        return "foundry_rest"
-
-
 def _prepared_url(url: str) -> str:
     request = requests.PreparedRequest()
     try:
@@ -187,8 +178,12 @@ def _prepared_url(url: str) -> str:
     return str(request.url)
 
 
+def _is_name(name: str | bytes) -> bool:
+    return bool(name) and _IN_NAME.issuperset(name)
+
+
 def _is_unsendable(value: str | bytes) -> bool:
-    return isinstance(value, str) and _NOT_IN_HEADER.search(value) is not None
+    return isinstance(value, str) and not _IN_VALUE.issuperset(value)
 
 
 def _checked(
@@ -197,7 +192,7 @@ def _checked(
     request = requests.PreparedRequest()
     try:
         request.prepare_headers(headers)
-        if any(not _HEADER_NAME.fullmatch(name) or _is_unsendable(value) for name, value in headers.items()):
+        if any(not _is_name(name) or _is_unsendable(value) for name, value in headers.items()):
             raise ValueError  # noqa: TRY301 (all refusals end in the same error)
     except (RequestException, AttributeError, TypeError, ValueError) as error:
         # The message of InvalidHeader quotes the value, which may be a key.

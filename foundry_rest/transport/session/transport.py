@@ -9,7 +9,7 @@ therefore prepared here, sent with every setting explicit, and read piece by pie
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -26,14 +26,12 @@ from foundry_rest.errors import (
 )
 from foundry_rest.errors.advice import KEY_WAS_KEPT
 from foundry_rest.errors.parsing import ERROR_MARK, error_in, service_error
-from foundry_rest.schema.use import ConnectionUse
 from foundry_rest.transport.call import MAX_ANSWER, Auth, Call, Reply, Target
 from foundry_rest.transport.fork import renew_after_fork
-from foundry_rest.transport.lines import LineDecoder
 from foundry_rest.transport.session.body import Body
 from foundry_rest.transport.session.connections import build_session, proxies_and_tls
 from foundry_rest.transport.session.deadlines import Deadlines
-from foundry_rest.transport.session.event_stream import EventStream
+from foundry_rest.transport.session.event_stream import Decoder, EventStream
 from foundry_rest.transport.session.exceptions import (
     FOREIGN,
     CallSite,
@@ -42,12 +40,14 @@ from foundry_rest.transport.session.exceptions import (
     refused_answer,
     translate,
 )
-from foundry_rest.transport.session.given_session import view_of
 from foundry_rest.transport.session.hidden_keys import hide_headers, masked
 from foundry_rest.transport.session.request_builder import RequestBuilder, header_size
 from foundry_rest.transport.session.socket_handle import SocketHandle
 from foundry_rest.transport.session.tls_files import unusable_file
 from foundry_rest.transport.sse import SSEDecoder
+
+if TYPE_CHECKING:
+    from foundry_rest.schema.use import ConnectionUse
 
 #: Most bytes read of an answer that is an error or of the wrong content type.
 MAX_ERROR_BODY = 64 * 1024
@@ -78,7 +78,7 @@ class SessionTransport:
     ) -> None:
         self._pool_size = pool_size
         self._given = session
-        self._session = build_session(pool_size) if session is None else view_of(session)
+        self._session = build_session(pool_size) if session is None else _view_of(session)
         self._builder = RequestBuilder(self._session, headers or {}, auth, api_key, given=session is not None)
         self._abandoned: list[object] = []
         self._closed = False
@@ -263,9 +263,21 @@ def _opened(body: Body, call: Call) -> EventStream:
     kind = body.headers.get("content-type", "")
     if not _is_stream(kind.lower(), lines=call.lines):
         raise _not_a_stream(body, kind, "lines of text" if call.lines else "an event stream")
-    stream = EventStream(body, call.options.timeouts.idle, LineDecoder() if call.lines else SSEDecoder())
+    stream = EventStream(body, call.options.timeouts.idle, _line_decoder() if call.lines else SSEDecoder())
     stream.await_first()
     return stream
+
+
+def _line_decoder() -> Decoder:
+    from foundry_rest.transport.lines import LineDecoder
+
+    return LineDecoder()
+
+
+def _view_of(session: requests.Session) -> requests.Session:
+    from foundry_rest.transport.session.given_session import view_of
+
+    return view_of(session)
 
 
 def _is_stream(kind: str, *, lines: bool) -> bool:

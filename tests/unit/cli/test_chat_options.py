@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import sys
 from argparse import Namespace
-from importlib.util import find_spec
 
 import pytest
+from support.platforms import schemas
 from support.servers import CHAT, bodies
 
 from foundry_rest.cli.chat import is_conversation
@@ -15,9 +15,6 @@ from foundry_rest.cli.conversation_files import folder
 from foundry_rest.testing import chat_event, chat_stream, cut, json_error, sse
 
 RESPONSES = "/v1/responses"
-checks = pytest.mark.skipif(
-    find_spec("jsonschema") is None, reason='needs jsonschema: pip install "foundry_rest[cli]"'
-)
 
 
 def said(server):
@@ -107,7 +104,7 @@ def test_tool(run, server, tool):
     assert [role for role, _ in said(server)] == ["user", "assistant", "tool", "assistant", "user"]
 
 
-@checks
+@schemas
 def test_schema(run, server, tmp_path):
     """The answer is asked for by the schema and printed as JSON; one that does not fit is an error."""
     (tmp_path / "person.json").write_text('{"type": "object", "properties": {"n": {"maximum": 5}}}', "utf-8")

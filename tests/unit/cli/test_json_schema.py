@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
 
 import pytest
+from support.platforms import schemas
 
 from foundry_rest.cli import json_schema
 from foundry_rest.cli.json_schema import type_from
@@ -13,9 +13,6 @@ from foundry_rest.errors import ConfigError
 from foundry_rest.schema.decoding import SchemaMismatch
 from foundry_rest.schema.structure import structure_of
 
-checks = pytest.mark.skipif(
-    find_spec("jsonschema") is None, reason='needs jsonschema: pip install "foundry_rest[cli]"'
-)
 SCHEMA = {
     "title": "A person!",
     "type": "object",
@@ -37,7 +34,7 @@ def write(tmp_path):
     return make
 
 
-@checks
+@schemas
 def test_structure(write):
     """The client asks for the schema as it does for a type, and gets plain JSON."""
     structure = structure_of(type_from(write(SCHEMA)))
@@ -47,7 +44,7 @@ def test_structure(write):
     assert structure.read('{"age": 3}') == {"age": 3}
 
 
-@checks
+@schemas
 @pytest.mark.parametrize(
     ("text", "where"), [('{"age": 151}', "$.age"), ('{"age": "3"}', "$.age"), ("{}", "$"), ("[1", "$")]
 )
@@ -58,7 +55,7 @@ def test_answer_that_does_not_fit(write, text, where):
     assert refused.value.where == where
 
 
-@checks
+@schemas
 @pytest.mark.parametrize(
     ("schema", "said"),
     [
