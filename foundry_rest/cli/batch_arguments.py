@@ -16,7 +16,7 @@ def add_batch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--errors", metavar="FILE", help="where failures go; default the output itself")
     parser.add_argument("--ordered", action="store_true", help="write the results in the order of the input")
     parser.add_argument("--report", metavar="FILE", help="write a page of HTML with figures and plots")
-    add_options(parser, "metrics-textfile", "ping", json="print the summary as JSON")
+    add_options(parser, "metrics-textfile", "ping", "splay", json="print the summary as JSON")
     parser.add_argument(
         "--merge", nargs="+", metavar=("OUT", "PART"), help="only merge the outputs PART... into OUT"
     )

@@ -32,7 +32,7 @@ def _add_prompt(parser: argparse.ArgumentParser) -> None:
 
 def _add_the_rest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stats", action="store_true", help="print the figures of the call to stderr")
-    add_options(parser, "metrics-textfile")
+    add_options(parser, "metrics-textfile", "splay")
     _add_question(parser.add_argument_group("what is asked"))
     _add_answer(parser.add_argument_group("how it is answered"))
     _add_keeping(parser.add_argument_group("what is kept"))

@@ -47,6 +47,10 @@ def _watched(arguments: Namespace) -> Callable[[Namespace], int]:
         from foundry_rest.cli.ping import pinged
 
         command = partial(pinged, command)
+    if getattr(arguments, "splay", None) is not None:
+        from foundry_rest.cli.splay import splayed
+
+        command = partial(splayed, command)
     return command
 
 

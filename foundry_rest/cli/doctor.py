@@ -7,13 +7,15 @@ import shutil
 import sys
 import textwrap
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
 from foundry_rest.cli.client import headers_of
 from foundry_rest.cli.output import print_json
+from foundry_rest.config import base_urls
+from foundry_rest.errors import ConfigError
 from foundry_rest.ops.doctor import Diagnosis, DoctorSettings, Finding, diagnose
 from foundry_rest.ops.doctor.findings import ERROR, NOTE, OK, SEVERITIES, WARNING
 
@@ -56,23 +58,44 @@ class Page(NamedTuple):
 
 
 def doctor(arguments: Namespace) -> int:
-    """Print the report and return 1 if it holds an error, with ``--strict`` also if it holds a warning."""
-    diagnosis = diagnose(
-        DoctorSettings(
-            url=arguments.url,
-            model=arguments.model,
-            headers=headers_of(arguments.header or ()),
-            offline=arguments.offline,
-            timeout=arguments.timeout,
-            retries=arguments.retries,
-        )
-    )
+    """Print the report and return 1 if it holds an error, with ``--strict`` also if it holds a warning.
+
+    Several services have a report each.
+    """
+    found = [(url, _diagnosis(url, arguments)) for url in addresses(arguments.url, os.environ)]
     if arguments.json:
-        print_json({**diagnosis.to_dict(), "severity": diagnosis.severity})
+        facts = [{**each.to_dict(), "severity": each.severity} for _, each in found]
+        print_json(facts[0] if len(facts) == 1 else {"services": facts})
     else:
-        print("\n".join(report(diagnosis, _page())), flush=True)
+        for number, (url, each) in enumerate(found, 1):
+            if len(found) > 1:
+                print(f"{'' if number == 1 else chr(10)}Service {number} of {len(found)}: {url}")
+            print("\n".join(report(each, _page())), flush=True)
     bad = WARNING if arguments.strict else ERROR
-    return int(SEVERITIES.index(diagnosis.severity) >= SEVERITIES.index(bad))
+    return int(any(SEVERITIES.index(each.severity) >= SEVERITIES.index(bad) for _, each in found))
+
+
+def addresses(given: str | None, environ: Mapping[str, str]) -> tuple[str | None, ...]:
+    """Return the services to look at: each of several that are named; else what was given, and if nothing."""
+    named = given or environ.get("FOUNDRY_ENDPOINT", "")
+    if "," not in named:
+        return (given,)
+    try:
+        return base_urls(named)
+    except ConfigError:  # the report tells what is wrong with it
+        return (given,)
+
+
+def _diagnosis(url: str | None, arguments: Namespace) -> Diagnosis:
+    settings = DoctorSettings(
+        url=url,
+        model=arguments.model,
+        headers=headers_of(arguments.header or ()),
+        offline=arguments.offline,
+        timeout=arguments.timeout,
+        retries=arguments.retries,
+    )
+    return diagnose(settings)
 
 
 def report(diagnosis: Diagnosis, page: Page) -> Iterator[str]:

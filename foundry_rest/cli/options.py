@@ -59,8 +59,15 @@ OPTIONS = {
         "FILE",
     ),
     "ping": Option("--ping", "tell a monitor such as healthchecks.io: URL/start, then URL/EXIT_CODE", "URL"),
+    "splay": Option(
+        "--splay", "wait at random up to S seconds first: for the same cron line on many machines", "S", float
+    ),
     # ---------------------------------------------------------------- how the service is asked
-    "url": Option("--url", "address of the service (default: FOUNDRY_ENDPOINT, else discovered)", "URL"),
+    "url": Option(
+        "--url",
+        "address of the service, or of several with commas (default: FOUNDRY_ENDPOINT, else discovered)",
+        "URL",
+    ),
     "start": Option("--start", "start the service with the foundry command when none answers"),
     "timeout": Option("--timeout", "longest silence, in seconds (default 30)", "S", float),
     "deadline": Option("--deadline", "seconds for a whole call, retries included", "S", float),

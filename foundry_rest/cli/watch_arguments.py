@@ -19,7 +19,7 @@ def add_check(check: argparse.ArgumentParser) -> None:
     check.epilog = f"{_RANGES}\nexit codes:\n{describe(CHECK_EXIT_CODES)}\n"
     _add_verdict_options(check)
     check.set_defaults(tokens=1)
-    add_options(check, "metrics-textfile", "ping", json="print one JSON object in place of the line")
+    add_options(check, "metrics-textfile", "ping", "splay", json="print one JSON object in place of the line")
 
 
 def add_monitor(monitor: argparse.ArgumentParser) -> None:

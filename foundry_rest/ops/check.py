@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -13,6 +13,7 @@ from foundry_rest.client import FoundryAPIClient
 from foundry_rest.errors import ConfigError, DeadlineExceeded, FoundryError
 from foundry_rest.ops.plugin_format import Measure, Range, State, line_of, worst
 from foundry_rest.schema import HealthReport, ModelInfo
+from foundry_rest.schema.service_state import ServiceState
 from foundry_rest.transport.call_options import OtherCallOptions
 from foundry_rest.transport.cancellation import CancelToken
 
@@ -105,6 +106,7 @@ class _Check:
             # Half of the time, so that what was silent is told, and not only that the time is over.
             report = self._client.health_check(timeout=self._settings.timeout / 2, **self._bounds)
             findings.append(self._service(report))
+            findings += self._others(report)
             if self._settings.model is not None or self._settings.answer:
                 findings += self._model(report)
         except ConfigError as error:
@@ -144,17 +146,34 @@ class _Check:
             return _Finding(State.WARNING, f"{where} is busy and does not list its models", measures)
         return _Finding(State.OK, f"{where}, {count} model{'s' * (count != 1)} loaded", measures)
 
+    def _others(self, report: HealthReport) -> list[_Finding]:
+        """Return what is to be told of a client's further services: which do not answer."""
+        if not report.services:
+            return []
+        well = {each.url for each in report.services}
+        gone = [service.url for service in self._client.targets() if service.url not in well]
+        if not gone:
+            return []
+        told = f"{len(gone)} of {len(well) + len(gone)} services do not answer: {', '.join(gone)}"
+        return [_Finding(State.WARNING, told)]
+
     def _model(self, report: HealthReport) -> list[_Finding]:
         name = self._settings.model or self._client.model
-        info = self._client.models.resolve(name, **self._bounds)
-        finding = _presence(name, info, report)
+        if report.services:
+            finding = _presence_anywhere(name, self._client.health.state(name, **self._bounds).services)
+        else:
+            info = self._client.models.resolve(name, **self._bounds)
+            finding = _presence(name, info, report)
         if finding.state is not State.OK or not self._settings.answer:
             return [finding]
         return [self._answer(name)]
 
     def _answer(self, name: str) -> _Finding:
         began = clock.monotonic()
-        self._client.complete(_PROMPT, model=name, max_tokens=self._settings.tokens, **self._bounds)
+        bounds, services = self._bounds, len(self._client.targets())
+        if services > 1:  # each but one may be gone
+            bounds["retries"] = services - 1
+        self._client.complete(_PROMPT, model=name, max_tokens=self._settings.tokens, **bounds)
         seconds = clock.monotonic() - began
         return _Finding(State.OK, f"{name} answers in {seconds:.3f} s", (self._measure("answer", seconds),))
 
@@ -167,6 +186,14 @@ def _presence(name: str, info: ModelInfo, report: HealthReport) -> _Finding:
         return _Finding(State.CRITICAL, f"{name} is in the catalog, but not on disk; {advice}")
     where = "on disk, but not loaded" if info.cached else "not loaded"
     return _Finding(State.WARNING, f"{name} is {where}; load it with: foundry-rest load {name}")
+
+
+def _presence_anywhere(name: str, states: Sequence[ServiceState]) -> _Finding:
+    """Return whether one of several services has a model in memory."""
+    holders = [each.url for each in states if each.status == "ready"]
+    if holders:
+        return _Finding(State.OK, f"{name} is loaded at {', '.join(holders)}")
+    return _Finding(State.WARNING, f"{name} is loaded by no service; load it with: foundry-rest load {name}")
 
 
 def _alert(measure: Measure) -> str:
