@@ -17,7 +17,7 @@ from foundry_rest.cli.streams import print_text
 
 #: Variable -> what it sets, and its default.
 SETTINGS = {
-    "FOUNDRY_ENDPOINT": "address of the service, as --url (default: discovered)",
+    "FOUNDRY_ENDPOINT": "address of the service, or of several, as --url",
     "FOUNDRY_MODEL": "model, alias or id, as --model (default: phi-4-mini)",
     "FOUNDRY_API_KEY": "key, sent as Bearer token; never to another user's service",
     "FOUNDRY_TIMEOUT": "longest silence in seconds, as --timeout (default: 30)",
