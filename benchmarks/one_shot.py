@@ -6,8 +6,9 @@ python benchmarks/one_shot.py --against PATH    in turns with what another one h
 
 The wheel and openai have an environment each, so that neither imports what only the other one brings. Each
 program is a process of its own that asks a stub of a 2.x service on loopback. Its CPU time is taken, system
-calls included, the programs in turns, and the medians are compared; so is ``foundry-rest --help`` with an
-import of argparse. Exit code 1 when a ratio is above its bound.
+calls included, the programs in turns, and the least of each is compared, for other work on the machine only
+adds to it; so is ``foundry-rest --help`` with an import of argparse. Exit code 1 when a ratio is above its
+bound.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def own_commands(python: Path) -> dict[str, list[str]]:
     command = shutil.which("foundry-rest", path=str(python.parent))
     if command is None:
         sys.exit(f"foundry_rest is not installed in the environment of {python}")
-    return {"ours": [str(python), "-c", OURS], "--help": [command, "--help"]}
+    return {"ours": [str(python), "-I", "-c", OURS], "--help": [command, "--help"]}
 
 
 @contextlib.contextmanager
@@ -96,7 +97,7 @@ def sources() -> Iterator[str]:
 def measured(programs: Mapping[str, list[str]], url: str, rounds: int) -> dict[str, list[float]]:
     """Run all programs in turns; return the milliseconds of CPU of each run."""
     environment = {**clean_environment(), "FOUNDRY_ENDPOINT": url, "FOUNDRY_MODEL": MODEL}
-    del environment["PYTHONPATH"]  # what is installed is measured
+    del environment["PYTHONPATH"]  # what is installed is measured: -I leaves out the working directory, too
     for command in programs.values():  # compiles, and fails where one cannot run
         subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
     taken: dict[str, list[float]] = {name: [] for name in programs}
@@ -106,9 +107,9 @@ def measured(programs: Mapping[str, list[str]], url: str, rounds: int) -> dict[s
     return taken
 
 
-def report(medians: Mapping[str, float], prefix: str = "") -> bool:
+def report(least: Mapping[str, float], prefix: str = "") -> bool:
     """Print the ratios; tell whether all are within their bounds."""
-    ratios = [(own, other, medians[prefix + own] / medians[other], most) for own, other, most in BOUNDS]
+    ratios = [(own, other, least[prefix + own] / least[other], most) for own, other, most in BOUNDS]
     for own, other, ratio, most in ratios:
         print(f"{prefix}{own} / {other:10}{ratio:6.2f}   bound {most}")
     return all(ratio <= most for *_, ratio, most in ratios)
@@ -131,20 +132,20 @@ def main() -> int:
         peer = options.openai or stack.enter_context(installed("openai"))
         programs = {
             **own_commands(own),
-            "requests": [str(own), "-c", REQUESTS],
-            "openai": [str(peer), "-c", OPENAI],
-            "argparse": [str(own), "-c", "import argparse"],
+            "requests": [str(own), "-I", "-c", REQUESTS],
+            "openai": [str(peer), "-I", "-c", OPENAI],
+            "argparse": [str(own), "-I", "-c", "import argparse"],
         }
         if options.against:
             programs |= {f"before: {name}": each for name, each in own_commands(options.against).items()}
         url = stack.enter_context(stub())
         taken = measured(programs, url, options.rounds)
-    medians = {name: statistics.median(values) for name, values in taken.items()}
+    least = {name: min(values) for name, values in taken.items()}
     for name, values in taken.items():
-        print(f"{name:18}{medians[name]:8.1f} ms of CPU, {min(values):6.1f} at least")
+        print(f"{name:18}{least[name]:8.1f} ms of CPU at least, median {statistics.median(values):.1f}")
     if options.against:
-        report(medians, "before: ")
-    return 0 if report(medians) else 1
+        report(least, "before: ")
+    return 0 if report(least) else 1
 
 
 if __name__ == "__main__":
