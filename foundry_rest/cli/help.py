@@ -69,11 +69,15 @@ Read, too:
 
 
 def _files() -> str:
+    from foundry_rest.cli.chat_input import template_folder
+    from foundry_rest.cli.conversation_files import folder
     from foundry_rest.resilience.host_slots import default_directory
     from foundry_rest.services.discovery.registry_file import registry_path
 
     places = {
         f"{registry_path().with_name('service-PID.json')}": "address of a service that `serve` runs",
+        f"{folder()}": "conversations of chat --keep, for this user alone",
+        f"{template_folder()}": "templates of chat --template; only read",
         f"{default_directory()}": "places of batches on this machine (--host-slots)",
         f"{Path.home() / '.foundry_rest' / 'cache' / 'models'}": "models of the embedded runtime",
         f"{Path(tempfile.gettempdir(), 'foundry_rest-*')}": "a running embedded runtime, with its log",
@@ -85,8 +89,8 @@ def _files() -> str:
 What is kept on this machine, and where:
 {rows}
 
-Answers, conversations and figures are kept only where a file is named: cache=,
---metrics-textfile, --report, --plot."""
+Answers and figures are kept only where a file is named: cache=, -o,
+--metrics-textfile, --report, --plot; conversations only with --keep."""
 
 
 def _table(rows: dict[str, str]) -> str:
