@@ -26,7 +26,7 @@ SETTINGS = {
     "FOUNDRY_LOG_LEVEL": "DEBUG, INFO, WARNING, ERROR or CRITICAL (default: INFO)",
 }
 #: Variables of others that are read.
-_OTHERS = {
+OTHERS = {
     "NO_COLOR": "draw without colours",
     "PYTHONIOENCODING": "encoding of pipes (default: UTF-8)",
     "HTTP_PROXY, NO_PROXY": "way to a service on another machine; never to this one",
@@ -65,7 +65,7 @@ as not set. Whether a value can be used is told by: foundry-rest doctor
 {_table(SETTINGS)}
 
 Read, too:
-{_table(_OTHERS)}"""
+{_table(OTHERS)}"""
 
 
 def _files() -> str:
