@@ -23,7 +23,6 @@ extensions = [
     "markdown_copies",
 ]
 exclude_patterns = ["_build", "_ext"]
-suppress_warnings = ["toc.empty_glob"]  # a list of pages may end with a place for further ones
 default_role = "literal"
 smartquotes = False
 

@@ -50,7 +50,8 @@ def _anchored(node: nodes.Element) -> str:
 
 
 def _section(node: nodes.Node, level: int) -> str:
-    return _blocks(node, level + 1)
+    ids = {*node.get("ids", ())} - {node.get("slug"), nodes.make_id(node[0].astext())}
+    return "".join(f'<a id="{name}"></a>\n' for name in sorted(ids)) + _blocks(node, level + 1)
 
 
 def _title(node: nodes.Node, level: int) -> str:
@@ -100,7 +101,7 @@ def _table(node: nodes.Node, level: int) -> str:
         return ""
     head, *body = rows
     lines = [head, ["---"] * len(head), *body]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n"
+    return _anchored(node) + "\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n"
 
 
 def _inline_of(entry: nodes.Node, level: int) -> str:
