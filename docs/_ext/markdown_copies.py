@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from as_markdown import markdown
 from docutils import nodes
@@ -77,6 +78,13 @@ def write(app: Sphinx, error: Exception | None) -> None:
     (site / "llms.txt").write_text(index(lines, app.config.project, about), encoding="utf-8")
 
 
+def tell(_app: Sphinx, page: str, _template: str, context: dict[str, Any], doctree: object) -> None:
+    """Have a page name its Markdown; what Sphinx adds has none."""
+    if doctree:
+        copy = f"{PurePosixPath(page).name}.md"
+        context["metatags"] += f'<link rel="alternate" type="text/markdown" href="{copy}">'
+
+
 def ordered(app: Sphinx) -> list[str]:
     """Return all pages in the order of the tables of contents."""
     found: list[str] = []
@@ -93,5 +101,6 @@ def ordered(app: Sphinx) -> list[str]:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the writer."""
+    app.connect("html-page-context", tell)
     app.connect("build-finished", write)
     return {"parallel_read_safe": True}

@@ -35,6 +35,8 @@ OTHERS = {
 #: What is kept on a machine, in the order of its places.
 FILES = (
     "address of a service that `serve` runs",
+    "conversations of chat --keep, for this user alone",
+    "templates of chat --template; only read",
     "places of batches on this machine (--host-slots)",
     "models of the embedded runtime",
     "a running embedded runtime, with its log",
@@ -78,11 +80,15 @@ Read, too:
 
 
 def _files() -> str:
+    from foundry_rest.cli.chat_input import template_folder
+    from foundry_rest.cli.conversation_files import folder
     from foundry_rest.resilience.host_slots import default_directory
     from foundry_rest.services.discovery.registry_file import registry_path
 
     places = (
         registry_path().with_name("service-PID.json"),
+        folder(),
+        template_folder(),
         default_directory(),
         Path.home() / ".foundry_rest" / "cache" / "models",
         Path(tempfile.gettempdir(), "foundry_rest-*"),
@@ -94,8 +100,8 @@ def _files() -> str:
 What is kept on this machine, and where:
 {rows}
 
-Answers, conversations and figures are kept only where a file is named: cache=,
---metrics-textfile, --report, --plot."""
+Answers and figures are kept only where a file is named: cache=, -o,
+--metrics-textfile, --report, --plot; conversations only with --keep."""
 
 
 def _table(rows: dict[str, str]) -> str:

@@ -38,7 +38,14 @@ def test_files(run, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     stdout = run("help", "files")[1]
 
-    for said in ("service-PID.json", "host-slots", ".foundry_rest", "OUTPUT.journal"):
+    for said in (
+        "service-PID.json",
+        "host-slots",
+        ".foundry_rest",
+        "OUTPUT.journal",
+        "conversations",
+        "templates",
+    ):
         assert said in stdout
 
 
