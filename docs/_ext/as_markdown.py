@@ -83,7 +83,8 @@ def _definitions(node: nodes.Node, level: int) -> str:
     for item in node.children:
         terms = [_inline(part) for part in item.children if isinstance(part, (nodes.term, nodes.classifier))]
         text = "".join(_block(part, level) for part in item.children if isinstance(part, nodes.definition))
-        items.append(_indented(f"{' : '.join(terms)}: {text.strip()}"))
+        name = terms[0] + (f" ({', '.join(terms[1:])})" if terms[1:] else "")
+        items.append(_indented(f"{name}: {text.strip()}"))
     return "".join(items) + "\n"
 
 

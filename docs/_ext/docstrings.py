@@ -28,13 +28,14 @@ _LITERAL = re.compile(r"``(?:foundry_rest\.)?([A-Z]\w+)``")
 _PAGE = re.compile(r"\bdocs/([\w/-]+)\.md\b")
 _NAME = re.compile(r"[a-z]\w+")
 _OURS = re.compile(r"^(foundry_rest|builtins)\..*?(?=\w+$)")
-#: Values that programs get and seldom make: their fields are listed, their signature says nothing more.
+#: Values that programs get and do not make: their fields are listed, a signature says nothing more.
 _RESULTS = (
     "foundry_rest.schema.",
     "foundry_rest.events.",
     "foundry_rest.ops.",
-    "foundry_rest.errors.attempt.",
+    "foundry_rest.errors.",
 )
+_MADE = ("Settings", "BatchRequest", "Tool")
 
 
 def sections(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
@@ -62,9 +63,9 @@ def types_of(obj: Any) -> dict[str, str]:
 
 
 def _annotations(cls: type) -> dict[str, str]:
-    return {
-        name: kind for name, kind in vars(cls).get("__annotations__", {}).items() if isinstance(kind, str)
-    }
+    kinds = vars(cls).get("__annotations__", {}).items()
+    texts = {name: getattr(kind, "__forward_arg__", kind) for name, kind in kinds}
+    return {name: text for name, text in texts.items() if isinstance(text, str)}
 
 
 def entries(lines: list[str]) -> list[tuple[str, list[str]]]:
@@ -122,7 +123,11 @@ def rewrite(_app: Sphinx, _what: str, name: str, obj: Any, _options: object, lin
         if title == "Options":
             result += options(body)
         elif title in ("Args", "Attributes", "Raises"):
-            result += [f"**{TITLES[title]}**", "", *listed(body, types)]
+            result += [
+                f"**{TITLES[title]}**",
+                "",
+                *listed(body, types),
+            ]
         elif title:
             result += [f"**{TITLES[title]}**", "", *inspect.cleandoc("\n".join(["", *body])).splitlines(), ""]
         else:
@@ -139,9 +144,10 @@ def signature(
     _app: Sphinx, what: str, _name: str, obj: Any, _options: object, given: str | None, _returns: str | None
 ) -> tuple[str, str] | None:
     """Leave out the signature of what no program makes."""
-    if what in ("class", "exception") and given and (obj.__module__ + ".").startswith(_RESULTS):
-        return "", ""
-    return None
+    if not given or what not in ("class", "exception"):
+        return None
+    is_made = obj.__name__.endswith(_MADE) or not f"{obj.__module__}.".startswith(_RESULTS)
+    return None if is_made else ("", "")
 
 
 def is_left_out(
