@@ -26,12 +26,23 @@ SETTINGS = {
     "FOUNDRY_LOG_LEVEL": "DEBUG, INFO, WARNING, ERROR or CRITICAL (default: INFO)",
 }
 #: Variables of others that are read.
-_OTHERS = {
+OTHERS = {
     "NO_COLOR": "draw without colours",
     "PYTHONIOENCODING": "encoding of pipes (default: UTF-8)",
     "HTTP_PROXY, NO_PROXY": "way to a service on another machine; never to this one",
     "REQUESTS_CA_BUNDLE": "certificates that are trusted",
 }
+#: What is kept on a machine, in the order of its places.
+FILES = (
+    "address of a service that `serve` runs",
+    "conversations of chat --keep, for this user alone",
+    "templates of chat --template; only read",
+    "places of batches on this machine (--host-slots)",
+    "models of the embedded runtime",
+    "a running embedded runtime, with its log",
+    "the foundry command's models and logs; only read",
+    "results of a batch so far, beside its output; it goes on from there",
+)
 
 
 def help(arguments: Namespace) -> None:
@@ -65,7 +76,7 @@ as not set. Whether a value can be used is told by: foundry-rest doctor
 {_table(SETTINGS)}
 
 Read, too:
-{_table(_OTHERS)}"""
+{_table(OTHERS)}"""
 
 
 def _files() -> str:
@@ -74,17 +85,17 @@ def _files() -> str:
     from foundry_rest.resilience.host_slots import default_directory
     from foundry_rest.services.discovery.registry_file import registry_path
 
-    places = {
-        f"{registry_path().with_name('service-PID.json')}": "address of a service that `serve` runs",
-        f"{folder()}": "conversations of chat --keep, for this user alone",
-        f"{template_folder()}": "templates of chat --template; only read",
-        f"{default_directory()}": "places of batches on this machine (--host-slots)",
-        f"{Path.home() / '.foundry_rest' / 'cache' / 'models'}": "models of the embedded runtime",
-        f"{Path(tempfile.gettempdir(), 'foundry_rest-*')}": "a running embedded runtime, with its log",
-        f"{Path.home() / '.foundry'}": "the foundry command's models and logs; only read",
-        "OUTPUT.journal": "results of a batch so far, beside its output; it goes on from there",
-    }
-    rows = "\n".join(f"  {place}\n      {text}" for place, text in places.items())
+    places = (
+        registry_path().with_name("service-PID.json"),
+        folder(),
+        template_folder(),
+        default_directory(),
+        Path.home() / ".foundry_rest" / "cache" / "models",
+        Path(tempfile.gettempdir(), "foundry_rest-*"),
+        Path.home() / ".foundry",
+        "OUTPUT.journal",
+    )
+    rows = "\n".join(f"  {place}\n      {text}" for place, text in zip(places, FILES, strict=True))
     return f"""\
 What is kept on this machine, and where:
 {rows}

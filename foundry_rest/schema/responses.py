@@ -36,19 +36,31 @@ class ResponseParams(TypedDict, total=False):
     continues from one turn only: a longer chain is refused there, and has to be sent whole as the input.
     """
 
+    #: What the model is told before the input, as a system message.
     instructions: str
+    #: Id of a stored response that this one continues.
     previous_response_id: str
+    #: Whether the service keeps the response.
     store: bool
+    #: Most tokens of the answer; that of the ``Config`` when not given.
     max_output_tokens: int
+    #: 0 for the likeliest word each time; more for more variety.
     temperature: float
+    #: The share of the likeliest words that are chosen from, 0 to 1.
     top_p: float
     #: Tool descriptions, or plain functions, which ``foundry_rest.schema.tools.Tool`` describes.
     tools: Sequence[Mapping[str, object] | Callable[..., object]]
+    #: ``"auto"``, ``"none"``, ``"required"``, or the tool to call.
     tool_choice: str | Mapping[str, object]
+    #: OpenAI's form of the answer.
     text: Mapping[str, object]
+    #: How much a reasoning model thinks, as OpenAI writes it.
     reasoning: Mapping[str, object]
+    #: Names and texts that go along.
     metadata: Mapping[str, str]
+    #: Whether one turn may call several tools.
     parallel_tool_calls: bool
+    #: Who asks, for the service's own records.
     user: str
     #: Further fields of the request body, by name.
     extra: Mapping[str, object]

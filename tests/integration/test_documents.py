@@ -36,9 +36,20 @@ CACHE_PAGE = (ROOT / "docs" / "how-to" / "cache.md").read_text(encoding="utf-8")
 PAGES = (
     *(
         f"how-to/{name}"
-        for name in ["concurrency", "context", "interfaces", "models", "monitoring", "moving", "timeouts"]
+        for name in [
+            "concurrency",
+            "context",
+            "http",
+            "interfaces",
+            "models",
+            "monitoring",
+            "moving",
+            "streaming",
+            "timeouts",
+        ]
     ),
     "reference/metrics",
+    "index",
 )
 PAGE_PROGRAMS = {
     f"{page}-{number}": program
