@@ -42,6 +42,7 @@ PAGE_PROGRAMS = {
     if page not in PROGRAMS_ELSEWHERE
     for number, program in enumerate(blocks(page, "python"))
     if "import ChatOpenAI" not in program  # tests/engines runs it
+    and name_of(program) not in " ".join(commands(page))  # a command of the page runs it
 }
 PAGES_WITH_COMMANDS = [page for page in pages("console") if page not in COMMANDS_ELSEWHERE]
 #: The model for vectors that the documents name, and the toy in its place.

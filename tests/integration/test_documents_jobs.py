@@ -1,4 +1,4 @@
-"""The lines for cron, the units for systemd and the script for the Task Scheduler, as those run them."""
+"""What the how-to pages give to cron, systemd, the Task Scheduler and Ctrl-C, as those run it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import fcntl
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 from support.pages import ROOT, blocks, lay_out
 
-from foundry_rest.testing import DEMO_MODEL, FaultServer, dead_address
+from foundry_rest import clock
+from foundry_rest.testing import DEMO_MODEL, FaultServer, dead_address, stall
 
 CRON = re.findall(r"^0 \d \* \* \*  (.*)$", "\n".join(blocks("how-to/cron", "text")), re.MULTILINE)
 UNITS = blocks("how-to/systemd", "ini", marked=True)
@@ -159,3 +161,24 @@ def test_the_script_of_a_task(service, nobody, tmp_path, answers, code, told):
 
     assert (done.returncode, done.stdout, done.stderr) == (code, b"", b"")
     assert told in (tmp_path / "night.log").read_text("utf-8")
+
+
+def test_interrupting_a_pool(service):
+    """Ctrl-C ends the page's pool at once, in the middle of its calls."""
+    service.on("POST", "/v1/chat/completions", stall())
+    (*_, program) = blocks("how-to/thread-pool", "python")
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        env={**environment(ROOT, service.url), "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while not service.asked("/v1/chat/completions"):
+            assert process.poll() is None
+            clock.sleep(0.01)
+        began = clock.monotonic()
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=50)[1]
+
+    assert clock.monotonic() - began < 30  # the program's deadline is 60 s
+    assert said.splitlines()[-1] == "KeyboardInterrupt"
