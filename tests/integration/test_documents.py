@@ -8,10 +8,11 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from support.pages import blocks, commands, lay_out, name_of, pages
 
 from foundry_rest.config import DEFAULT_MODEL
 from foundry_rest.runtime import LocalRuntime, demo_model_dir
@@ -21,44 +22,29 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = re.findall(r"^\$ (.*foundry-rest (?!demo).*)$", README, re.MULTILINE)
 CRON = re.findall(r"^0 \d \* \* \*  (.*)$", README, re.MULTILINE)
-BATCH_COMMANDS = re.findall(
-    r"^\$ foundry-rest (batch .*)$",
-    (ROOT / "docs" / "how-to" / "batch.md").read_text(encoding="utf-8"),
-    re.MULTILINE,
-)
-MONITORING_COMMANDS = re.findall(
-    r"^\$ foundry-rest (.*)$",
-    (ROOT / "docs" / "how-to" / "monitoring.md").read_text(encoding="utf-8"),
-    re.MULTILINE,
-)
-CACHE_PAGE = (ROOT / "docs" / "how-to" / "cache.md").read_text(encoding="utf-8")
-#: Pages whose programs run with a service, as those of README do.
-PAGES = (
-    *(
-        f"how-to/{name}"
-        for name in [
-            "concurrency",
-            "context",
-            "http",
-            "interfaces",
-            "models",
-            "monitoring",
-            "moving",
-            "streaming",
-            "timeouts",
-        ]
-    ),
-    "reference/metrics",
-    "index",
-)
+#: Pages whose programs or commands another test runs, and its file.
+HERE = "tests/integration/test_documents.py"
+PROGRAMS_ELSEWHERE = {
+    "how-to/cache": HERE,
+    "how-to/engines": "tests/engines/test_documents.py",
+    "how-to/test-doubles": "tests/unit/test_session_doubles.py",
+    "how-to/web-servers": "tests/engines/test_gunicorn.py",
+}
+COMMANDS_ELSEWHERE = {
+    "how-to/cache": HERE,
+    "how-to/interfaces": HERE,
+    "how-to/moving": HERE,
+    "how-to/web-servers": "tests/engines/test_gunicorn.py",
+}
 PAGE_PROGRAMS = {
     f"{page}-{number}": program
-    for page in PAGES
-    for number, program in enumerate(
-        re.findall(r"```python\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text("utf-8"), re.DOTALL)
-    )
+    for page in pages("python")
+    if page not in PROGRAMS_ELSEWHERE
+    for number, program in enumerate(blocks(page, "python"))
     if "import ChatOpenAI" not in program  # tests/engines runs it
+    and name_of(program) not in " ".join(commands(page))  # a command of the page runs it
 }
+PAGES_WITH_COMMANDS = [page for page in pages("console") if page not in COMMANDS_ELSEWHERE]
 #: The model for vectors that the documents name, and the toy in its place.
 EMBEDDING_MODEL, TINY_EMBEDDINGS = "qwen3-embedding-0.6b", ROOT / "tests" / "models" / "tiny-embeddings"
 #: The files that the commands name.
@@ -86,13 +72,14 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRuntime]:
         yield started
 
 
-def run(command: list[str] | str, url: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run as a reader would, with a service and a default model in the environment."""
-    environment = {
-        **os.environ,
-        "FOUNDRY_ENDPOINT": url,
-        "PYTHONPATH": str(ROOT),
-    }
+def run(
+    command: list[str] | str,
+    url: str,
+    folder: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> subprocess.CompletedProcess[str]:
+    """Run as a reader would, with a service in the environment."""
+    environment = {**environment, "FOUNDRY_ENDPOINT": url, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         command,
         shell=isinstance(command, str),
@@ -118,10 +105,12 @@ def test_programs_of_the_readme_run(program, runtime):
 @pytest.mark.parametrize("name", PAGE_PROGRAMS)
 def test_programs_of_other_pages_run(name, runtime, tmp_path):
     """Each Python block of a page runs as it stands, in a folder of its own, and warns of nothing."""
-    done = run([sys.executable, "-W", "error", "-c", PAGE_PROGRAMS[name]], runtime.url, tmp_path)
+    file_path = tmp_path / name_of(PAGE_PROGRAMS[name])
+    file_path.write_text(PAGE_PROGRAMS[name], encoding="utf-8")
+    done = run([sys.executable, "-W", "error", file_path.name], runtime.url, tmp_path)
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() or done.stderr.strip() or list(tmp_path.iterdir())
+    assert done.stdout.strip() or done.stderr.strip() or set(tmp_path.iterdir()) - {file_path}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -137,26 +126,21 @@ def test_commands_of_the_readme_run(command, runtime, tmp_path):
     assert done.stdout.strip() if output is None else (tmp_path / output[1]).read_text(encoding="utf-8")
 
 
-def test_commands_of_the_page_on_batches_run(runtime, tmp_path):
-    """The commands of the page on batches run in one folder in turn, each writes what it names."""
+@pytest.mark.parametrize("page", PAGES_WITH_COMMANDS)
+def test_commands_of_other_pages_run(page, runtime, tmp_path):
+    """The commands of a page run one after the other in one folder, and say or leave something."""
+    environment = lay_out(page, tmp_path)
     for name, content in INPUTS.items():
         (tmp_path / name).write_text(content, encoding="utf-8")
-    assert len(BATCH_COMMANDS) >= 3
-    for command in BATCH_COMMANDS:
-        done = run([sys.executable, "-m", "foundry_rest", *shlex.split(command)], runtime.url, tmp_path)
-
-        assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "results.jsonl").read_text("utf-8"))["response"]["status_code"] == 200
-
-
-def test_commands_of_the_page_on_monitoring_run(runtime, tmp_path):
-    """The commands of docs/how-to/monitoring.md run one after the other, and say something."""
-    assert len(MONITORING_COMMANDS) >= 4
-    for command in MONITORING_COMMANDS:
-        done = run([sys.executable, "-m", "foundry_rest", *shlex.split(command)], runtime.url, tmp_path)
+    for command in commands(page):
+        before = set(tmp_path.iterdir())
+        done = run(command.replace("/opt/jobs", str(tmp_path)), runtime.url, tmp_path, environment)
 
         assert done.returncode == 0, done.stdout + done.stderr
-        assert done.stdout.strip() or done.stderr.strip()
+        assert done.stdout.strip() or done.stderr.strip() or set(tmp_path.iterdir()) - before
+    if page == "how-to/batch":
+        result = json.loads((tmp_path / "results.jsonl").read_text("utf-8"))
+        assert result["response"]["status_code"] == 200
 
 
 def test_what_serve_prints(tmp_path):
@@ -196,16 +180,16 @@ def test_the_address_for_other_programs(runtime, tmp_path):
 
 def test_the_page_on_the_cache_runs(runtime, tmp_path):
     """The programs of the page on the cache run in one folder, then its commands on the file they made."""
-    programs = re.findall(r"```python\n(.*?)```", CACHE_PAGE, re.DOTALL)
-    commands = re.findall(r"^\$ foundry-rest (cache .*)$", CACHE_PAGE, re.MULTILINE)
+    programs, ours = blocks("how-to/cache", "python"), commands("how-to/cache")
     assert len(programs) >= 2
-    assert len(commands) >= 3
+    assert len(ours) >= 3
     for program in programs:
         done = run([sys.executable, "-W", "error", "-c", program], runtime.url, tmp_path)
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip()
-    for command in commands:
-        done = run([sys.executable, "-m", "foundry_rest", *shlex.split(command)], runtime.url, tmp_path)
+    for command in ours:
+        arguments = shlex.split(command)[1:]
+        done = run([sys.executable, "-m", "foundry_rest", *arguments], runtime.url, tmp_path)
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip()
 
@@ -235,8 +219,18 @@ def test_the_readme_has_what_is_run_here():
     assert len(COMMANDS) >= 4
     assert len(EXAMPLES) >= 2
     assert len(CRON) >= 2
-    assert {name.rpartition("-")[0] for name in PAGE_PROGRAMS} == set(PAGES)
-    assert len(PAGE_PROGRAMS) >= 5
+    assert len(PAGE_PROGRAMS) >= 25
+    assert {"how-to/batch", "how-to/monitoring"} <= {*PAGES_WITH_COMMANDS}
+
+
+@pytest.mark.parametrize(
+    ("kind", "elsewhere"), [("python", PROGRAMS_ELSEWHERE), ("console", COMMANDS_ELSEWHERE)]
+)
+def test_what_is_run_elsewhere(kind, elsewhere):
+    """A page that is left out here has blocks, and the file that runs them names it."""
+    assert set(elsewhere) <= set(pages(kind))
+    for page, file in elsewhere.items():
+        assert page.rpartition("/")[2] in (ROOT / file).read_text("utf-8")
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[path.stem for path in EXAMPLES])
