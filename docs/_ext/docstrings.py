@@ -24,7 +24,7 @@ TITLES = {
 _SECTION = re.compile(rf"({'|'.join(TITLES)}):")
 _ENTRY = re.compile(r" {4}(\*{0,2}[\w., ]+): (.*)")
 #: Names of classes: a function of ours may have the name of somebody's argument.
-_LITERAL = re.compile(r"``(?:foundry_rest\.)?([A-Z]\w+)``")
+_LITERAL = re.compile(r"``(?:foundry_rest\.(?:\w+\.)*)?([A-Z]\w+)``")
 _PAGE = re.compile(r"\bdocs/([\w/-]+)\.md\b")
 _NAME = re.compile(r"[a-z]\w+")
 _OURS = re.compile(r"^(foundry_rest|builtins)\..*?(?=\w+$)")
@@ -118,7 +118,11 @@ def linked(line: str, itself: str) -> str:
 def rewrite(_app: Sphinx, _what: str, name: str, obj: Any, _options: object, lines: list[str]) -> None:
     """Replace a docstring's lines."""
     types = types_of(obj)
-    result = [f"A {_bases(obj)}.", ""] if inspect.isclass(obj) and issubclass(obj, Exception) else []
+    result = (
+        [f"A {_bases(obj)}.", ""]
+        if inspect.isclass(obj) and issubclass(obj, Exception) and _bases(obj)
+        else []
+    )
     for title, body in sections(lines):
         if title == "Options":
             result += options(body)
@@ -136,7 +140,7 @@ def rewrite(_app: Sphinx, _what: str, name: str, obj: Any, _options: object, lin
 
 
 def _bases(error: type) -> str:
-    names = [f"{base.__module__}.{base.__name__}" for base in error.__bases__]
+    names = [f"{base.__module__}.{base.__name__}" for base in error.__bases__ if base is not Exception]
     return " and a ".join(f"``{_OURS.sub('', name)}``" for name in names)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from as_markdown import markdown
 from docutils import nodes
-from linked_files import LINK, place_of, relative
+from linked_files import LINK, ROOT, place_of, relative
 from sphinx.application import Sphinx
 
 #: The folders of pages, in the order of ``llms.txt``.
@@ -23,6 +23,7 @@ SECTIONS = {
     "reference": "Reference",
     "explanation": "Explanation",
 }
+_IGNORED = shutil.ignore_patterns("__pycache__", ".*")
 _DIRECTIVE = re.compile(r"^```\{", re.MULTILINE)
 _SENTENCE = re.compile(r".+?[.](?=\s|$)", re.DOTALL)
 
@@ -37,6 +38,8 @@ def copied(page: str, text: str, site: Path) -> str:
         place = site / file[1]
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file[0], place)
+        if file[0].name == "README.md" and file[0].parent != ROOT:  # it tells of what lies beside it
+            shutil.copytree(file[0].parent, place.parent, ignore=_IGNORED, dirs_exist_ok=True)
         return relative(page, file[1])
 
     return LINK.sub(link, text)

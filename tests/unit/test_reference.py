@@ -152,6 +152,13 @@ JOBS = {
     "threads": "how-to/concurrency.md",
     "headers, keys, proxies, any route": "how-to/http.md",
     "errors": "reference/errors.md",
+    "what is wrong": "troubleshooting.md",
+    "what is sent": "privacy.md",
+    "a newer version": "upgrading.md",
+    "a first answer": "tutorial/first-answer.md",
+    "the command": "reference/command.md",
+    "variables, files": "reference/settings.md",
+    "examples": "../examples/README.md",
 }
 
 
