@@ -128,7 +128,7 @@ def test_commands_of_the_readme_run(command, runtime, tmp_path):
 
 @pytest.mark.parametrize("page", PAGES_WITH_COMMANDS)
 def test_commands_of_other_pages_run(page, runtime, tmp_path):
-    """The commands of a page run one after the other in one folder, and say or leave something."""
+    """The commands of a page run one after the other in one folder; ours say or leave something."""
     environment = lay_out(page, tmp_path)
     for name, content in INPUTS.items():
         (tmp_path / name).write_text(content, encoding="utf-8")
@@ -137,7 +137,8 @@ def test_commands_of_other_pages_run(page, runtime, tmp_path):
         done = run(command.replace("/opt/jobs", str(tmp_path)), runtime.url, tmp_path, environment)
 
         assert done.returncode == 0, done.stdout + done.stderr
-        assert done.stdout.strip() or done.stderr.strip() or set(tmp_path.iterdir()) - before
+        left = done.stdout.strip() or done.stderr.strip() or set(tmp_path.iterdir()) - before
+        assert left or not command.startswith("foundry-rest")
     if page == "how-to/batch":
         result = json.loads((tmp_path / "results.jsonl").read_text("utf-8"))
         assert result["response"]["status_code"] == 200

@@ -33,7 +33,8 @@ def commands(page: str) -> list[str]:
 def pages(kind: str) -> list[str]:
     """Return the pages that have blocks to run in a language."""
     names = [path.relative_to(DOCS).with_suffix("").as_posix() for path in sorted(DOCS.rglob("*.md"))]
-    return [name for name in names if blocks(name, kind)]
+    ours = [name for name in names if not name.startswith("_")]  # a build of the site has copies
+    return [name for name in ours if blocks(name, kind)]
 
 
 def name_of(program: str) -> str:
@@ -46,7 +47,8 @@ def lay_out(page: str, folder: Path) -> dict[str, str]:
     """Write a page's programs with names into a folder, and the two commands into ``.venv/bin``.
 
     Returns:
-        The environment in which the commands of the page find both.
+        The environment in which the commands of the page find both. Its home is the folder: a page may tell
+        to delete what lies in a home.
     """
     for program in blocks(page, "python"):
         (folder / name_of(program)).write_text(program, encoding="utf-8")
@@ -57,4 +59,5 @@ def lay_out(page: str, folder: Path) -> dict[str, str]:
         program = f"PYTHONPATH={shlex.quote(str(ROOT))} exec {shlex.quote(sys.executable)}{module}"
         (bin_folder / name).write_text(f'#!/bin/sh\n{program} "$@"\n', encoding="utf-8")
         (bin_folder / name).chmod(0o755)
-    return {**os.environ, "PATH": os.pathsep.join([str(bin_folder), os.environ["PATH"]])}
+    path = os.pathsep.join([str(bin_folder), os.environ["PATH"]])
+    return {**os.environ, "PATH": path, "HOME": str(folder)}
