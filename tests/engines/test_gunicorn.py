@@ -17,7 +17,7 @@ from support.pages import ROOT, blocks, commands
 from support.servers import CHAT
 
 from foundry_rest import clock
-from foundry_rest.testing import DEMO_MODEL, FaultServer, chat_stream, json_error, paced
+from foundry_rest.testing import DEMO_MODEL, FaultServer, chat_stream, json_error, paced, unavailable
 
 PAGE = "how-to/web-servers"
 GUNICORN, *CURLS = commands(PAGE)
@@ -86,13 +86,16 @@ def test_every_worker_answers(serve, more):
 
 
 def test_a_service_that_fails(serve):
-    """What fails before the answer begins is 503 with a time to wait; the worker goes on."""
+    """Only what may pass is 503 with a time to wait: a refusal is none, and the worker goes on."""
     site = serve()
-    site.service.on("POST", CHAT, json_error(404, "no such thing"), site.service.healthy)
-    refused = site.get("/stream")
+    site.service.on(
+        "POST", CHAT, json_error(404, "no such thing"), *[unavailable()] * 4, site.service.healthy
+    )
+    refused, unable = site.get("/stream"), site.get("/stream")
 
-    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+    assert (refused.status_code, "Retry-After" in refused.headers) == (502, False)
     assert "no such thing" in refused.json()["error"]
+    assert (unable.status_code, unable.headers["Retry-After"]) == (503, "5")
     assert site.get("/answer").status_code == 200
 
 
