@@ -129,7 +129,7 @@ def past_a_proxy(ask: Asker) -> str:
 def by_name(ask: Asker, model: str, *, loaded: bool) -> str:
     """Return what a healthy service gives for a model, in memory or not."""
     # Without a catalog file on this disk an id tells no other alias than its own name.
-    aliases = {alias: DEMO_MODEL for alias in ("demo", DEMO_MODEL.partition(":")[0])}
+    aliases = dict.fromkeys(("demo", DEMO_MODEL.partition(":")[0]), DEMO_MODEL)
     with FaultServer(models=aliases, loaded=None if loaded else []) as server:
         return _outcome(ask, server.url, model)
 
