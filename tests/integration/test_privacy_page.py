@@ -144,7 +144,7 @@ def test_the_products_own_list(capsys, monkeypatch, tmp_path):
 
 
 def test_the_places_of_other_systems(monkeypatch):
-    """macOS has the places that platformdirs says; the column of Windows names the same folders."""
+    """On macOS they are what platformdirs says; the column of Windows names the same folders."""
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     mac = platformdirs.macos.MacOS("foundry_rest", appauthor=False)
     cells = {row[0]: row for row in ROWS}
