@@ -13,7 +13,8 @@ from foundry_rest.cli.streams import print_note, print_text
 from foundry_rest.client import FoundryAPIClient
 from foundry_rest.control_characters import visible
 from foundry_rest.endpoints.models import Models
-from foundry_rest.errors import ConfigError, UnsupportedByService
+from foundry_rest.errors import ConfigError, ServiceNotFound, UnsupportedByService
+from foundry_rest.errors.advice import Advice
 from foundry_rest.models.room import amount
 from foundry_rest.schema import ModelInfo
 
@@ -120,8 +121,14 @@ def unload(arguments: Namespace) -> None:
 def download(arguments: Namespace) -> None:
     """Download a model and print its id."""
     with _downloading_client(arguments) as client:
-        with download_progress(arguments.name, quiet=arguments.json) as report_step:
-            info = client.models.download(arguments.name, progress=report_step, timeout=arguments.timeout)
+        try:
+            with download_progress(arguments.name, quiet=arguments.json) as report_step:
+                info = client.models.download(arguments.name, progress=report_step, timeout=arguments.timeout)
+        except ServiceNotFound as error:
+            # On a new machine this is the first command; nobody there has a service yet.
+            without = f"Without a service: foundry-rest pull {arguments.name} --embedded."
+            error.advice = Advice(error.advice, without)
+            raise
         _print_model(info, arguments)
 
 

@@ -133,6 +133,15 @@ def test_download_that_ends_early(run, server, downloads, end, code):
     assert "is on disk" not in stderr
 
 
+def test_download_without_a_service(run):
+    """Where no service was found, a download is told that it can do without one; `--embedded` is named."""
+    code, stdout, stderr = run("pull", "phi-4-mini")
+
+    assert (code, stdout) == (3, "")
+    assert "Without a service: foundry-rest pull phi-4-mini --embedded." in stderr
+    assert "foundry-rest serve" in stderr
+
+
 def test_embedded(run, server, downloads, monkeypatch):
     """`--embedded` downloads with a runtime of its own on the public catalog, and ends it."""
     given, closed = [], []
