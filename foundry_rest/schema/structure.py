@@ -66,7 +66,8 @@ def structure_of(kind: type[T]) -> Structure[T]:
     try:
         schema = kind.model_json_schema() if is_pydantic else msgspec.json.schema(kind)  # type: ignore[attr-defined]
     except (TypeError, ValueError, RuntimeError, NameError) as error:
-        what = type(error).__name__
+        # msgspec ends with the type to blame, pydantic with a link.
+        what = str(error).split("\n\n")[0 if is_pydantic else -1] or type(error).__name__
         raise ConfigError(f"response_model {name} cannot be said in a JSON schema: {what}") from error
     read = _read_pydantic if is_pydantic else read_json
     return Structure(_NOT_IN_NAME.sub("_", name)[:64], closed(schema), lambda text: read(text, kind))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
@@ -129,6 +130,23 @@ def test_types_that_cannot_be_said(kind):
     """What msgspec cannot express is the caller's mistake."""
     with pytest.raises(ConfigError, match=r"response_model .* cannot be said in a JSON schema"):
         structure_of(kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (dict[str, object], "type <class 'object'> is not supported"),
+        (pydantic.create_model("Late", field=("Nowhere", ...)), "`Late` is not fully defined; you should .*"),
+    ],
+)
+def test_why_a_type_cannot_be_said(kind, reason):
+    """The error names the part of the type that is to blame, and no page of the library's."""
+    with pytest.raises(ConfigError) as caught:
+        structure_of(kind)
+
+    assert re.fullmatch(
+        rf"response_model \w+ cannot be said in a JSON schema: {reason}", caught.value.message
+    )
 
 
 def test_a_pydantic_model_that_cannot_be_said():
