@@ -29,12 +29,14 @@ PROGRAMS_ELSEWHERE = {
     "how-to/engines": "tests/engines/test_documents.py",
     "how-to/test-doubles": "tests/unit/test_session_doubles.py",
     "how-to/web-servers": "tests/engines/test_gunicorn.py",
+    "tutorial/first-answer": "tests/integration/test_first_answer.py",
 }
 COMMANDS_ELSEWHERE = {
     "how-to/cache": HERE,
     "how-to/interfaces": HERE,
     "how-to/moving": HERE,
     "how-to/web-servers": "tests/engines/test_gunicorn.py",
+    "tutorial/first-answer": "tests/integration/test_first_answer.py",
 }
 PAGE_PROGRAMS = {
     f"{page}-{number}": program
