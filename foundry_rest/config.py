@@ -46,6 +46,8 @@ MAX_REASKS = 2
 MAX_TURNS = 8
 #: The names of this machine: RFC 6761's, and those that systems write into /etc/hosts.
 _LOOPBACK_NAME = r"(.+\.)?localhost|localhost[46]?(\.localdomain[46]?)?|ip6-(loopback|localhost)"
+#: What stands between two base URLs; a path may have a comma of its own.
+_NEXT_URL = re.compile(r"\s*,\s*(?=https?://)")
 #: Routes of the service itself, as OpenAI's and Microsoft's ``endpoint``, `foundry service status` and people
 #: who copy a request's address give them.
 _ROUTE = (
@@ -169,7 +171,7 @@ def base_url(text: object) -> str:
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise ConfigError(f"base_url cannot be read: {error}") from None
-    if parts.scheme not in ("http", "https") or not host:
+    if parts.scheme not in ("http", "https") or not host or "," in parts.netloc:
         raise ConfigError(f"base_url must start with http:// or https:// and name a host, not {text!r}")
     if parts.query or parts.fragment:
         raise ConfigError("base_url must not hold a query or a fragment")
@@ -188,7 +190,7 @@ def base_urls(text: object) -> tuple[str, ...]:
     Raises:
         ConfigError: One of them is no base URL, or is there twice.
     """
-    urls = [base_url(each) for each in (text.split(",") if isinstance(text, str) else (text,))]
+    urls = [base_url(each) for each in (_NEXT_URL.split(text) if isinstance(text, str) else (text,))]
     twice = next((url for url in urls if urls.count(url) > 1), None)
     if twice is not None:
         raise ConfigError(f"{twice} is named twice: each service once")

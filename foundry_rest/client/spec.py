@@ -202,11 +202,14 @@ def _together(base_url: str | None, given: dict[str, Any]) -> str:
 
 def _services(given: "tuple[ServiceSpec, ...] | None", endpoint: str | None) -> "tuple[ServiceSpec, ...]":
     """Return the services of a client; none where there is one address, or none."""
-    if given is None and "," not in (endpoint or ""):
+    if given is not None:
+        return given
+    urls = base_urls(endpoint) if "," in (endpoint or "") else ()
+    if len(urls) < 2:
         return ()
     from foundry_rest.services.service_spec import services_of
 
-    return services_of(base_urls(endpoint)) if given is None else given
+    return services_of(urls)
 
 
 def _preference(given: object, services: "tuple[ServiceSpec, ...]") -> str:

@@ -68,6 +68,18 @@ def test_a_spec_hides_its_key():
     assert repr(services_of([A])[0]) == f"ServiceSpec(url='{A}', weight=1.0, model=None)"
 
 
+def test_a_comma_in_a_path(two):
+    """It parts no addresses: only a comma before another http:// does."""
+    one, other = two
+    with FoundryAPIClient(f"{one.url}/v1,beta , {other.url}") as client:
+        assert [each.url for each in client.targets()] == [f"{one.url}/v1,beta", other.url]
+    with FoundryAPIClient(f"{one.url}/v1,beta") as client:
+        assert client.url == f"{one.url}/v1,beta"
+    for wrong in (f"{one.url},", f"{one.url},nowhere", ",", f",{one.url}"):
+        with pytest.raises(ConfigError):
+            FoundryAPIClient(wrong)
+
+
 def test_one_or_the_other():
     """An address beside services, or a preference without them, is a mistake that is told."""
     with pytest.raises(ConfigError, match="not both"):
