@@ -130,6 +130,12 @@ LIST_NAMES: str = Advice(
         runs="models",
     )
 )
+WAIT_FOR_ANSWERS: str = Advice(
+    Words(
+        "Wait until the answers that use it have ended; client.responses.delete(id) frees a stored one.",
+        "Wait until the answers that use it have ended.",
+    )
+)
 SLOW_DOWN: str = Advice(
     Words(
         "Wait error.retry_after seconds or lower the number of parallel calls.",

@@ -61,6 +61,7 @@ from foundry_rest.errors.advice import (
     SEE_LOG,
     SHORTEN,
     SLOW_DOWN,
+    WAIT_FOR_ANSWERS,
 )
 from foundry_rest.errors.base import FoundryError
 
@@ -260,6 +261,8 @@ class LoadFailed(ServerError):
 
 class ModelInUse(LoadFailed):
     """A model that cannot be unloaded because an answer or a stored response uses it."""
+
+    advice = WAIT_FOR_ANSWERS
 
 
 class InvalidReply(FoundryError):
