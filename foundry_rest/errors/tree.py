@@ -47,22 +47,7 @@ from __future__ import annotations
 
 import requests.exceptions as _requests
 
-from foundry_rest.errors.advice import (
-    ASK_AGAIN,
-    CHECK_PATH,
-    CHECK_SERVICE,
-    DOWNLOAD,
-    GIVE_KEY,
-    GO_ON,
-    LARGER_DEADLINE,
-    LARGER_TIMEOUT,
-    LIST_NAMES,
-    LOAD,
-    SEE_LOG,
-    SHORTEN,
-    SLOW_DOWN,
-    WAIT_FOR_ANSWERS,
-)
+import foundry_rest.errors.advice as _advice
 from foundry_rest.errors.base import FoundryError
 
 
@@ -105,7 +90,7 @@ class DeadlineExceeded(_Partial, TimeoutError):
     """The end of the time for a whole call; ``limit`` names which bound was reached."""
 
     limit: str = "deadline"
-    advice = LARGER_DEADLINE
+    advice = _advice.LARGER_DEADLINE
 
 
 class Cancelled(_Partial):
@@ -134,20 +119,20 @@ class ServiceUnreachable(TransportError, _requests.ConnectionError):
 
     stale: bool = False
     begun: bool = False
-    advice = CHECK_SERVICE
+    advice = _advice.CHECK_SERVICE
 
 
 class ServiceTimeout(TransportError, _requests.Timeout):
     """Too long a silence in one ``phase``: ``"connect"``, ``"headers"``, ``"first_token"``, ``"idle"``."""
 
     phase: str = "headers"
-    advice = LARGER_TIMEOUT
+    advice = _advice.LARGER_TIMEOUT
 
 
 class StreamInterrupted(_Partial, TransportError):
     """A stream that broke before its end; the text so far is kept."""
 
-    advice = ASK_AGAIN
+    advice = _advice.ASK_AGAIN
 
 
 class ServiceError(FoundryError, _requests.HTTPError):
@@ -181,19 +166,19 @@ class ContextLengthExceeded(BadRequest):
 
     prompt_tokens: int | None = None
     limit: int | None = None
-    advice = SHORTEN
+    advice = _advice.SHORTEN
 
 
 class ModelNotLoaded(BadRequest):
     """A model that is on disk but not in memory."""
 
-    advice = LOAD
+    advice = _advice.LOAD
 
 
 class ModelNotCached(BadRequest):
     """A model that is in the catalog but not on disk."""
 
-    advice = DOWNLOAD
+    advice = _advice.DOWNLOAD
 
 
 class UnsupportedParameter(BadRequest):
@@ -205,20 +190,20 @@ class UnsupportedParameter(BadRequest):
 class AuthenticationError(ServiceError):
     """A 401 or 403 answer: a gateway in front of the service requires another key."""
 
-    advice = GIVE_KEY
+    advice = _advice.GIVE_KEY
 
 
 class NotFound(ServiceError):
     """A 404 answer: the service has no such route or object."""
 
-    advice = CHECK_PATH
+    advice = _advice.CHECK_PATH
 
 
 class ModelNotFound(NotFound):
     """A model name that the service does not know; ``suggestions`` are similar names."""
 
     suggestions: tuple[str, ...] = ()
-    advice = LIST_NAMES
+    advice = _advice.LIST_NAMES
 
 
 class ResponseNotFound(NotFound):
@@ -228,13 +213,13 @@ class ResponseNotFound(NotFound):
 class TooManyRequests(ServiceError):
     """A 429 answer of a gateway in front of the service."""
 
-    advice = SLOW_DOWN
+    advice = _advice.SLOW_DOWN
 
 
 class ServerError(ServiceError):
     """A 5xx answer."""
 
-    advice = SEE_LOG
+    advice = _advice.SEE_LOG
 
 
 class CatalogUnavailable(ServerError):
@@ -262,7 +247,7 @@ class LoadFailed(ServerError):
 class ModelInUse(LoadFailed):
     """A model that cannot be unloaded because an answer or a stored response uses it."""
 
-    advice = WAIT_FOR_ANSWERS
+    advice = _advice.WAIT_FOR_ANSWERS
 
 
 class InvalidReply(FoundryError):
@@ -300,4 +285,4 @@ class ToolLoopExceeded(FoundryError):
 
     turns: int = 0
     messages: tuple[object, ...] = ()
-    advice = GO_ON
+    advice = _advice.GO_ON

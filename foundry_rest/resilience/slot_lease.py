@@ -81,6 +81,7 @@ class LeasedReply:
         call_id: Id of the call in events.
         attempt: Number of the attempt that opened it.
         failures: The attempts that failed before it.
+        url: The address that answers.
         cached: It comes from a cache, which no answer of the service does.
         stale_for: Seconds since it expired there.
     """
@@ -97,6 +98,7 @@ class LeasedReply:
         miss: Callable[[str], None],
     ) -> None:
         self.call_id, self.attempt, self.failures = call_id, len(failures) + 1, failures
+        self.url = opened.url
         self._opened, self._lease, self._miss = opened, lease, miss
         self._has_failed = False
 
@@ -104,11 +106,6 @@ class LeasedReply:
     def headers(self) -> Mapping[str, str]:
         """Return the answer's headers."""
         return self._opened.headers
-
-    @property
-    def url(self) -> str:
-        """Return the address that answers."""
-        return self._opened.url
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._opened)

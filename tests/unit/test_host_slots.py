@@ -349,17 +349,19 @@ def test_who_releases_wakes_the_next_of_the_process(process, monkeypatch):
 
 def test_what_is_told_to_people(process, monkeypatch):
     """Only that others hold all slots is worth a word, and only after a while."""
-    monkeypatch.setattr(host_slots, "_A_WHILE", 0.02)
     mine, theirs = process(), process()
     held, token = theirs.acquire(), CancelToken()
     waiters = [start(wait_until_cancelled, slots, token) for slots in (mine, theirs)]
-    until(lambda: bool(mine._turns and theirs._turns))
-
-    assert not mine.is_kept_waiting
-    until(lambda: mine.is_kept_waiting)
-    assert not theirs.is_kept_waiting
-    token.cancel()
-    for waiter in waiters:
-        waiter.join(2)
+    try:
+        until(lambda: bool(mine._turns and theirs._turns))
+        monkeypatch.setattr(host_slots, "_A_WHILE", 3600.0)
+        assert not mine.is_kept_waiting
+        monkeypatch.setattr(host_slots, "_A_WHILE", 0.02)
+        until(lambda: mine.is_kept_waiting)
+        assert not theirs.is_kept_waiting
+    finally:
+        token.cancel()
+        for waiter in waiters:
+            waiter.join(2)
     assert not mine.is_kept_waiting
     held.release()

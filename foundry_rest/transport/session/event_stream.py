@@ -35,9 +35,13 @@ class EventStream:
         body: The unread answer.
         idle: Seconds of silence allowed after the first event.
         decoder: Splits the body into events.
+
+    Attributes:
+        url: The address that answers.
     """
 
     def __init__(self, body: Body, idle: float, decoder: Decoder) -> None:
+        self.url = body.site.url
         self._body = body
         self._idle = idle
         self._decoder = decoder
@@ -56,11 +60,6 @@ class EventStream:
     def headers(self) -> Mapping[str, str]:
         """Return the answer's headers, case-insensitive."""
         return self._body.headers
-
-    @property
-    def url(self) -> str:
-        """Return the address that answers."""
-        return self._body.site.url
 
     def await_first(self) -> None:
         """Wait for the first event, with which the attempt has succeeded.
