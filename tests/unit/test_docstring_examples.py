@@ -174,7 +174,7 @@ def tried(name: str, names: dict[str, object]) -> str:
     """Run the example of a method; return what was not as it says."""
     test = doctest.DocTestParser().get_doctest(help_of(name), names, name, None, None)
     said: list[str] = []
-    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=said.append)
+    doctest.DocTestRunner(verbose=False, optionflags=doctest.ELLIPSIS).run(test, out=said.append)
     return "".join(said)
 
 
