@@ -57,7 +57,7 @@ def test_the_example_of_embedded_is_true():
     text = inspect.getdoc(FoundryAPIClient.embedded) or ""
     test = doctest.DocTestParser().get_doctest(text, names, "embedded", None, None)
     said: list[str] = []
-    result = doctest.DocTestRunner().run(test, out=said.append)
+    result = doctest.DocTestRunner(verbose=False).run(test, out=said.append)
 
     assert (result.attempted, said) == (1, [])
 

@@ -130,3 +130,18 @@ def test_no_call_notices(three, pairs):
             if at >= back and isinstance(event, CallFinished) and event.url == stopped.url and not event.error
         )
         assert first - back <= PERIOD + 2 * SILENCE
+
+
+def test_a_laptop_and_a_big_machine(three):
+    """The embedded runtime is the first of several; when it is killed the other answers until it is back."""
+    big = three[0]
+    with FoundryAPIClient.embedded([demo_model_dir()], services=[big.url], prefer="first") as client:
+        embedded = client.targets()[0].url
+        assert client.complete(QUESTIONS[0], temperature=0).url == embedded
+        assert [service.url for service in client.targets()] == [embedded, big.url]
+        os.kill(client.health_check().pid, signal.SIGKILL)
+        answers = [client.complete(QUESTIONS[0], temperature=0, deadline=PATIENCE) for _ in range(5)]
+
+        assert len({answer.content for answer in answers}) == 1
+        assert {answer.url for answer in answers} & {big.url, client.targets()[0].url}
+        assert client.targets()[0].url != big.url

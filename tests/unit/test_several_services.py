@@ -7,6 +7,7 @@ import pickle
 from collections import Counter
 
 import pytest
+from support.servers import CHAT
 
 from foundry_rest import BreakerPolicy, FoundryAPIClient, ServiceSpec
 from foundry_rest.errors import ConfigError, FoundryError
@@ -246,3 +247,30 @@ def test_targets(two):
         assert [(each.url, each.answered_last) for each in single.targets()] == [(other.url, True)]
     with FoundryAPIClient(model="demo") as unknown:
         assert unknown.targets() == ()
+
+
+# ---------------------------------------------------------------- batch and cache
+
+
+def test_a_batch_goes_on(two):
+    """Each request of a batch is answered, also when a service dies in the middle."""
+    one, other = two
+    with FoundryAPIClient(services=[one.url, other.url], model="demo") as client:
+        results = client.batch([f"Say {number}" for number in range(30)], max_concurrency=4)
+        first = next(results)
+        one.stop()
+        assert [result.error for result in (first, *results)] == [None] * 30
+
+
+def test_a_cache_knows_each_service(two, tmp_path):
+    """An answer is kept for the service that gave it, and is found there again without a request."""
+    one, other = two
+    with FoundryAPIClient(
+        services=[one.url, other.url], model="demo", prefer="first", cache=str(tmp_path / "answers.sqlite")
+    ) as client:
+        first, again = (client.complete("Hi", temperature=0) for _ in range(2))
+        assert (first.cached, again.cached) == (False, True)
+        assert len(one.asked(CHAT)) == 1
+        one.stop()
+        client.complete("Ho", temperature=0)
+        assert len(other.asked(CHAT)) == 1
