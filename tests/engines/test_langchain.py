@@ -38,7 +38,7 @@ def test_a_stream(chat):
 
 
 def test_an_answer_of_a_type(chat):
-    """The service is kept to the fields."""
+    """It is read where the model writes it; 2.x holds it to JSON alone, not to the fields."""
     from pydantic import BaseModel
 
     class Person(BaseModel):
