@@ -245,7 +245,9 @@ def test_unload_while_an_answer_runs(own_client):
         next(stream)
         with pytest.raises(ModelInUse) as caught:
             own_client.with_options(retries=0).models.unload(ALIAS)
-        assert_tells(caught.value, "1 session(s) still using it", "Wait until the answers that use it", status=500)
+        assert_tells(
+            caught.value, "1 session(s) still using it", "Wait until the answers that use it", status=500
+        )
         assert stream.gather().usage.completion_tokens == 2000
 
 

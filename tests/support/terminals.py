@@ -42,8 +42,12 @@ class Terminal:
             stderr=theirs,
             # The first terminal that the leader of a session opens is the one whose keys are its signals.
             preexec_fn=lambda: (os.setsid(), os.close(os.open(os.ttyname(0), os.O_RDWR))),  # noqa: PLW1509
-            # Nobody here answers where the cursor is.
-            env={**environ, "TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1"},
+            # Nobody here answers where the cursor is; the width is the terminal's, not what a variable says.
+            env={
+                **{name: value for name, value in environ.items() if name not in ("COLUMNS", "LINES")},
+                "TERM": "xterm-256color",
+                "PROMPT_TOOLKIT_NO_CPR": "1",
+            },
         )
         os.close(theirs)
         self._shown, self._read_to = "", 0
