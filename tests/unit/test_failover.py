@@ -22,6 +22,7 @@ from foundry_rest.testing import (
     cut,
     dead_address,
     deaf_address,
+    dribble,
     error_stream,
     html_page,
     json_error,
@@ -43,6 +44,7 @@ WORDS = chat_stream("one two three")
 #: What the first service answers to a question, by the name of the fault.
 ANSWERS = {
     "silence before the answer": stall(),
+    "an answer that trickles": dribble(WORDS, 0.05),
     "silence in the answer": WORDS[:4] + stall(),
     "429 with Retry-After": too_many(30),
     "429 without Retry-After": too_many(None),
