@@ -138,9 +138,10 @@ class Round:
         """
         while True:
             well = self._others or self._well()
-            if not well:  # all were asked: begin again, with those that were not silent if there are any
-                self._asked = [] if len(self._silent) == len(self._group.members) else [*self._silent]
-                well = self._well()
+            for spared in (self._silent, []):  # all were asked: begin again, with the silent ones last
+                if not well:
+                    self._asked = [*spared]
+                    well = self._well()
             if well:
                 member = choose(well, self._group.prefer)
                 self._asked.append(member)

@@ -213,6 +213,20 @@ def test_all_are_down():
         assert [attempt.url for attempt in caught.value.attempts[:2]] == [one, two]
 
 
+@pytest.mark.parametrize("deadline", [20.0, float("inf")])
+def test_a_silent_service_beside_an_open_circuit(two, deadline):
+    """The silent one is all there is: it is asked as often as one service would be, and its silence is told."""
+    first, second = two
+    first.on("POST", CHAT, stall())
+    with client_of(first, second, deadline=deadline) as client:
+        client._context.group.members[1].breaker.force_open()
+        with pytest.raises(ServiceTimeout) as caught:
+            client.complete("Hi")
+
+        assert [attempt.url for attempt in caught.value.attempts] == [first.url] * 2
+        assert second.asked(CHAT) == []
+
+
 def test_all_circuits_are_open():
     """Without a deadline the call fails and says why each is left alone; with one it waits for the first."""
     policy = BreakerPolicy(failures=1, reset_after=0.3)
