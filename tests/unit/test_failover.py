@@ -215,7 +215,7 @@ def test_all_are_down():
 
 @pytest.mark.parametrize("deadline", [20.0, float("inf")])
 def test_a_silent_service_beside_an_open_circuit(two, deadline):
-    """The silent one is all there is: it is asked as often as one service would be, and its silence is told."""
+    """The silent one is all there is: it is asked as often as a single service, and its silence is told."""
     first, second = two
     first.on("POST", CHAT, stall())
     with client_of(first, second, deadline=deadline) as client:
