@@ -79,7 +79,7 @@ class Core:
             config.endpoint,
             _finder(closing, auto_start=config.auto_start) if runtime is None else _reviver(runtime),
             dialect=spec.dialect or UNKNOWN,
-            may_move=runtime is not None,
+            is_embedded=runtime is not None,
             breakers=self.breakers,
             emit=self.emit,
             closing=closing,

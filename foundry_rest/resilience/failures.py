@@ -146,8 +146,14 @@ def is_answer(error: errors.FoundryError) -> bool:
     return isinstance(error, (errors.ServiceError, errors.InvalidReply))
 
 
-def is_loss(error: errors.FoundryError) -> bool:
-    """Return whether the service may be gone: it broke a connection that was not only kept too long."""
+def is_loss(error: errors.FoundryError, *, is_embedded: bool = False) -> bool:
+    """Return whether the service may be gone: it broke a connection that was not only kept too long.
+
+    Args:
+        error: The error of an attempt.
+        is_embedded: The service is this process's child; whether it is alive is quickly seen, so that any
+            broken connection is worth a look.
+    """
     if isinstance(error, errors.ServiceUnreachable):
-        return not error.stale
+        return is_embedded or not error.stale
     return isinstance(error, errors.StreamInterrupted)

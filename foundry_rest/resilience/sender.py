@@ -185,8 +185,9 @@ class Execution:
     ) -> FoundryError | None:
         """Recover from a failure or wait; return the final error when neither helps."""
         error = self._diagnosed(error, target)
-        if is_loss(error):  # first, else calls meet the open circuit of an address that the service has left
-            self._terms.targets.miss(error.url)
+        targets = self._terms.targets
+        if is_loss(error, is_embedded=targets.is_embedded):
+            targets.miss(error.url)  # first, else calls meet the open circuit of an address it has left
         if lease.breaker is not None and lease.ticket is not None:
             lease.breaker.report(lease.ticket, self._breaker_outcome(error), error)
         lease.release()

@@ -48,6 +48,10 @@ class Targets(Protocol):
     def last(self) -> GuardedTarget | None:
         """Return the target that was lost last; ``None`` if none was."""
 
+    @property
+    def is_embedded(self) -> bool:
+        """Return whether the service is a child of this process."""
+
     def take(self, options: Options, /) -> GuardedTarget:
         """Return the target of the next attempt, within the call's bounds."""
 
@@ -69,6 +73,7 @@ class OneTarget(msgspec.Struct, frozen=True):
 
     current: AnyTarget = msgspec.field(default_factory=AnyTarget)
     last: AnyTarget | None = None
+    is_embedded: bool = False
 
     def take(self, options: Options) -> AnyTarget:  # noqa: ARG002 (no choice)
         """Return the only target."""

@@ -111,7 +111,8 @@ class Child:
 
         A killed process closes its pipe, then its connections, and is seen to be dead milliseconds later.
         """
-        clock.wait(self._is_silent, seconds)
+        if not clock.wait(self._is_silent, seconds):
+            processes.wait_while_dying(self.pid)
 
     def is_starting(self) -> bool:
         """Return whether a thread of this process is starting it."""

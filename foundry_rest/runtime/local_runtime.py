@@ -89,6 +89,7 @@ class LocalRuntime:
         """
         _require_sdk()
         self._is_wanted = True
+        self._settle()
         self._launch()
         return self
 
@@ -111,9 +112,7 @@ class LocalRuntime:
             Cancelled: The runtime was closed, or never started.
             ServiceUnreachable: It died 5 times within 5 minutes, or did not come up.
         """
-        child = self._child
-        if child is not None:
-            child.settle(_DYING)
+        self._settle()
         return self._running_child().url
 
     def download(
@@ -159,6 +158,12 @@ class LocalRuntime:
         """
         self._started()
         self._running_child().forget(id_, DownloadRequest(None, timeout, until, cancel))
+
+    def _settle(self) -> None:
+        """Wait for the end of a process that is dying, so that it is not taken for a living one."""
+        child = self._child
+        if child is not None:
+            child.settle(_DYING)
 
     def _running_child(self) -> Child:
         """Return a child that serves; start a new one first after a crash."""

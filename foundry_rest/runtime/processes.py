@@ -12,10 +12,14 @@ from typing import IO, cast
 
 import psutil
 
+from foundry_rest import clock
+
 #: Seconds for the child to end by itself, and again after a SIGTERM; it needs milliseconds.
 GRACE = 1.0
 #: Seconds for the system to end what was killed; it needs milliseconds, on a machine that swaps more.
 KILLED = 10.0
+#: Seconds between two looks at a process that is dying.
+_DYING_POLL = 0.01
 #: Windows' exit codes from here on are statuses (NTSTATUS) of what ended the process.
 _FIRST_CRASH = 0xC0000000
 _CRASHES = {
@@ -84,6 +88,25 @@ def how_ended(code: int | None) -> str:
         return f"it ended with exit code {code}"
     name = signal.Signals(-code).name if -code in list(signal.Signals) else f"signal {-code}"
     return f"it was ended by {name}"
+
+
+def is_dying(pid: int) -> bool:
+    """Return whether the first thread of a process is over, and others of it are not, as Linux shows it.
+
+    A killed process keeps its sockets until its last thread is over, and then resets what has connected;
+    with much memory or many threads that takes a while.
+    """
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() > 1
+    return False
+
+
+def wait_while_dying(pid: int) -> None:
+    """Wait until a process that is dying is dead, for at most `GRACE` seconds."""
+    until = clock.monotonic() + GRACE
+    while is_dying(pid) and clock.monotonic() < until:
+        clock.sleep(_DYING_POLL)
 
 
 def exists(pid: int) -> bool:

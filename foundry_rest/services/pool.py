@@ -37,7 +37,8 @@ class TargetPool:
         named: Given address; ``None`` to discover the service.
         find: Finds the service; an embedded runtime that has died is started again.
         dialect: Given dialect; ``UNKNOWN`` to detect it.
-        may_move: Whether a service with a given address may move, as an embedded one does.
+        is_embedded: Whether the given address is that of an embedded service, which moves when it is started
+            again.
         breakers: The circuits of all addresses, or ``None``.
         emit: Function that receives an event for every move.
         closing: Token that ends a search in progress.
@@ -45,6 +46,7 @@ class TargetPool:
     Attributes:
         current: The known target; ``None`` before the first search and after a loss.
         last: The target that was lost last; ``None`` if none was.
+        is_embedded: As given.
     """
 
     def __init__(
@@ -53,14 +55,15 @@ class TargetPool:
         find: Find,
         *,
         dialect: Dialect = UNKNOWN,
-        may_move: bool = False,
+        is_embedded: bool = False,
         breakers: BreakerRegistry | None = None,
         emit: Callable[[Event], None] = lambda event: None,
         closing: CancelToken | None = None,
     ) -> None:
         self._find, self._given, self._breakers, self._emit = find, dialect, breakers, emit
         self._is_named = named is not None
-        self._is_fixed = self._is_named and not may_move
+        self.is_embedded = is_embedded
+        self._is_fixed = self._is_named and not is_embedded
         self._searches = SingleFlight(closing)
         self._lost: deque[Target] = deque(maxlen=1)
         self.last: Target | None = None

@@ -174,3 +174,9 @@ def test_answers(error, expected):
 def test_signs_that_a_service_has_gone(error, lost):
     """A broken connection is one, silence and bad answers are none; nor is a connection kept too long."""
     assert is_loss(error) is lost
+
+
+def test_a_broken_connection_to_a_child():
+    """Whether it lives is quickly seen, so that one kept too long is worth the look, too."""
+    assert is_loss(errors.ServiceUnreachable(sent=True, stale=True), is_embedded=True)
+    assert not is_loss(errors.ServiceTimeout(phase="idle"), is_embedded=True)

@@ -47,7 +47,7 @@ class Facts:
         self.found, self.events, registry = list(found), [], Registry()
         self.renewed = registry.renewed
         self.pool = TargetPool(
-            named, self.find, dialect=dialect, may_move=True, breakers=registry, emit=self.events.append
+            named, self.find, dialect=dialect, is_embedded=True, breakers=registry, emit=self.events.append
         )
 
     def find(self, options):

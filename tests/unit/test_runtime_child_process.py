@@ -26,6 +26,12 @@ ANSWER = """print('{"url": "http://127.0.0.1:1", "pid": %d}' % os.getpid(), flus
 LAUNCHER = "import subprocess, sys\nsubprocess.run([sys.executable, '-S', '-E', '-c', *sys.argv[1:]])"
 TAKE = "import os, signal, sys, time\nsettings = sys.stdin.readline()\n"
 WAIT = "sys.stdin.read(1)\n"
+#: The first thread ends, and 0.2 s later the process.
+FIRST_THREAD_ENDS = """
+import ctypes, threading
+threading.Timer(0.2, os._exit, [0]).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
 DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
 
 
@@ -95,6 +101,19 @@ def test_a_dying_process_is_not_alive():
     started.settle(10)
 
     assert started._process.poll() is None
+    assert not started.is_alive()
+    started.end()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's end of one thread")
+def test_a_process_whose_threads_end_one_after_another():
+    """It is waited for, however short the wait for a living one: its first thread is over already."""
+    started = fake(ANSWER, FIRST_THREAD_ENDS)
+    started.launch()
+    while not processes.is_dying(started.pid):
+        clock.sleep(0.001)
+    started.settle(0.01)
+
     assert not started.is_alive()
     started.end()
 

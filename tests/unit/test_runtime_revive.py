@@ -100,6 +100,15 @@ def test_a_dying_child_is_replaced(children):
         assert runtime.revive() == runtime.url != before
 
 
+def test_a_start_beside_a_dying_child(children):
+    """The old one is not taken for one that runs."""
+    with LocalRuntime() as runtime:
+        before = runtime.url
+        children[0].is_dying = True
+
+        assert runtime.start().url != before
+
+
 def test_five_deaths_are_forgiven(children, time):
     """The sixth within five minutes is not: what was asked of it last would kill the next one too."""
     with LocalRuntime() as runtime:
