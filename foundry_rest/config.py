@@ -27,6 +27,8 @@ from foundry_rest.timeouts import LONGEST_TIMEOUT, Timeouts
 
 T = TypeVar("T")
 
+#: Equal to ``foundry_rest.__version__``, which reads files; a service is told it.
+VERSION = "0.1.0"
 #: An alias of the public catalog, small enough for most machines.
 DEFAULT_MODEL = "phi-4-mini"
 #: The default of 2.x; sent always, as older services silently stop at 512 (docs/reference/service.md, section
@@ -47,7 +49,7 @@ MAX_TURNS = 8
 #: The names of this machine: RFC 6761's, and those that systems write into /etc/hosts.
 _LOOPBACK_NAME = r"(.+\.)?localhost|localhost[46]?(\.localdomain[46]?)?|ip6-(loopback|localhost)"
 #: What stands between two base URLs; a path may have a comma of its own.
-_NEXT_URL = re.compile(r"\s*,\s*(?=https?://)")
+_NEXT_URL = r"\s*,\s*(?=https?://)"
 #: Routes of the service itself, as OpenAI's and Microsoft's ``endpoint``, `foundry service status` and people
 #: who copy a request's address give them.
 _ROUTE = (
@@ -190,7 +192,8 @@ def base_urls(text: object) -> tuple[str, ...]:
     Raises:
         ConfigError: One of them is no base URL, or is there twice.
     """
-    urls = [base_url(each) for each in (_NEXT_URL.split(text) if isinstance(text, str) else (text,))]
+    parts = re.split(_NEXT_URL, text) if isinstance(text, str) and "," in text else (text,)
+    urls = [base_url(each) for each in parts]
     twice = next((url for url in urls if urls.count(url) > 1), None)
     if twice is not None:
         raise ConfigError(f"{twice} is named twice: each service once")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
 import msgspec
+
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 #: Most characters of one field, and of a whole ``repr``.
 _FIELD, _LINE = 60, 200
@@ -19,11 +22,13 @@ class Value:
     """One value that a caller gets; a mixin for structs."""
 
     __slots__ = ()
-    __struct_fields__: ClassVar[tuple[str, ...]]
-    __struct_defaults__: ClassVar[tuple[object, ...]]
+    if TYPE_CHECKING:  # msgspec would compile these anew for every struct that it decodes
+        __struct_fields__: ClassVar[tuple[str, ...]]
+        __struct_defaults__: ClassVar[tuple[object, ...]]
+        AS_IT_CAME: ClassVar[frozenset[str]]
 
     #: Fields that are no facts of their own: the response as it came.
-    AS_IT_CAME: ClassVar[frozenset[str]] = frozenset(("headers", "bodies", "body", "event", "raw"))
+    AS_IT_CAME = frozenset(("headers", "bodies", "body", "event", "raw"))
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields as plain JSON values, without headers and the response as it came."""

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 from foundry_rest.errors.advice import in_command
 from foundry_rest.errors.attempt import Attempt
 
-E = TypeVar("E", bound="FoundryError")
 
-
-def _rebuild(cls: type[E], message: str, facts: dict[str, object]) -> E:
+def _rebuild(cls: type[FoundryError], message: str, facts: dict[str, object]) -> FoundryError:
     error = cls(message)
     error.__dict__.update(facts)
     return error

@@ -79,14 +79,21 @@ def suggest(error: ModelNotFound, models: Iterable[ModelInfo]) -> None:
     models = tuple(models)
     meant = next((info for info in models if info.id == error.model), None)
     if meant is not None:
-        other = meant.alias or meant.name
-        error.advice = f"The service lists this id but takes another name here: give {other!r}."
+        error.advice = _takes_alias(meant)
         return
     error.suggestions = near_names(error.model, models)
     if error.suggestions:
         error.advice = Advice(f"Did you mean {' or '.join(error.suggestions)}?", ModelNotFound.advice)
     elif models:
         error.advice = _serves(models)
+
+
+def _takes_alias(meant: ModelInfo) -> str:
+    """Return the advice for an id that is listed and was refused; 2.x loads by alias and lists none."""
+    if meant.alias:
+        return f"The service lists this id but takes another name here: give {meant.alias!r}."
+    likely = _VARIANT.sub("", meant.id).casefold()
+    return f"The service lists this id but takes a model's alias here, which may be {likely!r}."
 
 
 def _serves(models: Iterable[ModelInfo]) -> Advice:

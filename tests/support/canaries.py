@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from foundry_rest.observe.log import logger
-from foundry_rest.transport.session.hidden_keys import keys_in
+from foundry_rest.transport.session.masking import keys_in
 from foundry_rest.transport.session.request_builder import RequestBuilder
 
 #: Fewest characters of what cannot be in a log by chance.

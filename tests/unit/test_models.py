@@ -174,7 +174,7 @@ def test_load_unknown(here, there, models_of):
         models_of(here).load("phi4")
 
     assert caught.value.model == "phi4"
-    with pytest.raises(ModelNotFound, match="takes another name here: give"):
+    with pytest.raises(ModelNotFound, match="takes a model's alias here, which may be 'phi-4'"):
         models_of(there).load("phi-4-generic-cpu:1")
     there.on("GET", "/v1/models", unavailable())
     with pytest.raises(ModelNotFound, match="List the names"):

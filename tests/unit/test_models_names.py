@@ -111,10 +111,16 @@ def test_a_service_that_serves_others(served, advice):
     assert error.advice.startswith(advice)
 
 
-@pytest.mark.parametrize(("alias", "other"), [("phi-4", "phi-4"), ("", "phi-4-generic-cpu")])
-def test_an_id_that_is_listed_and_not_understood(alias, other):
-    """The advice names what the service understands in its place."""
+@pytest.mark.parametrize(
+    ("alias", "advice"),
+    [
+        ("phi-4", "takes another name here: give 'phi-4'."),
+        ("", "takes a model's alias here, which may be 'phi-4'."),
+    ],
+)
+def test_an_id_that_is_listed_and_not_understood(alias, advice):
+    """The advice names what the service understands in its place, also where it lists no aliases."""
     error = ModelNotFound("no", model="phi-4-generic-cpu:1")
     suggest(error, [model("phi-4-generic-cpu:1", alias)])
 
-    assert error.advice.endswith(f"give {other!r}.")
+    assert error.advice.endswith(advice)

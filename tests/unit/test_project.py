@@ -65,7 +65,7 @@ def test_version_and_changelog_agree():
 
 def test_package_tells_its_version():
     """``foundry_rest.__version__``, and what it tells a service, is the version in setup.cfg."""
-    package, sent = importlib.import_module("foundry_rest"), importlib.import_module("foundry_rest.version")
+    package, sent = importlib.import_module("foundry_rest"), importlib.import_module("foundry_rest.config")
 
     assert package.__version__ == sent.VERSION == setup_cfg()["metadata"]["version"]
 

@@ -9,7 +9,7 @@ from support.servers import CHAT
 
 from foundry_rest.errors import ServiceError
 from foundry_rest.testing import json_error
-from foundry_rest.transport.session.hidden_prompts import prompts_in, without_prompts
+from foundry_rest.transport.session.masking import prompts_in, without_prompts
 
 PROMPT = "My neighbour's secret is that she keeps a tiger in the cellar."
 

@@ -22,7 +22,7 @@ from foundry_rest.errors import (
     ServiceUnreachable,
 )
 from foundry_rest.transport.session.exceptions import FOREIGN, CallSite, E, translate
-from foundry_rest.transport.session.hidden_keys import hide_headers, keys_in, mask, masked, masked_text
+from foundry_rest.transport.session.masking import hide_headers, keys_in, mask, masked, masked_text
 from foundry_rest.transport.session.socket_handle import SocketHandle
 
 if TYPE_CHECKING:

@@ -13,12 +13,11 @@ from requests.cookies import RequestsCookieJar
 from requests.exceptions import RequestException
 from requests.structures import CaseInsensitiveDict
 
-from foundry_rest.config import EnvironmentKey
+from foundry_rest.config import VERSION, EnvironmentKey
 from foundry_rest.errors import ConfigError
 from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.transport.call import Auth, Call, Target
-from foundry_rest.transport.session.hidden_keys import keys_of
-from foundry_rest.version import VERSION
+from foundry_rest.transport.session.masking import keys_of
 
 _AGENT = f"foundry_rest/{VERSION}"
 #: Prepared URLs kept; a program uses a handful of paths.

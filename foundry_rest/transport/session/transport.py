@@ -39,11 +39,11 @@ from foundry_rest.transport.session.exceptions import (
     raised_by_hook,
     refused_answer,
     translate,
+    unusable_file,
 )
-from foundry_rest.transport.session.hidden_keys import hide_headers, masked
+from foundry_rest.transport.session.masking import hide_headers, masked
 from foundry_rest.transport.session.request_builder import RequestBuilder, header_size
 from foundry_rest.transport.session.socket_handle import SocketHandle
-from foundry_rest.transport.session.tls_files import unusable_file
 from foundry_rest.transport.sse import SSEDecoder
 
 if TYPE_CHECKING:
