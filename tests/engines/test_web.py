@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 from support.engines import needs
+from support.project import load_module
 from support.servers import CHAT
 from support.waits import until
 
@@ -66,9 +66,7 @@ def site(request, monkeypatch):
     with FaultServer() as service:
         monkeypatch.setenv("FOUNDRY_ENDPOINT", service.url)
         monkeypatch.setenv("FOUNDRY_MODEL", DEMO_MODEL)
-        spec = importlib.util.spec_from_file_location(request.param, EXAMPLES / f"{request.param}.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        module = load_module(EXAMPLES / f"{request.param}.py", request.param)
         assert isinstance(module.client, FoundryAPIClient)
         with SERVERS[request.param](module.app) as url, module.client:
             yield f"{url}/ask?prompt=Hi", service, module.client

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import re
-import sys
-from pathlib import Path
 
 import pytest
+from support.project import ROOT, load_module
 
 from foundry_rest.config import Config
 
 pytestmark = pytest.mark.unwatched
 
-ROOT = Path(__file__).parents[2]
 EXPLANATION = ROOT / "docs" / "explanation"
 PAGE = (EXPLANATION / "comparison.md").read_text("utf-8")
 #: Figure of the page -> the row of benchmarks.md, and the subjects of its columns.
@@ -29,15 +26,7 @@ FIGURES = {
 COLUMNS = ["ours", "openai", "litellm", "ollama", "requests"]
 
 
-def load_script():
-    """Import the script by its path: benchmarks/ is no package."""
-    spec = importlib.util.spec_from_file_location("benchmarks_peers", ROOT / "benchmarks" / "peers.py")
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-peers = load_script()
+peers = load_module(ROOT / "benchmarks" / "peers.py", "benchmarks_peers")
 
 
 def cells(line: str) -> list[str]:

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -108,48 +109,46 @@ CUTS = {
 
 
 @pytest.fixture
-def both(two):
-    """Load both models; return the service and the exact id of the first."""
-    with FoundryAPIClient(two.url) as client:
-        client.models.load("second")
-        yield two, client.models.load("first").id.encode()
+def cutting(two):
+    """Load both models; return what makes a client, and the relay that cuts the first one's answers to it."""
+    with FoundryAPIClient(two.url) as loading, ExitStack() as stack:
+        loading.models.load("second")
+        first = loading.models.load("first").id.encode()
+
+        def cut(where):
+            relay = stack.enter_context(CuttingRelay(two.url, first, where))
+            return relay, stack.enter_context(FoundryAPIClient(relay.url, model="first", retries=0))
+
+        yield cut
 
 
 @pytest.mark.parametrize("cut", CUTS)
-def test_an_answer_that_is_cut(both, cut):
+def test_an_answer_that_is_cut(cutting, cut):
     """The next model answers in place of a half answer; where nothing came, the service is gone for all."""
-    service, first = both
     where, has_begun = CUTS[cut]
-    with (
-        CuttingRelay(service.url, first, where) as relay,
-        FoundryAPIClient(relay.url, model="first", retries=0) as client,
-    ):
-        question = {
-            "prompt": "What is the capital of France?",
-            "fallback_models": ["second"],
-            "temperature": 0,
-        }
-        if has_begun:
-            reply = client.complete(**question)
-            assert reply.content == "The capital of France is Paris."
-            assert reply.model == client.models.resolve("second").id
-        else:
-            with pytest.raises(ServiceUnreachable) as caught:
-                client.complete(**question)
-            assert [attempt.error for attempt in caught.value.attempts] == ["ServiceUnreachable"]
-        assert relay.cuts == 1
+    relay, client = cutting(where)
+    question = {
+        "prompt": "What is the capital of France?",
+        "fallback_models": ["second"],
+        "temperature": 0,
+    }
+    if has_begun:
+        reply = client.complete(**question)
+        assert reply.content == "The capital of France is Paris."
+        assert reply.model == client.models.resolve("second").id
+    else:
+        with pytest.raises(ServiceUnreachable) as caught:
+            client.complete(**question)
+        assert [attempt.error for attempt in caught.value.attempts] == ["ServiceUnreachable"]
+    assert relay.cuts == 1
 
 
 @pytest.mark.parametrize("cut", CUTS)
-def test_a_stream_that_is_cut(both, cut):
+def test_a_stream_that_is_cut(cutting, cut):
     """A stream breaks off with what it has handed out; it never goes on with another answer."""
-    service, first = both
     where, has_begun = CUTS[cut]
-    with (
-        CuttingRelay(service.url, first, where) as relay,
-        FoundryAPIClient(relay.url, model="first", retries=0) as client,
-        pytest.raises((StreamInterrupted, ServiceUnreachable)) as caught,
-    ):
+    relay, client = cutting(where)
+    with pytest.raises((StreamInterrupted, ServiceUnreachable)) as caught:
         client.stream_complete("What is the capital of France?", temperature=0).gather()
 
     text = getattr(caught.value, "text", "")
@@ -158,17 +157,13 @@ def test_a_stream_that_is_cut(both, cut):
     assert relay.cuts == 1
 
 
-def test_a_cut_behind_the_answer(both):
+def test_a_cut_behind_the_answer(cutting):
     """An answer whose end was told, all but the last line, is whole: the first model has answered."""
-    service, first = both
-    with (
-        CuttingRelay(service.url, first, before_done) as relay,
-        FoundryAPIClient(relay.url, model="first", retries=0) as client,
-    ):
-        reply = client.complete("What is the capital of France?", fallback_models=["second"], temperature=0)
+    relay, client = cutting(before_done)
+    reply = client.complete("What is the capital of France?", fallback_models=["second"], temperature=0)
 
-        assert (relay.cuts, reply.content) == (1, "The capital of France is Paris.")
-        assert reply.model.encode() == first
+    assert (relay.cuts, reply.content) == (1, "The capital of France is Paris.")
+    assert reply.model == client.models.resolve("first").id
 
 
 def test_a_check_is_told_to_the_model(client):

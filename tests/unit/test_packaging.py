@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import configparser
 import re
 import runpy
 from datetime import date
-from pathlib import Path
 
 import pytest
+from support.project import ROOT, read, setup_cfg
 
-ROOT = Path(__file__).parents[2]
 SDIST = runpy.run_path(str(ROOT / ".ci" / "check_sdist.py"))
 SETUP_PY = runpy.run_path(str(ROOT / "setup.py"))
 #: Extras that only those who work on the package need.
 OF_DEVELOPERS = {"test", "test-engines", "bench", "dev", "docs"}
-
-
-def read(name: str) -> str:
-    """Return a file of the project's root as text."""
-    return (ROOT / name).read_text(encoding="utf-8")
-
-
-def setup_cfg() -> configparser.ConfigParser:
-    """Return setup.cfg, parsed."""
-    parser = configparser.ConfigParser()
-    parser.read_string(read("setup.cfg"))
-    return parser
 
 
 TREE = {"README.md", "docs/how-to/batch.md", ".gitignore"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import doctest
 import importlib
 import os
@@ -12,22 +11,10 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from support.project import ROOT, read, setup_cfg
 
-ROOT = Path(__file__).parents[2]
 PYTHON_FOLDERS = ("foundry_rest", "tests", "examples", "benchmarks", "tools", ".ci")
 CONFTEST = ROOT / "tests" / "conftest.py"
-
-
-def read(name: str) -> str:
-    """Return a file of the project's root as text."""
-    return (ROOT / name).read_text(encoding="utf-8")
-
-
-def setup_cfg() -> configparser.ConfigParser:
-    """Return setup.cfg, parsed."""
-    parser = configparser.ConfigParser()
-    parser.read_string(read("setup.cfg"))
-    return parser
 
 
 def python_files() -> list[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import inspect
 import json
 import subprocess
@@ -12,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from support.project import load_module
 
 import foundry_rest
 from foundry_rest import errors
@@ -177,10 +177,7 @@ INTERNAL = {"models.load_for is gone", "models.resolve_for is gone"}
 @pytest.fixture(scope="module")
 def tool():
     """The script that records the public surface."""
-    spec = importlib.util.spec_from_file_location("tools_public_api", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_module(SCRIPT, "tools_public_api")
 
 
 def test_what_could_be_written_can_be_written(tool):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 import threading
 from pathlib import Path
 
 import pytest
+from support.project import load_module
 
 pytestmark = pytest.mark.unwatched
 
@@ -29,15 +29,7 @@ MADE_UP = {
 }
 
 
-def load_script():
-    """Import the script by its path: tools/ is no package."""
-    spec = importlib.util.spec_from_file_location("tools_route", SCRIPT)
-    module = sys.modules["tools_route"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-route = load_script()
+route = load_module(SCRIPT, "tools_route")
 
 
 @pytest.fixture

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
-from pathlib import Path
 
 import pytest
+from support.project import ROOT, load_module
 
 pytestmark = pytest.mark.unwatched
 
-ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "explanation" / "route.md").read_text("utf-8")
 STEPS = PAGE.partition("## How long")[0]
 
 
-def load_script():
-    """Import the script by its path: tools/ is no package."""
-    spec = importlib.util.spec_from_file_location("tools_route_documented", ROOT / "tools" / "route.py")
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-route = load_script()
+route = load_module(ROOT / "tools" / "route.py", "tools_route_documented")
 
 
 def entered(name: str) -> list[str]:

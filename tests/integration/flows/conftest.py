@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
+from support.project import load_module
 
 from foundry_rest import FoundryAPIClient, RetryPolicy
 from foundry_rest.config import DEFAULT_MODEL
@@ -29,10 +29,7 @@ def program():
     """Return a function that imports a program."""
 
     def load(name):
-        spec = importlib.util.spec_from_file_location(name, PROGRAMS / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
+        return load_module(PROGRAMS / f"{name}.py", f"flows_{name}")
 
     return load
 
