@@ -40,6 +40,17 @@ def positive_seconds(name: str, value: object) -> float:
     return float(value)  # type: ignore[arg-type]
 
 
+def positive_number(name: str, value: object) -> float:
+    """Return ``value``, checked to be above 0.
+
+    Raises:
+        ConfigError: It is not a finite number above 0.
+    """
+    if not is_number(value, 0) or not value:
+        raise ConfigError(f"{name} must be a number above 0, not {value!r}")
+    return value  # type: ignore[return-value]
+
+
 def seconds_from_zero(name: str, value: object) -> float:
     """Return ``value`` as seconds, 0 or more.
 

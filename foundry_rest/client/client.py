@@ -255,7 +255,9 @@ class FoundryAPIClient(Endpoints):
 
     def __repr__(self) -> str:
         url = self.url or self._spec.config.endpoint
-        text = f"FoundryAPIClient(base_url={url!r}, model={self.model!r})"
+        several = [each.url for each in self._spec.services]
+        where = f"services={several!r}" if several else f"base_url={url!r}"
+        text = f"FoundryAPIClient({where}, model={self.model!r})"
         return f"<closed {text}>" if self._core.bounds.closing.cancelled else text
 
     @classmethod

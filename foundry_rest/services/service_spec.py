@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from foundry_rest.checks import positive_seconds
+from foundry_rest.checks import positive_number
 from foundry_rest.config import base_url, base_urls, checked_key
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema.request import check_model_name
@@ -30,7 +30,7 @@ class ServiceSpec(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         base_url(self.url)
-        positive_seconds("weight", self.weight)
+        positive_number("weight", self.weight)
         if self.model is not None:
             check_model_name(self.model)
         if self.api_key is not None:

@@ -50,7 +50,7 @@ def test_wrong_services(given, said):
     ("fields", "said"),
     [
         ({"url": "nowhere"}, "http:// or https://"),
-        ({"url": A, "weight": 0}, "weight"),
+        ({"url": A, "weight": 0}, "weight must be a number above 0"),
         ({"url": A, "weight": float("nan")}, "weight"),
         ({"url": A, "model": " "}, "model"),
         ({"url": A, "api_key": "a b"}, "api_key must be printable"),
@@ -67,6 +67,13 @@ def test_a_spec_hides_its_key():
     """Nobody reads it in a log."""
     assert "secret" not in repr(ServiceSpec(A, api_key="secret"))
     assert repr(services_of([A])[0]) == f"ServiceSpec(url='{A}', weight=1.0, model=None)"
+
+
+def test_a_client_shows_all_its_services(two):
+    """Also before one has answered; a key is not among them."""
+    one, other = two
+    with FoundryAPIClient(services=[ServiceSpec(one.url, api_key="secret"), other.url], model="m") as client:
+        assert repr(client) == f"FoundryAPIClient(services=[{one.url!r}, {other.url!r}], model='m')"
 
 
 def test_a_comma_in_a_path(two):
