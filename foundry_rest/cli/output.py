@@ -60,6 +60,9 @@ def print_health(report: HealthReport, stream: TextIO) -> None:
         "latency": f"{milliseconds(report.latency)} ms",
         "loaded models": ", ".join(report.loaded_models) or "none",
     }
+    for each in report.services if len(report.services) + len(report.unreachable) > 1 else ():
+        facts[each.url] = f"{each.status}, {each.generation}"
+    facts |= dict.fromkeys(report.unreachable, "does not answer")
     _print_facts(facts, stream)
 
 
@@ -81,7 +84,7 @@ def print_model(info: ModelInfo) -> None:
 
 def _print_facts(facts: Mapping[str, object], stream: TextIO) -> None:
     for name, value in facts.items():
-        print(visible(f"{name + ':':<15}{value}"), file=stream)
+        print(visible(f"{name + ':':<14} {value}"), file=stream)
 
 
 def _size(size: int | None) -> str:

@@ -82,7 +82,8 @@ class GroupHealth(Health):
 
     def __init__(self, context: GroupContext) -> None:
         super().__init__(context)
-        self._all = [Health(member.context) for member in context.group.members]
+        self._members = context.group.members
+        self._all = [Health(member.context) for member in self._members]
 
     def state(self, model: str | None = None, **options: Unpack[CallOptions]) -> ServiceState:
         """Return the state of the first service that can be used; ``services`` holds those of all.
@@ -97,8 +98,10 @@ class GroupHealth(Health):
 
     def _check(self, options: Options) -> HealthReport:
         found = self._of_all(lambda health: _outcome(lambda: health._check(options)))
-        reports = [each for each in found if isinstance(each, HealthReport)]
-        return replace(_first(found), services=tuple(reports))
+        reports = tuple(each for each in found if isinstance(each, HealthReport))
+        both = zip(self._members, found, strict=True)
+        silent = tuple(member.url for member, each in both if isinstance(each, FoundryError))
+        return replace(_first(found), services=reports, unreachable=silent)
 
     def _status(self, options: Options) -> tuple[ServiceStatus, Reply]:
         return _first(self._of_all(lambda health: _outcome(lambda: health._status(options))))
@@ -117,10 +120,12 @@ def _outcome(ask: Callable[[], T]) -> T | FoundryError:
 
 
 def _first(found: Sequence[T | FoundryError]) -> T:
-    """Return the first answer; raise the first failure if there is none."""
+    """Return the first answer; if there is none, raise the first failure, which tells of the others."""
     failures = [each for each in found if isinstance(each, FoundryError)]
     if len(failures) == len(found):
-        raise failures[0]
+        first, *others = failures
+        first.places = (*first.places, *(f"{each.url}: {each.message}" for each in others))
+        raise first
     return next(each for each in found if not isinstance(each, FoundryError))
 
 

@@ -148,13 +148,10 @@ class _Check:
 
     def _others(self, report: HealthReport) -> list[_Finding]:
         """Return what is to be told of a client's further services: which do not answer."""
-        if not report.services:
-            return []
-        well = {each.url for each in report.services}
-        gone = [service.url for service in self._client.targets() if service.url not in well]
+        gone = report.unreachable
         if not gone:
             return []
-        told = f"{len(gone)} of {len(well) + len(gone)} services do not answer: {', '.join(gone)}"
+        told = f"{len(gone)} of {len(report.services) + len(gone)} services do not answer: {', '.join(gone)}"
         return [_Finding(State.WARNING, told)]
 
     def _model(self, report: HealthReport) -> list[_Finding]:

@@ -105,6 +105,7 @@ class HealthReport(Value, msgspec.Struct, frozen=True, kw_only=True):
         raw: The decoded status body.
         headers: HTTP headers of the status response.
         services: The health of each service that answers, of a client of several.
+        unreachable: The addresses of those that do not.
     """
 
     status: str
@@ -118,3 +119,4 @@ class HealthReport(Value, msgspec.Struct, frozen=True, kw_only=True):
     raw: object = None
     headers: Mapping[str, str] = {}
     services: tuple[HealthReport, ...] = ()
+    unreachable: tuple[str, ...] = ()

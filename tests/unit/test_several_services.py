@@ -212,24 +212,26 @@ def test_other_endpoints_go_on_elsewhere(two):
 
 
 def test_health_of_all(two):
-    """It is that of the first that answers, with those of all that do; a silent one is in the state."""
+    """It is that of the first that answers, with those of all that do, and the addresses of the others."""
     one, other = two
     with dead_address() as gone, FoundryAPIClient(services=[gone, one.url, other.url]) as client:
         report, state = client.health_check(), client.health.state()
 
         assert report.url == one.url
         assert [each.url for each in report.services] == [one.url, other.url]
+        assert report.unreachable == (gone,)
         assert client.health.is_alive()
         assert (state.status, state.url) == ("ready", one.url)
         assert [each.status for each in state.services] == ["offline", "ready", "ready"]
 
 
 def test_health_of_none():
-    """The first one's failure is raised, and the state is a state."""
+    """The first one's failure is raised, and tells of the others; the state is a state."""
     with dead_address() as one, dead_address() as two, FoundryAPIClient(services=[one, two]) as client:
         with pytest.raises(FoundryError) as caught:
             client.health_check()
         assert caught.value.url == one
+        assert f"{two}: connection refused" in str(caught.value)
         assert not client.health.is_alive()
         assert client.health.state().status == "offline"
 

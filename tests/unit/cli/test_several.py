@@ -37,7 +37,17 @@ def test_check(run, server, other):
     code, stdout, _ = run("check", "--model", "no-such-model")
     assert (code, "no-such-model is loaded by no service" in stdout) == (1, True)
     other.stop()
-    assert run("check")[0] == 2
+    code, stdout, _ = run("check")
+    assert (code, other.url in stdout) == (2, True)
+
+
+def test_health(run, server, other):
+    """Each service has a line, also one that does not answer."""
+    server.stop()
+    code, stdout, _ = run("health")
+    assert (code, f"{other.url}: ok, 2.x\n" in stdout) == (0, True)
+    assert f"{server.url}: does not answer\n" in stdout
+    assert json.loads(run("health", "--json")[1])["unreachable"] == [server.url]
 
 
 def test_doctor(run, server, other):
