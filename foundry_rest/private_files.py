@@ -27,15 +27,23 @@ _PATIENCE = 2.0
 _PAUSE = 0.001
 
 
-def read_regular(path: Path, limit: int) -> bytes:
-    """Return the first ``limit`` bytes of a regular file of anybody's, also behind a link.
+def read_regular(path: Path, limit: int, start: int = 0) -> bytes:
+    """Return at most ``limit`` bytes of a regular file of anybody's, also behind a link.
+
+    Args:
+        path: The file.
+        limit: Most bytes that are read.
+        start: Where to begin; below 0 so many bytes before its end.
 
     Raises:
         OSError: It cannot be read, or is a pipe or a device.
     """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     with os.fdopen(descriptor, "rb") as file:
-        _check_regular(os.fstat(descriptor), path)
+        status = os.fstat(descriptor)
+        _check_regular(status, path)
+        if start:
+            file.seek(start if start > 0 else max(0, status.st_size + start))
         return file.read(limit)
 
 

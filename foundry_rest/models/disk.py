@@ -31,7 +31,7 @@ class _IdFile(msgspec.Struct):
 
 def local_folder(cache_path: str, url: str) -> Path | None:
     """Return the model directory of the service at ``url``; ``None`` if it is not on this machine."""
-    if not cache_path or _is_remote(cache_path) or not is_loopback(url):
+    if not cache_path or is_remote(cache_path) or not is_loopback(url):
         return None
     folder = Path(cache_path)
     try:
@@ -40,7 +40,7 @@ def local_folder(cache_path: str, url: str) -> Path | None:
         return None
 
 
-def _is_remote(path: str) -> bool:
+def is_remote(path: str) -> bool:
     """Return whether Windows would ask another machine for a path, and log in there, or a device."""
     return path.replace("/", "\\").startswith("\\\\")
 

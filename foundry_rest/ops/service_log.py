@@ -8,6 +8,8 @@ its command line names, and Microsoft's programs beside the model cache of their
 from __future__ import annotations
 
 import codecs
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,12 +19,14 @@ from foundry_rest import clock
 from foundry_rest.client import FoundryAPIClient
 from foundry_rest.config import is_loopback
 from foundry_rest.errors import ConfigError, ServiceNotFound, ServiceUnreachable, UnsupportedByService
+from foundry_rest.models.disk import is_remote
+from foundry_rest.private_files import read_regular
 from foundry_rest.runtime.child_directory import log_directory
 from foundry_rest.schema import HealthReport
 
 #: Log files of all generations: foundry_local_DATE.log, foundry.coreDATE.log, foundrylocald-DATE.log.
 _FILES = "foundry*.log"
-#: Most bytes that are read from the end of a file for its last lines.
+#: Most bytes that are read at a time.
 _READ = 4 * 1024 * 1024
 #: Seconds between two looks at a file that is followed.
 _PAUSE = 0.3
@@ -41,10 +45,22 @@ class ServiceLog(NamedTuple):
 
     @property
     def file(self) -> Path:
-        """Return the newest file; of those with something in them, where there are any."""
-        return max(
-            self.directory.glob(_FILES), key=lambda file: (file.stat().st_size > 0, file.stat().st_mtime)
-        )
+        """Return the newest file; of those with something in them, where there are any.
+
+        Raises:
+            ConfigError: There is none any more.
+        """
+        return self._newest()[1]
+
+    def _newest(self) -> tuple[int, Path]:
+        """Return size and path of the newest file."""
+        found = [
+            (status.st_size > 0, status.st_mtime, status.st_size, file)
+            for file, status in _log_files(self.directory)
+        ]
+        if not found:
+            raise ConfigError(f"the log in {self.directory} is gone")
+        return max(found)[2:]
 
     def last(self, lines: int) -> list[str]:
         """Return the last lines of the newest file.
@@ -52,9 +68,9 @@ class ServiceLog(NamedTuple):
         Raises:
             ConfigError: It cannot be read.
         """
-        return (
-            _bytes_from(self.file, -_READ).decode("utf-8", "replace").splitlines()[-lines:] if lines else []
-        )
+        if not lines:
+            return []
+        return _bytes_from(self.file, -_READ).decode("utf-8", "replace").splitlines()[-lines:]
 
     def added(self) -> Iterator[str]:
         """Yield each piece of text that is added from now on, also to a newer file; it ends never.
@@ -62,15 +78,16 @@ class ServiceLog(NamedTuple):
         Raises:
             ConfigError: The log cannot be read any more.
         """
-        file, decoder = self.file, _decoder()
-        at = file.stat().st_size
+        (at, file), decoder = self._newest(), _decoder()
         while True:
             clock.sleep(_PAUSE)
             content = _bytes_from(file, at)
             at += len(content)
             if content:
                 yield decoder.decode(content)
-            elif (newest := self.file) != file:
+                continue
+            size, newest = self._newest()
+            if newest != file or size < at:  # the next day's, or the same one, begun anew
                 file, at, decoder = newest, 0, _decoder()
 
 
@@ -106,7 +123,7 @@ def _places(report: HealthReport) -> Iterator[Path]:
     ours = None if report.pid is None else log_directory(report.pid)
     if ours is not None:
         yield ours
-    if report.cache_path:
+    if report.cache_path and not is_remote(report.cache_path):
         cache = Path(report.cache_path)
         yield (cache.parent.parent if cache.parent.name == "cache" else cache.parent) / "logs"
 
@@ -122,9 +139,17 @@ def _unknown(report: HealthReport, where: str, advice: str) -> UnsupportedByServ
 
 
 def _has_logs(directory: Path) -> bool:
-    with suppress(OSError):
-        return any(directory.glob(_FILES))
-    return False
+    return any(_log_files(directory))
+
+
+def _log_files(directory: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yield the log files of a directory, which a service may have named: no pipes, no devices."""
+    with suppress(OSError, ValueError):  # a directory that may not be looked at, or a name that none can have
+        for file in directory.glob(_FILES):
+            with suppress(OSError):  # it has just gone
+                status = file.stat()
+                if stat.S_ISREG(status.st_mode):
+                    yield file, status
 
 
 def _decoder() -> codecs.IncrementalDecoder:
@@ -134,9 +159,6 @@ def _decoder() -> codecs.IncrementalDecoder:
 def _bytes_from(file: Path, start: int) -> bytes:
     """Return what a file holds from a place on; a negative one counts from its end."""
     try:
-        with file.open("rb") as opened:
-            size = opened.seek(0, 2)
-            opened.seek(max(0, size + start) if start < 0 else start)
-            return opened.read()
+        return read_regular(file, _READ, start)
     except OSError as error:
         raise ConfigError(f"the log {file} cannot be read: {error.strerror or error}") from error

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from support.platforms import set_home
+from support.platforms import posix, set_home
 from support.waits import until
 
 from foundry_rest import FoundryAPIClient, clock
@@ -141,6 +141,34 @@ def test_a_log_that_goes_away(tmp_path):
     """A log that cannot be read is named, with the reason."""
     with pytest.raises(ConfigError, match="cannot be read"):
         service_log._bytes_from(tmp_path / "foundry.log", 0)
+
+
+@posix
+def test_a_pipe_is_no_log(log):
+    """What a service names may be anything: nobody waits for the other end of a pipe."""
+    os.mkfifo(log.with_name("foundry.core20261128.log"))
+    (log.parent / "foundry.d.log").mkdir()
+
+    assert ServiceLog(log.parent).last(1) == ["line 29"]
+    log.unlink()
+    with pytest.raises(ConfigError, match="is gone"):
+        ServiceLog(log.parent).last(1)
+
+
+@pytest.mark.parametrize("path", [r"\\server\share\cache\models", "//server/share/cache/models", "a\0b"])
+def test_a_folder_that_is_not_looked_at(server, path):
+    """On Windows a share would be asked with the user's name; and not every text is a path."""
+    server.on("GET", "/status", json_answer({"endpoints": [server.url], "modelCachePath": path, "pid": 1}))
+    with FoundryAPIClient(server.url) as client, pytest.raises(UnsupportedByService, match="at no place"):
+        find_log(client)
+
+
+def test_follow_a_log_that_begins_anew(log, monkeypatch):
+    """A file that was emptied, as logs are that grow too large, is read from its start."""
+    steps = iter([lambda: log.write_bytes(b""), lambda: None, lambda: append(log, b"new\n")])
+    monkeypatch.setattr(clock, "sleep", lambda _: next(steps, lambda: None)())
+
+    assert next(ServiceLog(log.parent).added()) == "new\n"
 
 
 def test_follow(log, monkeypatch):
