@@ -13,6 +13,10 @@ from foundry_rest.cli.chat_input import read_text_file
 from foundry_rest.errors import ConfigError
 
 _NOT_IN_NAME = re.compile(r"\W+", re.ASCII)
+#: Address under which a schema's references are looked up.
+_WHOLE = "urn:schema"
+#: A value of each kind: a reference that leads to itself does so for one of them.
+_ONE_OF_EACH: tuple[object, ...] = (None, True, 0, "", [], {})
 
 
 class Mismatch(ValueError):
@@ -38,7 +42,7 @@ def type_from(file: str) -> type[Any]:
     path = Path(file).expanduser()
     try:
         schema = json.loads(read_text_file(path, "the schema"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"the schema {path} is no JSON: {error}") from None
@@ -46,12 +50,18 @@ def type_from(file: str) -> type[Any]:
         raise ConfigError(f"the schema {path} must be an object, not {type(schema).__name__}")
     if find_spec("jsonschema") is None:
         raise ConfigError('--schema needs jsonschema, to check the answer: pip install "foundry_rest[cli]"')
-    validator = _validator(schema, path)
+    try:
+        validator = _validator(schema, path)
+    except RecursionError:
+        raise ConfigError(f"the schema {path} is nested too deeply") from None
 
     def read(text: str) -> object:
-        value = json.loads(text)
-        for error in validator.iter_errors(value):
-            raise Mismatch(str(error.validator), list(error.absolute_path), error.message)
+        try:
+            value = json.loads(text)
+            for error in validator.iter_errors(value):
+                raise Mismatch(str(error.validator), list(error.absolute_path), error.message)
+        except RecursionError:
+            raise Mismatch("nested too deeply", (), "it is nested too deeply") from None
         return value
 
     name = _NOT_IN_NAME.sub("_", str(schema.get("title") or path.stem)).strip("_") or "answer"
@@ -67,15 +77,32 @@ def _validator(schema: dict[str, Any], path: Path) -> Any:  # noqa: ANN401 (a cl
     from jsonschema.validators import validator_for
     from referencing import Registry
 
-    for reference in _references(schema):
-        if not _leads_somewhere(schema, reference):
-            raise ConfigError(f"the schema {path} refers to {reference!r}, which is not in it")
     kind = validator_for(schema)
     try:
         kind.check_schema(schema)
     except SchemaError as error:
         raise ConfigError(f"the schema {path} is no JSON schema: {error.message}") from None
+    _check_references(schema, path, kind)
     return kind(schema, registry=Registry())  # one that fetches nothing
+
+
+def _check_references(schema: dict[str, Any], path: Path, kind: Any) -> None:  # noqa: ANN401
+    """Raise ConfigError for a reference that leads out of the schema, or to itself and so nowhere."""
+    from referencing import Registry, Resource
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import DRAFT202012
+
+    whole = Resource.from_contents(schema, default_specification=DRAFT202012)
+    registry = Registry().with_resource(_WHOLE, whole)
+    for reference in _references(schema):
+        there = kind({"$ref": f"{_WHOLE}{reference}"}, registry=registry)
+        try:
+            for value in _ONE_OF_EACH:
+                there.is_valid(value)
+        except Unresolvable:
+            raise ConfigError(f"the schema {path} refers to {reference!r}, which is not in it") from None
+        except RecursionError:
+            raise ConfigError(f"in the schema {path} {reference!r} leads to itself without an end") from None
 
 
 def _references(schema: object) -> Iterator[str]:
@@ -87,13 +114,3 @@ def _references(schema: object) -> Iterator[str]:
     elif isinstance(schema, list):
         for value in schema:
             yield from _references(value)
-
-
-def _leads_somewhere(schema: object, reference: str) -> bool:
-    """Return whether a reference is to a place in the schema, such as ``#/$defs/name``."""
-    root, *steps = reference.split("/")
-    for step in (each.replace("~1", "/").replace("~0", "~") for each in steps):
-        if not isinstance(schema, Mapping) or step not in schema:
-            return False
-        schema = schema[step]
-    return root == "#"

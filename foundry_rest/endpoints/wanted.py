@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from foundry_rest.checks import whole_number
 from foundry_rest.endpoints.structured import first_reply, read_answer
 from foundry_rest.errors import ConfigError, FoundryError, InvalidReply
+from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.schema import ChatReply, ChatRequest, Message
 from foundry_rest.schema.decoding import Refusal, SchemaMismatch
 from foundry_rest.schema.structure import Structure, structure_of
@@ -25,8 +26,11 @@ T = TypeVar("T")
 Check = Callable[[Any], object]
 
 _CUT_ADVICE = "Give a larger max_tokens, or ask for a smaller type."
-_FIT_ADVICE = (
-    "What the model wrote is in error.text; give a larger max_reasks, a simpler type or a larger model."
+_FIT_ADVICE = Advice(
+    Words(
+        "What the model wrote is in error.text; give a larger max_reasks, a simpler type or a larger model.",
+        "Give a simpler schema or a larger model.",
+    )
 )
 _REFUSED_ADVICE = "What the model wrote is in error.text; give a larger max_reasks or a larger model."
 

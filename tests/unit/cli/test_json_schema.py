@@ -64,13 +64,46 @@ def test_answer_that_does_not_fit(write, text, where):
             {"$ref": "https://example.org/a.json"},
             "refers to 'https://example.org/a.json', which is not in it",
         ),
-        ({"items": [{"$ref": "#/$defs/b"}]}, "refers to '#/\\$defs/b'"),
+        ({"prefixItems": [{"$ref": "#/$defs/b"}]}, "refers to '#/\\$defs/b'"),
+        ({"$ref": "#"}, "'#' leads to itself without an end"),
+        (
+            {"properties": {"a": {"if": {"type": "array"}, "then": {"$ref": "#/properties/a"}}}},
+            "leads to itself",
+        ),
+        (f'{{"not": {"[" * 100_000}', "is no JSON"),
+        ('{"not": ' * 400 + "{}" + "}" * 400, "is nested too deeply"),
     ],
 )
 def test_no_schema(write, schema, said):
     """A schema that cannot be checked by is refused; nothing is fetched for it."""
     with pytest.raises(ConfigError, match=said):
         type_from(write(schema))
+
+
+@schemas
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"allOf": [{"type": "object"}, {"$ref": "#/allOf/0"}]},
+        {"$ref": "#there", "$defs": {"a": {"$anchor": "there", "type": "object"}}},
+        {"type": "object", "properties": {"a": {"$ref": "#"}}},
+    ],
+)
+def test_references(write, schema):
+    """One leads to any place in the schema, also by its anchor, and to what an answer ends."""
+    read = structure_of(type_from(write(schema))).read
+
+    assert read('{"a": {"a": {}}}') == {"a": {"a": {}}}
+    with pytest.raises(SchemaMismatch):
+        read("3")
+
+
+@schemas
+def test_an_answer_that_is_nested_too_deeply(write):
+    """It does not fit, as any other that cannot be read."""
+    schema = {"type": "object", "properties": {"a": {"$ref": "#"}}}
+    with pytest.raises(SchemaMismatch):
+        structure_of(type_from(write(schema))).read('{"a": ' * 2000 + "1" + "}" * 2000)
 
 
 @pytest.mark.parametrize(
