@@ -11,6 +11,7 @@ import msgspec
 from foundry_rest.client.spec import ClientSpec
 from foundry_rest.config import Config
 from foundry_rest.dialects.operation import UNKNOWN
+from foundry_rest.errors.process import late_import
 from foundry_rest.events import Event
 from foundry_rest.models.recoveries import build_recoveries
 from foundry_rest.observe.log import fan_out, log_event
@@ -210,8 +211,9 @@ def _loading_of(context: Callable[[], Context]) -> Callable[[], Loading]:
 
     @cache
     def loading() -> Loading:
-        from foundry_rest.models.inventory import Inventory
-        from foundry_rest.models.loading import Loading
+        with late_import():
+            from foundry_rest.models.inventory import Inventory
+            from foundry_rest.models.loading import Loading
 
         return Loading(context(), Inventory(context()))
 
@@ -229,7 +231,8 @@ def _finder(closing: CancelToken, *, auto_start: bool) -> Find:
     """Return a function that discovers the service, and imports discovery only when it is called."""
 
     def find(options: Options) -> Found:
-        from foundry_rest.services.discovery.search import look
+        with late_import():
+            from foundry_rest.services.discovery.search import look
 
         return look(options, closing, auto_start=auto_start)
 

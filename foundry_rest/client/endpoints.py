@@ -10,6 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from foundry_rest.endpoints.chat import Chat
 from foundry_rest.endpoints.raw import Raw
+from foundry_rest.errors.process import late_import
 from foundry_rest.schema import ChatReply, HealthReport
 from foundry_rest.schema.messages import Conversation
 from foundry_rest.services.context import Context
@@ -77,35 +78,40 @@ class Endpoints(Raw):
     @cached_property
     def models(self) -> Models:
         """Return the endpoint for models: catalog, loading, downloads."""
-        from foundry_rest.endpoints.models import Models
+        with late_import():
+            from foundry_rest.endpoints.models import Models
 
         return Models(self._context)
 
     @cached_property
     def health(self) -> Health:
         """Return the endpoint for the state of the service."""
-        from foundry_rest.endpoints.health import Health
+        with late_import():
+            from foundry_rest.endpoints.health import Health
 
         return Health(self._context)
 
     @cached_property
     def embeddings(self) -> Embeddings:
         """Return the endpoint for vectors."""
-        from foundry_rest.endpoints.embeddings import Embeddings
+        with late_import():
+            from foundry_rest.endpoints.embeddings import Embeddings
 
         return Embeddings(self._context)
 
     @cached_property
     def audio(self) -> Audio:
         """Return the endpoint for speech."""
-        from foundry_rest.endpoints.audio import Audio
+        with late_import():
+            from foundry_rest.endpoints.audio import Audio
 
         return Audio(self._context)
 
     @cached_property
     def responses(self) -> Responses:
         """Return the endpoint for responses, which the service can store."""
-        from foundry_rest.endpoints.responses import Responses
+        with late_import():
+            from foundry_rest.endpoints.responses import Responses
 
         return Responses(self._home)
 
@@ -226,7 +232,8 @@ class Endpoints(Raw):
             >>> client.openai_settings("phi-4-mini")["model"]
             'phi-4-mini-instruct-generic-cpu:5'
         """
-        from foundry_rest.endpoints.handover import openai_settings
+        with late_import():
+            from foundry_rest.endpoints.handover import openai_settings
 
         return openai_settings(self._home, self.models, model or self._context.config.model, options)
 
@@ -268,7 +275,8 @@ class Endpoints(Raw):
             >>> [result.custom_id for result in client.batch(["Say OK", "Say no"], ordered=True)]
             ['request-0', 'request-1']
         """
-        from foundry_rest.endpoints.batch import run_batch
+        with late_import():
+            from foundry_rest.endpoints.batch import run_batch
 
         return run_batch(
             self,

@@ -13,6 +13,7 @@ from foundry_rest.checks import whole_number
 from foundry_rest.config import MAX_TURNS
 from foundry_rest.endpoints.completions import Completions
 from foundry_rest.errors import ConfigError, ContextLengthExceeded, InvalidReply, UnsupportedByService
+from foundry_rest.errors.process import late_import
 from foundry_rest.schema import ChatReply, ChatRequest, Message
 from foundry_rest.schema.messages import Conversation, prompt_or_messages
 from foundry_rest.schema.request import CHAT_MISTAKES, CHAT_NAMES
@@ -79,7 +80,8 @@ class Chat(Completions):
             >>> client.chat.run_tools("What is the weather in Paris?", functions=[get_weather]).reply.content
             'It is sunny in Paris.'
         """
-        from foundry_rest.endpoints.tool_loop import run_loop, tools_of
+        with late_import():
+            from foundry_rest.endpoints.tool_loop import run_loop, tools_of
 
         options, params = self._context.split(given, CHAT_NAMES, CHAT_MISTAKES)
         whole_number("max_turns", max_turns, 1)
@@ -176,7 +178,8 @@ class Chat(Completions):
             >>> client.chat.fit([{"role": "user", "content": "Say OK"}], max_tokens=500)
             [{'role': 'user', 'content': 'Say OK'}]
         """
-        from foundry_rest.endpoints.token_counts import fit
+        with late_import():
+            from foundry_rest.endpoints.token_counts import fit
 
         if max_tokens is not None:
             whole_number("max_tokens", max_tokens, 1)
@@ -195,7 +198,8 @@ class Chat(Completions):
 
     @cached_property
     def _counts(self) -> TokenCounts:
-        from foundry_rest.endpoints.token_counts import TokenCounts
+        with late_import():
+            from foundry_rest.endpoints.token_counts import TokenCounts
 
         return TokenCounts(self._context)
 

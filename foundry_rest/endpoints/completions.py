@@ -12,6 +12,7 @@ from foundry_rest import clock
 from foundry_rest.config import MAX_REASKS
 from foundry_rest.dialects.operation import Operation
 from foundry_rest.errors import ContextLengthExceeded
+from foundry_rest.errors.process import late_import
 from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, build_chat_request
 from foundry_rest.schema.messages import Conversation, prompt_or_messages
 from foundry_rest.schema.request import CHAT_MISTAKES, CHAT_NAMES, within
@@ -119,9 +120,8 @@ class Completions:
                 too slow or small, breaks off or fails; ``reply.model`` tells who answered. The deadline is
                 one for all.
             load_fallbacks: Whether one of these may be loaded; else what is not in memory is passed over.
-            given: Options of the call (``timeout``, ``deadline``, ``retries``, ``headers``, ``cancel``, see
-                ``CallOptions``) and parameters of the request: ``max_tokens``, ``temperature``, ``tools`` and
-                others, see ``ChatParams``.
+            given: Options of the call (``timeout``, ``deadline``, others of ``CallOptions``) and of the
+                request (``max_tokens``, ``temperature``, and others of ``ChatParams``).
 
         Raises:
             ConfigError: The input cannot be sent.
@@ -129,8 +129,7 @@ class Completions:
             TransportError: No whole response came; ``StreamInterrupted`` holds the text so far.
             InvalidReply: No answer matched ``response_model`` or satisfied ``validate``, or one lacks the
                 call that ``tool_choice`` demands; ``where`` and ``text`` show the mismatch.
-            DeadlineExceeded: The deadline of the whole call passed.
-            Cancelled: The call was cancelled from another thread.
+            DeadlineExceeded, Cancelled: The whole call's deadline passed, or another thread cancelled it.
 
         Options: timeout, deadline, retries, headers, cancel, lane, cache. Parameters: model, system,
         max_reasks, fallback_models, load_fallbacks, max_tokens, max_completion_tokens, temperature, top_p,
@@ -149,8 +148,9 @@ class Completions:
             if parse is None:
                 return self._complete(request, options)
             return self._complete_with(request, options, parse)
-        from foundry_rest.endpoints.fallbacks import ask_in_turn
-        from foundry_rest.endpoints.wanted import wanted_of
+        with late_import():
+            from foundry_rest.endpoints.fallbacks import ask_in_turn
+            from foundry_rest.endpoints.wanted import wanted_of
 
         wanted = wanted_of(response_model, validate, max_reasks, params, with_reply=with_reply, parse=parse)
 

@@ -21,6 +21,7 @@ from foundry_rest.errors import (
     TransportError,
     UnsupportedByService,
 )
+from foundry_rest.errors.process import late_import
 from foundry_rest.models.disk import local_folder
 from foundry_rest.schema import HealthReport, ServiceStatus
 from foundry_rest.schema.request import check_model_name
@@ -116,7 +117,8 @@ class Health:
             >>> client.health.state().status
             'ready'
         """
-        from foundry_rest.endpoints.service_state import after_failure, of_report
+        with late_import():
+            from foundry_rest.endpoints.service_state import after_failure, of_report
 
         if model is not None:
             check_model_name(model)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from foundry_rest.checks import flag
 from foundry_rest.endpoints.model_lists import ModelLists, load_request
 from foundry_rest.errors import NotFound, UnsupportedByService
+from foundry_rest.errors.process import late_import
 from foundry_rest.schema import ModelInfo
 from foundry_rest.schema.request import check_model_name
 from foundry_rest.transport.call import Options
@@ -41,13 +42,15 @@ class Models(ModelLists):
     @cached_property
     def _unloading(self) -> Unloading:
         """Return what unloads; imported at its first use, as the next one is."""
-        from foundry_rest.models.unloading import Unloading
+        with late_import():
+            from foundry_rest.models.unloading import Unloading
 
         return Unloading(self._context, self._inventory, self._loading)
 
     @cached_property
     def _downloads(self) -> Downloads:
-        from foundry_rest.models.downloads import Downloads
+        with late_import():
+            from foundry_rest.models.downloads import Downloads
 
         return Downloads(self._context, self._inventory, self._loading)
 
@@ -238,14 +241,16 @@ class Models(ModelLists):
             >>> client.models.remove("phi-4-mini").cached
             False
         """
-        from foundry_rest.models.removal import Removal
+        with late_import():
+            from foundry_rest.models.removal import Removal
 
         checked = check_model_name(name), self._load_options(options)
         return Removal(self._context, self._inventory, self._unloading).remove(*checked)
 
     @staticmethod
     def _shown(progress: GivenProgress, name: str) -> AbstractContextManager[Progress]:
-        from foundry_rest.models.progress import shown
+        with late_import():
+            from foundry_rest.models.progress import shown
 
         return shown(progress, name)
 

@@ -2,6 +2,7 @@
 
 from foundry_rest.errors.attempt import Attempt
 from foundry_rest.errors.base import FoundryError
+from foundry_rest.errors.process import ExecutorBroken, WorkerLost
 from foundry_rest.errors.tree import (
     AudioFileNotFound,
     AuthenticationError,
@@ -36,7 +37,6 @@ from foundry_rest.errors.tree import (
     UnsupportedByService,
     UnsupportedParameter,
 )
-from foundry_rest.errors.workers import ExecutorBroken, WorkerLost
 
 __all__ = [
     "Attempt",

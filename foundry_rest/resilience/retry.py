@@ -63,7 +63,10 @@ class RetryPolicy(msgspec.Struct, frozen=True):
         """
         if failed > min(self.retries, most_retries(error, replay)):
             return None
-        wait = self._delay(failed, jitter, is_away=isinstance(error, TransportError) and not error.sent)
+        try:
+            wait = self._delay(failed, jitter, is_away=isinstance(error, TransportError) and not error.sent)
+        except OSError:  # the system opens no file, and so no connection either: backoff cannot be imported
+            return None
         asked = error.retry_after if isinstance(error, ServiceError) else None
         if asked is not None:
             if asked > self.longest_retry_after:

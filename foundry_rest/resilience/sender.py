@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from foundry_rest import clock
 from foundry_rest.errors import Attempt, Cancelled, FoundryError, ServiceUnreachable, TransportError
+from foundry_rest.errors.process import is_out_of_resources, out_of_resources
 from foundry_rest.events import ERROR, OK, AttemptFailed, CallFinished, CureStarted
 from foundry_rest.resilience.breaker.policy import Outcome
 from foundry_rest.resilience.failures import is_answer, is_loss, outcome_of
@@ -103,11 +104,6 @@ class Execution:
         self._deaths = 0
         self._has_counted = False
 
-    @property
-    def attempt(self) -> int:
-        """Return the number of the attempt under way, from 1."""
-        return len(self.failures) + 1
-
     def run(self, attempt: Callable[[Call, Target], R]) -> tuple[R, Lease]:
         """Return the first answer of ``attempt``, with its lease."""
         terms, options = self._terms, self._options
@@ -128,10 +124,12 @@ class Execution:
                 return attempt(call, target), lease
             except FoundryError as error:
                 final = self._after(error, began, lease, target)
-            except BaseException:  # Ctrl-C says nothing about the service, but must return a probe
-                lease.report(Outcome.NEUTRAL)
-                lease.release()
-                raise
+            except BaseException as error:
+                if not is_out_of_resources(error):  # Ctrl-C says nothing of the service, but returns a probe
+                    lease.report(Outcome.NEUTRAL)
+                    lease.release()
+                    raise
+                final = self._after(out_of_resources(error), began, lease, target)
             if final is not None:
                 try:
                     raise final
@@ -194,7 +192,7 @@ class Execution:
         failed = 1 + sum(not earlier.cure for earlier in self.failures)
         at, elapsed = began - self._started, clock.monotonic() - began
         where = error.url if self._whole is not None else ""
-        tried = Attempt(self.attempt, at, elapsed, type(error).__name__, error.message, url=where)
+        tried = Attempt(len(self.failures) + 1, at, elapsed, type(error).__name__, error.message, url=where)
         self.failures.append(tried)
         self._deaths += isinstance(error, ServiceUnreachable) and error.sent
         cure = self._recover(error) if self._deaths < _DEATHS else ""

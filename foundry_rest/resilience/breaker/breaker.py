@@ -130,8 +130,7 @@ class Breaker:
         left = self._left(record, self._state.now())
         if left:  # a refusal needs no write
             raise self._refusal(left)
-        _import_pybreaker()
-        decided = self._state.change(self._admit_probe)
+        decided = self._state.change(self._admit_probe) if _import_pybreaker() else None
         if decided is None:  # the state cannot be written: admit as if closed
             return Ticket(UNKNOWN.epoch)
         ticket, record = decided
@@ -154,8 +153,8 @@ class Breaker:
             record = self._state.read()
             if record.epoch != ticket.epoch or (outcome is Outcome.SUCCESS and not record.failures):
                 return  # the hot path
-        _import_pybreaker()
-        self._follow(self._state.change(partial(self._settle, ticket, outcome, error)))
+        if _import_pybreaker():
+            self._follow(self._state.change(partial(self._settle, ticket, outcome, error)))
 
     def force_open(self) -> None:
         """Open the circuit by hand; the first probe is admitted after the policy's wait.
@@ -278,6 +277,12 @@ def _succeed() -> None:
     pass
 
 
-def _import_pybreaker() -> None:
-    """Import pybreaker before a state is changed, so that no lock is held during the import."""
-    importlib.import_module("foundry_rest.resilience.breaker.pybreaker_adapter")
+def _import_pybreaker() -> bool:
+    """Import pybreaker before a state is changed, so that no lock is held during the import.
+
+    Return whether it is there; it is not where the system opens no file more.
+    """
+    with contextlib.suppress(OSError):
+        importlib.import_module("foundry_rest.resilience.breaker.pybreaker_adapter")
+        return True
+    return False

@@ -34,6 +34,7 @@ from foundry_rest.errors import (
     TransportError,
 )
 from foundry_rest.errors.parsing import service_error
+from foundry_rest.errors.process import is_out_of_resources, out_of_resources
 from foundry_rest.transport.session.connections import HandshakeTimeout
 
 E = TypeVar("E", bound=FoundryError)
@@ -70,6 +71,9 @@ def translate(error: BaseException, site: CallSite, phase: str, *, late: bool = 
         late: The deadline of the whole call has passed, so that a time-out is the deadline's.
     """
     chain = list(_chain(error))
+    scarce = next(filter(is_out_of_resources, chain), None)
+    if scarce is not None:
+        return site.mark(out_of_resources(scarce))
     for classes, build in _ROWS:
         hit = next((link for link in chain if isinstance(link, classes)), None)
         if hit is not None:

@@ -1,0 +1,64 @@
+"""The errors of this process's side: of an executor's workers, which the tree draws, and of its limits."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeGuard
+
+from foundry_rest.errors.advice import Advice
+from foundry_rest.errors.tree import TransportError
+
+
+class WorkerLost(TransportError):
+    """A call whose worker ended, each time that it was tried; the call may have been made."""
+
+    advice = Advice(
+        "Look into the worker's own log: it may have run out of memory, or the request ends the service."
+    )
+
+
+class ExecutorBroken(TransportError):
+    """An executor that runs no more tasks, or none of ours; a call that was under way has no result."""
+
+    sent = False
+    advice = Advice("Make a new executor and run the batch again: what has a result is not sent again.")
+
+
+#: Errors of a system that gives this process no more, which says nothing of the service.
+_SCARCE = frozenset(
+    getattr(errno, name)
+    for name in ("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "WSAEMFILE", "WSAENOBUFS")
+    if hasattr(errno, name)
+)
+
+
+def is_out_of_resources(error: BaseException) -> TypeGuard[OSError]:
+    """Return whether the system gives this process no file, connection or memory more."""
+    return isinstance(error, OSError) and error.errno in _SCARCE
+
+
+def out_of_resources(error: OSError) -> TransportError:
+    """Return the error of a call for which the system gives no file, connection or memory more."""
+    return TransportError(
+        f"the system gives this process no more: {error.strerror or error}",
+        sent=False,
+        advice="Close what is open and not needed, or raise the limit.",
+    )
+
+
+def end_if_out_of_resources(error: OSError) -> None:
+    """Raise an error of ours for one of the system's that gives this process no more."""
+    if is_out_of_resources(error):
+        raise out_of_resources(error) from error
+
+
+@contextmanager
+def late_import() -> Iterator[None]:
+    """Have an import that is made when it is needed fail as a call does, where no file can be opened more."""
+    try:
+        yield
+    except OSError as error:
+        end_if_out_of_resources(error)
+        raise
