@@ -8,6 +8,7 @@ grows, and one whose last line was cut has lost that line alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from types import NoneType
 
 from foundry_rest.schema import Message
 
@@ -78,11 +79,13 @@ class Conversation:
             self._unkept = []
 
     def _apply(self, record: Record) -> None:
+        """Follow one record; of a file that somebody edited, what is no record of ours is passed over."""
         if "role" in record:
-            self.messages.append(record)
+            if isinstance(record["role"], str) and "content" in record:
+                self.messages.append(record)
             return
         if isinstance(count := record.get("dropped", 0), int) and count > 0:
             del self.messages[-count:]
         for name in ("model", "system"):
-            if name in record:
-                setattr(self, name, record[name])
+            if isinstance(value := record.get(name, 0), (str, NoneType)):
+                setattr(self, name, value)

@@ -82,7 +82,22 @@ def test_answered(talk):
     assert talk.is_answered
 
 
-@pytest.mark.parametrize("record", [{}, {"dropped": "all"}, {"dropped": 99}, {"dropped": -1}, {"later": 1}])
+@pytest.mark.parametrize(
+    "record",
+    [
+        {},
+        {"dropped": "all"},
+        {"dropped": 99},
+        {"dropped": -1},
+        {"later": 1},
+        {"role": "user"},
+        {"role": 5, "content": "x"},
+        {"model": 3},
+    ],
+)
 def test_records_of_others(record):
     """A record that another version wrote, or a wrong one, breaks nothing."""
-    assert Conversation([asked("a"), record]).messages in ([asked("a")], [])
+    made = Conversation([asked("a"), record])
+    assert made.messages in ([asked("a")], [])
+    assert made.model is None
+    assert made.take_back() in ("a", None)
