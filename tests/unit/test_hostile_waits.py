@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 import requests
@@ -240,7 +240,10 @@ def slow_taker(pause, most=10**9):
         with conn:
             head = b""
             while b"\r\n\r\n" not in head:
-                head += conn.recv(4096)
+                piece = conn.recv(4096)
+                if not piece:
+                    return
+                head += piece
             head, _, rest = head.partition(b"\r\n\r\n")
             length = int(re.search(rb"(?i)content-length: (\d+)", head)[1]) - len(rest)
             taken = 0
@@ -264,6 +267,8 @@ def slow_taker(pause, most=10**9):
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             over.set()
+            with suppress(OSError):  # a call that ended before it connected has left it waiting
+                socket.create_connection(listener.getsockname(), 1).close()
             thread.join()
 
 
