@@ -32,18 +32,26 @@ def _quick(monkeypatch):
 class Counted:
     """An answer of a service that is as quick for many calls as for one, and counts them.
 
+    Args:
+        seconds: What an answer takes.
+        together: Until so many calls are under way, each waits for the others a while.
+
     Attributes:
         most: Calls under way at most.
     """
 
-    def __init__(self, seconds=0.004):
+    def __init__(self, seconds=0.004, together=1):
         self.most, self._now, self._lock, self._seconds = 0, 0, threading.Lock(), seconds
+        self._together, self._are_there = together, threading.Event()
 
     def __call__(self, request):
         """Answer after a moment."""
         with self._lock:
             self._now += 1
             self.most = max(self.most, self._now)
+            if self.most >= self._together:
+                self._are_there.set()
+        self._are_there.wait(0.2)
         clock.sleep(self._seconds)
         with self._lock:
             self._now -= 1
@@ -188,8 +196,10 @@ def test_a_batch_of_a_client_that_adapts(server, counted, number):
     assert Gate.at(client._context, "auto")._slots is None
 
 
-def test_a_batch_at_a_stranger(server, counted):
+def test_a_batch_at_a_stranger(server):
     """It has the usual number, for such a service may queue what is more until it seems silent."""
+    counted = Counted(together=CONCURRENCY)
+    server.on("POST", CHAT, counted)
     with auto(server, dialect="openai", max_concurrency=64) as client:
         list(client.batch(["x"] * 80, max_concurrency="auto"))
 
