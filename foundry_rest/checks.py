@@ -35,20 +35,18 @@ def positive_seconds(name: str, value: object) -> float:
     Raises:
         ConfigError: It is not a finite number above 0.
     """
-    if not is_number(value, 0) or not value:
-        raise ConfigError(f"{name} must be a number of seconds above 0, not {value!r}")
-    return float(value)  # type: ignore[arg-type]
+    return positive_number(name, value, "a number of seconds")
 
 
-def positive_number(name: str, value: object) -> float:
-    """Return ``value``, checked to be above 0.
+def positive_number(name: str, value: object, kind: str = "a number") -> float:
+    """Return ``value``, checked to be above 0; ``kind`` is what the error calls it.
 
     Raises:
         ConfigError: It is not a finite number above 0.
     """
     if not is_number(value, 0) or not value:
-        raise ConfigError(f"{name} must be a number above 0, not {value!r}")
-    return value  # type: ignore[return-value]
+        raise ConfigError(f"{name} must be {kind} above 0, not {value!r}")
+    return float(value)  # type: ignore[arg-type]
 
 
 def seconds_from_zero(name: str, value: object) -> float:

@@ -24,7 +24,7 @@ from foundry_rest.errors import (
     TooManyRequests,
 )
 from foundry_rest.errors.advice import Advice, Words
-from foundry_rest.errors.process import end_if_out_of_resources
+from foundry_rest.errors.process import late_import
 from foundry_rest.schema import ServiceStatus
 from foundry_rest.transport.call import NATIVE_HEADER_LIMIT, Call, Options, Replay, Reply
 
@@ -69,11 +69,8 @@ def named(name: str, url: str = "") -> Dialect:
 def class_of(name: str) -> type[Dialect]:
     """Return the class of a dialect by its generation's name."""
     module, class_name = DIALECTS[name]
-    try:
+    with late_import():
         dialect_class: type[Dialect] = getattr(import_module(f"foundry_rest.dialects.{module}"), class_name)
-    except OSError as error:
-        end_if_out_of_resources(error)
-        raise
     return dialect_class
 
 

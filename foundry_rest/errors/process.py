@@ -48,17 +48,12 @@ def out_of_resources(error: OSError) -> TransportError:
     )
 
 
-def end_if_out_of_resources(error: OSError) -> None:
-    """Raise an error of ours for one of the system's that gives this process no more."""
-    if is_out_of_resources(error):
-        raise out_of_resources(error) from error
-
-
 @contextmanager
 def late_import() -> Iterator[None]:
     """Have an import that is made when it is needed fail as a call does, where no file can be opened more."""
     try:
         yield
     except OSError as error:
-        end_if_out_of_resources(error)
+        if is_out_of_resources(error):
+            raise out_of_resources(error) from error
         raise

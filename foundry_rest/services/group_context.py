@@ -86,11 +86,6 @@ class GroupTargets:
         """Return whether each of the services bounds its concurrent calls by itself."""
         return all(member.context.targets.limits_calls for member in self._group.members)
 
-    @property
-    def is_embedded(self) -> bool:
-        """Return whether the service that answered last is a child of this process."""
-        return self._group.last.context.targets.is_embedded
-
     def take(self, options: Options | None = None) -> Target:
         """Return its target; search for it where it is lost."""
         return self._group.last.context.targets.take(options)

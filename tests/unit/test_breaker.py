@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import signal
 
 import pytest
@@ -216,3 +217,21 @@ def test_late_failures_do_not_disturb_a_probe(breaker, time, state):
     assert breaker.current == "closed"
     breaker.report(probe, Outcome.FAILURE)  # reported twice: its epoch is over
     assert state.read().failures == 0
+
+
+def test_nothing_is_counted_without_a_file(breaker, time, monkeypatch):
+    """Where the system opens no file, pybreaker cannot be imported: no call fails of it, or is held back."""
+
+    def no_file(name):
+        raise OSError(24, "Too many open files", name)
+
+    with monkeypatch.context() as exhausted:
+        exhausted.setattr(importlib, "import_module", no_file)
+        for _ in range(5):
+            fail(breaker)
+        assert breaker.current == "closed"
+    fail(breaker, 3)
+    time.advance(30)
+    monkeypatch.setattr(importlib, "import_module", no_file)
+
+    assert not breaker.admit().probe

@@ -21,11 +21,33 @@ import json, os, resource, sys, traceback
 import foundry_rest.client
 from foundry_rest import FoundryAPIClient, FoundryError
 
-url, model, is_warm = sys.argv[1:]
+url, model, is_warm, what = sys.argv[1:]
+ASKS = {
+    "chat": (
+        lambda client: client.complete("Hi").content,
+        lambda client: client.stream_complete("Hi").gather().content,
+        lambda client: client.complete("Hi").content,
+    ),
+    "endpoints": (
+        lambda client: client.health_check().status,
+        lambda client: client.models.list(),
+        lambda client: client.embeddings.create("Hi"),
+        lambda client: client.audio.transcribe("/nowhere.wav"),
+        lambda client: client.responses.create("Hi"),
+        lambda client: list(client.batch(["Hi"])),
+        lambda client: client.openai_settings(),
+        lambda client: client.complete("Hi", response_model=dict),
+        lambda client: client.chat.run_tools("Hi", functions=[asked]),
+        lambda client: client.chat.count_tokens("Hi"),
+        lambda client: client.chat.fit([{"role": "user", "content": "Hi"}]),
+        lambda client: client.models.download(model),
+        lambda client: client.models.unload(model),
+    ),
+}
 
-def asked(ask):
+def asked(ask, client):
     try:
-        return ask("Hi").content
+        return ask(client)
     except FoundryError as error:
         return type(error).__name__
     except Exception:
@@ -34,7 +56,7 @@ def asked(ask):
 def child(left):
     client = FoundryAPIClient(url, model=model, retries=1, timeout=10)
     if is_warm:
-        asked(client.complete)
+        asked(ASKS[what][0], client)
         client.close()
         client = FoundryAPIClient(url, model=model, retries=1, timeout=10)
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -47,11 +69,10 @@ def child(left):
         pass
     for _ in range(left):
         os.close(held.pop())
-    stream = lambda prompt: client.stream_complete(prompt).gather()
-    came = [asked(ask) for ask in (client.complete, stream, client.complete)]
+    came = [asked(ask, client) for ask in ASKS[what]]
     for descriptor in held:
         os.close(descriptor)
-    print(json.dumps([left, *came, asked(client.complete)]), flush=True)
+    print(json.dumps([left, *map(str, came), asked(ASKS[what][0], client)]), flush=True)
 
 for left in range(4):
     if pid := os.fork():
@@ -65,9 +86,9 @@ for left in range(4):
 OURS = ["TransportError", "ServiceUnreachable", "ServerError", "CircuitOpen"]
 
 
-def outcomes(url: str, state: str) -> list[list[object]]:
+def outcomes(url: str, state: str, what: str = "chat") -> list[list[object]]:
     """Return what the program prints."""
-    command = [sys.executable, "-c", PROGRAM, url, DEMO_MODEL, "warm" if state == "warm" else ""]
+    command = [sys.executable, "-c", PROGRAM, url, DEMO_MODEL, "warm" if state == "warm" else "", what]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -83,6 +104,15 @@ def test_a_healthy_service(server, state):
     for left, *came, afterwards in found:
         assert set(came) <= {"Hello there", "TransportError"}, left
         assert afterwards == "Hello there"
+
+
+def test_every_endpoint(server):
+    """What is imported when it is first asked for fails as a call does."""
+    left, *came, afterwards = outcomes(server.url, "cold", "endpoints")[0]
+
+    assert left == 0
+    assert came == ["TransportError"] * len(came)
+    assert afterwards == "ok"
 
 
 @pytest.mark.parametrize("state", ["cold", "warm"])

@@ -272,3 +272,12 @@ def test_a_model_that_is_just_released_is_unloaded_later():
 
     assert wait(busy) is not None
     assert wait(other) is None
+
+
+def test_no_wait_without_a_file():
+    """Where the system opens no file, backoff cannot be imported: the call is given up with its own error."""
+
+    def jitter(bound: float) -> float:
+        raise OSError(24, "Too many open files")
+
+    assert wait(errors.ServiceUnreachable(sent=False), jitter=jitter) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from msgspec.structs import replace
 from support.senders import CALL, OK, REFUSED, Bench, died
 
 from foundry_rest import clock
@@ -16,6 +17,7 @@ from foundry_rest.errors import (
 from foundry_rest.events import CallFinished, CureStarted
 from foundry_rest.resilience.retry import RetryPolicy
 from foundry_rest.resilience.retry_budget import RetryBudget
+from foundry_rest.resilience.terms import OneTarget
 from foundry_rest.transport.call import Call, Options, Replay
 from foundry_rest.transport.cancellation import CancelToken
 
@@ -100,6 +102,27 @@ def test_a_stale_connection_is_free(time):
 
     assert time.slept == []
     assert [(event.cure, event.wait) for event in bench.events[:-1]] == [("reconnect", 0.0)]
+
+
+class Watched(OneTarget):
+    """Note which addresses are missed."""
+
+    missed: list[str] = []  # noqa: RUF012 (msgspec makes a new one for each)
+
+    def miss(self, url):
+        """Note."""
+        self.missed.append(url)
+
+
+@pytest.mark.parametrize(("is_embedded", "missed"), [(True, ["http://h"]), (False, [])])
+def test_a_stale_connection_to_a_child(time, is_embedded, missed):
+    """Whether a child still lives is looked at before it is asked again; another service is only asked."""
+    bench = Bench(died(stale=True), OK)
+    targets = Watched(bench.sender.terms.targets.current, is_embedded=is_embedded)
+    bench.sender.terms = replace(bench.sender.terms, targets=targets)
+
+    assert bench.sender.send(CALL) is OK
+    assert targets.missed == missed
 
 
 @pytest.mark.parametrize(
