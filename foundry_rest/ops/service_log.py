@@ -59,7 +59,9 @@ class ServiceLog(NamedTuple):
             for file, status in _log_files(self.directory)
         ]
         if not found:
-            raise ConfigError(f"the log in {self.directory} is gone")
+            raise ConfigError(
+                f"the log in {self.directory} is gone", advice="Look for another: foundry-rest logs."
+            )
         return max(found)[2:]
 
     def last(self, lines: int) -> list[str]:
