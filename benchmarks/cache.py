@@ -19,7 +19,8 @@ from pathlib import Path
 from foundry_rest import FoundryAPIClient
 from foundry_rest.cache.sender import CachingSender
 from foundry_rest.testing import DEMO_MODEL, FaultServer, chat_stream
-from foundry_rest.transport.call import Options, Request
+from foundry_rest.transport.call import Options
+from foundry_rest.transport.interfaces import Request
 
 ROUNDS, CALLS = 7, 300
 #: Pieces of an answer.

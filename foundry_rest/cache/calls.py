@@ -9,7 +9,8 @@ import msgspec
 from foundry_rest.cache.flights import Lead
 from foundry_rest.cache.key import Question
 from foundry_rest.cache.recording import Answer
-from foundry_rest.transport.call import Call, Options, Request
+from foundry_rest.transport.call import Call, Options
+from foundry_rest.transport.interfaces import Request
 
 R = TypeVar("R")
 

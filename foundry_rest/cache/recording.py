@@ -12,8 +12,9 @@ import msgspec
 from foundry_rest.cache.flights import End, Lead
 from foundry_rest.errors import Attempt, Cancelled, DeadlineExceeded, FoundryError
 from foundry_rest.raw_json import UNDECODABLE
-from foundry_rest.transport.call import OpenReply, Reply
+from foundry_rest.transport.call import Reply
 from foundry_rest.transport.cancellation import CancelToken
+from foundry_rest.transport.interfaces import OpenReply
 
 #: First byte of an event that is kept as a JSON text.
 _QUOTE = b'"'

@@ -30,8 +30,9 @@ from foundry_rest.cache.recording import (
 from foundry_rest.cache.response_cache import ResponseCache
 from foundry_rest.errors import Cancelled, CircuitOpen, DeadlineExceeded, FoundryError
 from foundry_rest.events import CACHED, CallFinished, Event
-from foundry_rest.transport.call import OpenReply, Options, Reply, Request, Sender
+from foundry_rest.transport.call import Options, Reply
 from foundry_rest.transport.cancellation import CancelToken
+from foundry_rest.transport.interfaces import OpenReply, Request, Sender
 
 R = TypeVar("R")
 

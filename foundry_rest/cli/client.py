@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foundry_rest.client import FoundryAPIClient
-from foundry_rest.client.spec import ClientArguments
+from foundry_rest.client.arguments import ClientArguments
 from foundry_rest.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -19,8 +19,9 @@ from foundry_rest.services.context import Context
 from foundry_rest.services.identity import name_of
 from foundry_rest.services.pool import TargetPool
 from foundry_rest.services.target import Target
-from foundry_rest.transport.call import Options, Request, Sender
+from foundry_rest.transport.call import Options
 from foundry_rest.transport.cancellation import CancelToken
+from foundry_rest.transport.interfaces import Request, Sender
 from foundry_rest.transport.session.caller import Caller
 
 #: Pairs of an answerer and a caller that are kept ready.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from foundry_rest.client.core import Core
 from foundry_rest.client.endpoints import Endpoints
@@ -21,17 +21,12 @@ if TYPE_CHECKING:
     import requests
     from typing_extensions import Self, Unpack
 
-    from foundry_rest.client.spec import ClientArguments
+    from foundry_rest.client.arguments import ClientArguments
+    from foundry_rest.client.worker_tasks import Closable
     from foundry_rest.client.workers import Workers
     from foundry_rest.runtime import LocalRuntime
     from foundry_rest.schema.service_facts import ServiceFacts
     from foundry_rest.schema.stats import Stats
-
-
-class _Closable(Protocol):
-    """A part that the client has to close."""
-
-    def close(self) -> None: ...
 
 
 class FoundryAPIClient(Endpoints):
@@ -83,7 +78,7 @@ class FoundryAPIClient(Endpoints):
         """Assemble the parts; a view uses its client's and owns none."""
         self._core, self._spec = core or _core_of(spec, runtime), spec
         parts = (self._core, runtime) if core is None else ()
-        self._owned: tuple[_Closable, ...] = tuple(part for part in parts if part is not None)
+        self._owned: tuple[Closable, ...] = tuple(part for part in parts if part is not None)
         self._connect(self._core.context(spec))
 
     @classmethod

@@ -11,23 +11,22 @@ import msgspec
 from foundry_rest.client.spec import ClientSpec
 from foundry_rest.config import Config
 from foundry_rest.dialects.operation import UNKNOWN
+from foundry_rest.errors import FoundryError
 from foundry_rest.errors.process import late_import
 from foundry_rest.events import Event
-from foundry_rest.models.recoveries import build_recoveries
-from foundry_rest.observe.log import fan_out, log_event
+from foundry_rest.observe.fan_out import fan_out, to_log
 from foundry_rest.observe.stats import StatsObserver
 from foundry_rest.resilience.breaker.registry import BreakerRegistry
 from foundry_rest.resilience.concurrency import Slots
 from foundry_rest.resilience.sender import ResilientSender
 from foundry_rest.resilience.single_attempt import SingleAttempt
-from foundry_rest.resilience.stream_diagnosis import diagnose
 from foundry_rest.resilience.terms import Bounds, Terms
 from foundry_rest.schema import DownloadStep
 from foundry_rest.services.context import Context, Fetch, Forget
 from foundry_rest.services.pool import Find, TargetPool
 from foundry_rest.services.target import Found
 from foundry_rest.timeouts import AdaptiveTimeouts
-from foundry_rest.transport.call import Options
+from foundry_rest.transport.call import Call, Options
 from foundry_rest.transport.cancellation import CancelToken
 from foundry_rest.transport.session.transport import SessionTransport
 from foundry_rest.transport.single_flight import SingleFlight
@@ -35,10 +34,11 @@ from foundry_rest.transport.single_flight import SingleFlight
 if TYPE_CHECKING:
     from foundry_rest.client.caching import Caching
     from foundry_rest.models.loading import Loading
+    from foundry_rest.resilience.interfaces import Recoveries
     from foundry_rest.runtime import LocalRuntime
     from foundry_rest.schema.service_facts import ServiceFacts
     from foundry_rest.schema.stats import Stats
-    from foundry_rest.transport.call import Sender, Transport
+    from foundry_rest.transport.interfaces import Sender, Target, Transport
 
 
 class Core:
@@ -66,7 +66,7 @@ class Core:
         self.emit: Callable[[Event], None]
         if beside is None:
             self.stats = StatsObserver()
-            self.emit = fan_out((self.stats, log_event, *listening, *spec.observers))
+            self.emit = fan_out((self.stats, to_log, *listening, *spec.observers))
             self.breakers = None
             if spec.breaker is not None:
                 self.breakers = BreakerRegistry(spec.breaker, spec.breaker_state, self.emit)
@@ -107,20 +107,9 @@ class Core:
     def context(self, spec: ClientSpec) -> Context:
         """Return the context of the endpoints of a client or view with these settings."""
         loading = _loading_of(lambda: context)
-        recoveries, without_load = (
-            build_recoveries(loading, self.targets.has_moved, auto_load=auto_load)
-            for auto_load in (spec.config.auto_load, False)
-        )
-        explain = diagnose(self.transport)
-        terms = Terms(
-            spec.policy,
-            self.targets,
-            self.bounds,
-            recoveries,
-            self.emit,
-            explain,
-            without_load=without_load,
-        )
+        recoveries = _recoveries_of(loading, self.targets, auto_load=spec.config.auto_load)
+        explain = partial(_diagnosed, self.transport)
+        terms = Terms(spec.policy, self.targets, self.bounds, recoveries, self.emit, explain)
         sender: Sender = ResilientSender(self._attempts_of(spec), terms)
         if self.caching is not None:
             closing, note = self.bounds.closing, self.stats.note_cache
@@ -218,6 +207,30 @@ def _loading_of(context: Callable[[], Context]) -> Callable[[], Loading]:
         return Loading(context(), Inventory(context()))
 
     return loading
+
+
+def _recoveries_of(
+    loading: Callable[[], Loading], targets: TargetPool, *, auto_load: bool
+) -> Callable[[bool], Recoveries]:
+    """Return a function that returns the recoveries, which are imported at the first failure."""
+
+    def recoveries(may_load: bool) -> Recoveries:  # noqa: FBT001 (its only argument)
+        try:
+            from foundry_rest.models.recoveries import build_recoveries
+        except OSError:  # the system opens no file more, so that nothing can be removed that way
+            return {}
+        return build_recoveries(loading, targets.has_moved, auto_load=auto_load and may_load)
+
+    return recoveries
+
+
+def _diagnosed(transport: Transport, call: Call, target: Target, error: FoundryError) -> FoundryError:
+    """Return the cause of a stream's failure; what finds it is imported where one is not reported."""
+    try:
+        from foundry_rest.resilience.stream_diagnosis import diagnose
+    except OSError:  # the system opens no file more, so that nothing can be asked either
+        return error
+    return diagnose(transport, call, target, error)
 
 
 def _prepare(context: Context, loading: Callable[[], Loading], name: str, options: Options) -> None:

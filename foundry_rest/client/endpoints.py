@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from foundry_rest.endpoints.responses import Responses
     from foundry_rest.schema.batch import BatchRequest, BatchResult
     from foundry_rest.schema.typed import Typed
-    from foundry_rest.transport.call_options import CallOptions
+    from foundry_rest.transport.call import CallOptions
 
 T = TypeVar("T")
 

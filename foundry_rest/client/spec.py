@@ -1,9 +1,9 @@
-"""ClientSpec: the settings of a client as one value, and the arguments that make it."""
+"""ClientSpec: the settings of a client as one value."""
 
-# Annotations are evaluated here: as texts, those of its TypedDict would be compiled one by one at import.
-import os
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,67 +14,23 @@ from foundry_rest.dialects.operation import Dialect
 from foundry_rest.errors import ConfigError
 from foundry_rest.events import Event
 from foundry_rest.resilience.breaker.policy import BreakerPolicy
-from foundry_rest.resilience.breaker.record import BreakerState
 from foundry_rest.resilience.retry import RetryPolicy
-from foundry_rest.timeouts import Timeouts
-from foundry_rest.transport.call import Auth
 
 if TYPE_CHECKING:
     import requests
     from typing_extensions import Self
 
     from foundry_rest.cache import ResponseCache
+    from foundry_rest.client.arguments import ClientArguments
+    from foundry_rest.resilience.breaker.record import BreakerState
     from foundry_rest.services.service_spec import ServiceSpec
+    from foundry_rest.timeouts import Timeouts
+    from foundry_rest.transport.call import Auth
 
 #: Five failures in a row open the circuit for 30 s, and for longer after each probe that fails.
 _DEFAULT_BREAKER = BreakerPolicy()
 #: Arguments that are fields of ``Config``.
 _SETTINGS = ("model", "api_key", "deadline", "auto_load", "auto_start", "max_concurrency")
-
-
-class ClientArguments(TypedDict, total=False):
-    """The keyword arguments of a client; this is their one declaration."""
-
-    #: Default model, alias or id (``FOUNDRY_MODEL``, else ``phi-4-mini``).
-    model: str | None
-    #: Sent as Bearer token, never logged (``FOUNDRY_API_KEY``).
-    api_key: str | None
-    #: Seconds of silence allowed in one attempt (``FOUNDRY_TIMEOUT``, else 30), or a ``Timeouts`` set.
-    timeout: float | Timeouts | None
-    #: Seconds for a whole call, retries included (``FOUNDRY_DEADLINE``, else none).
-    deadline: float | None
-    #: Tries after the first (``FOUNDRY_RETRIES``, else 3), or a ``RetryPolicy``.
-    retries: int | RetryPolicy | None
-    #: The circuit breaker's policy, or ``None`` for no breaker.
-    breaker: BreakerPolicy | None
-    #: Where the breaker's state is kept: this process by default, or ``SqliteBreakers``, ``RedisBreakers``.
-    breaker_state: Callable[[str], BreakerState] | None
-    #: Calls and open streams at a time, 64 by default, or ``"auto"``; further ones wait for a slot.
-    max_concurrency: int | Literal["auto"] | None
-    #: Load a model that is not in memory, then repeat the call once.
-    auto_load: bool | None
-    #: Have the ``foundry`` command start a service when none runs, once per process.
-    auto_start: bool | None
-    #: Called with every event of ``foundry_rest.events``.
-    observers: Iterable[Callable[[Event], object]]
-    #: Log prompts and answers, too, at level debug; keys never are.
-    log_bodies: bool
-    #: Added to every request.
-    headers: Mapping[str, str] | None
-    #: Signs every request: a requests ``AuthBase``, a callable, or (user, password).
-    auth: Auth | tuple[str, str] | None
-    #: Your own ``requests.Session``, used unchanged and not closed; its adapters' own retries are left out.
-    session: "requests.Session | None"
-    #: ``"auto"``, or the generation: ``"2.x"``, ``"1.x"``, ``"0.x"``, ``"openai"``.
-    dialect: str | Dialect
-    #: A file in which whole answers are kept and looked up, or a ``ResponseCache``; none by default.
-    cache: "str | os.PathLike[str] | ResponseCache | None"
-    #: All settings in one value, in place of the environment.
-    config: Config | None
-    #: Several services, of which one answers each call: addresses or ``ServiceSpec`` (``FOUNDRY_ENDPOINT``).
-    services: "Iterable[str | ServiceSpec] | None"
-    #: Which is asked: ``"least"``, the one with the least to do, or ``"first"``, the first that is well.
-    prefer: Literal["least", "first"]
 
 
 class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,21 +60,24 @@ class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
     log_bodies: bool = False
     headers: Mapping[str, str] | None = None
     auth: Auth | tuple[str, str] | None = None
-    session: "requests.Session | None" = None
+    session: requests.Session | None = None
     dialect: Dialect | None = None
-    cache: "ResponseCache | None" = None
-    services: "tuple[ServiceSpec, ...]" = ()
+    cache: ResponseCache | None = None
+    services: tuple[ServiceSpec, ...] = ()
     prefer: str = "least"
 
     @classmethod
-    def of(cls, base_url: str | None, arguments: ClientArguments) -> "Self":
+    def of(cls, base_url: str | None, arguments: ClientArguments) -> Self:
         """Return the spec for a client's arguments; settings not given come from the environment.
 
         Raises:
             ConfigError: There is no such argument, or a setting cannot be used.
         """
         given: dict[str, Any] = dict(arguments)
-        only_known(given, ClientArguments.__annotations__)
+        if not given.keys() <= _NAMES:
+            from foundry_rest.client.arguments import ClientArguments
+
+            only_known(given, ClientArguments.__annotations__)
         config = given.pop("config", None) or from_env()
         retries, timeout = given.pop("retries", None), given.pop("timeout", None)
         changes = {name: given.pop(name, None) for name in _SETTINGS}
@@ -141,7 +100,7 @@ class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     @classmethod
-    def beside(cls, url: str, arguments: ClientArguments) -> "Self":
+    def beside(cls, url: str, arguments: ClientArguments) -> Self:
         """Return the spec of a client of a service at this address, and of those that are given."""
         if not arguments.get("services"):
             return cls.of(url, arguments)
@@ -157,24 +116,24 @@ class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
         deadline: float | None = None,
         retries: int | RetryPolicy | None = None,
         model: str | None = None,
-    ) -> "Self":
+    ) -> Self:
         """Return a spec with other settings of a call."""
         config = self.config.with_changes(model=model, deadline=deadline).with_timeout(timeout)
         policy = self.policy if retries is None else RetryPolicy.of(retries)
         return msgspec.structs.replace(self, config=config, policy=policy)
 
-    def at(self, service: "ServiceSpec") -> "Self":
+    def at(self, service: ServiceSpec) -> Self:
         """Return the spec of one service of several."""
         config = self.config.with_changes(endpoint=service.url, api_key=service.api_key)
         return msgspec.structs.replace(self, config=config, services=(), prefer="least")
 
-    def elsewhere(self) -> "Self":
+    def elsewhere(self) -> Self:
         """Return the spec for another machine: without a key that the environment of this process gave."""
         if not isinstance(self.config.api_key, EnvironmentKey):
             return self
         return msgspec.structs.replace(self, config=msgspec.structs.replace(self.config, api_key=None))
 
-    def here(self) -> "Self":
+    def here(self) -> Self:
         """Return the spec of another machine with the address and key of this one, where it has none."""
         given, own = self.config, from_env()
         config = given.with_changes(
@@ -190,6 +149,10 @@ class ClientSpec(msgspec.Struct, frozen=True, kw_only=True):
         return f"ClientSpec({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
 
+#: The names of a client's arguments, without what is made of them.
+_NAMES = frozenset((*ClientSpec.__struct_fields__, *_SETTINGS, "timeout", "retries")) - {"policy"}
+
+
 def _together(base_url: str | None, given: dict[str, Any]) -> str:
     """Return the addresses of all services as one setting, and put their specs into what is given."""
     from foundry_rest.services.service_spec import services_of
@@ -200,7 +163,7 @@ def _together(base_url: str | None, given: dict[str, Any]) -> str:
     return ",".join(spec.url for spec in given["services"])
 
 
-def _services(given: "tuple[ServiceSpec, ...] | None", endpoint: str | None) -> "tuple[ServiceSpec, ...]":
+def _services(given: tuple[ServiceSpec, ...] | None, endpoint: str | None) -> tuple[ServiceSpec, ...]:
     """Return the services of a client; none where there is one address, or none."""
     if given is not None:
         return given
@@ -212,7 +175,7 @@ def _services(given: "tuple[ServiceSpec, ...] | None", endpoint: str | None) -> 
     return services_of(urls)
 
 
-def _preference(given: object, services: "tuple[ServiceSpec, ...]") -> str:
+def _preference(given: object, services: tuple[ServiceSpec, ...]) -> str:
     if given is None:
         return "least"
     if given not in ("least", "first"):

@@ -23,8 +23,7 @@ from foundry_rest.schema.audio import (
 from foundry_rest.services.context import Context
 from foundry_rest.services.target import Target
 from foundry_rest.stream.transcription import TranscriptionStream
-from foundry_rest.transport.call import Options, Reply
-from foundry_rest.transport.call_options import CallOptions
+from foundry_rest.transport.call import CallOptions, Options, Reply
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -17,7 +17,7 @@ from foundry_rest.errors.process import late_import
 from foundry_rest.schema import ChatReply, ChatRequest, Message
 from foundry_rest.schema.messages import Conversation, prompt_or_messages
 from foundry_rest.schema.request import CHAT_MISTAKES, CHAT_NAMES
-from foundry_rest.transport.call_options import CallOptions
+from foundry_rest.transport.call import CallOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -39,21 +39,24 @@ def is_out_of_resources(error: BaseException) -> TypeGuard[OSError]:
     return isinstance(error, OSError) and error.errno in _SCARCE
 
 
-def out_of_resources(error: OSError) -> TransportError:
+def out_of_resources(error: OSError, *, sent: bool = False) -> TransportError:
     """Return the error of a call for which the system gives no file, connection or memory more."""
     return TransportError(
         f"the system gives this process no more: {error.strerror or error}",
-        sent=False,
+        sent=sent,
         advice="Close what is open and not needed, or raise the limit.",
     )
 
 
 @contextmanager
-def late_import() -> Iterator[None]:
-    """Have an import that is made when it is needed fail as a call does, where no file can be opened more."""
+def late_import(*, sent: bool = False) -> Iterator[None]:
+    """Have an import that is made when it is needed fail as a call does, where no file can be opened more.
+
+    ``sent`` tells whether the request was sent before.
+    """
     try:
         yield
     except OSError as error:
         if is_out_of_resources(error):
-            raise out_of_resources(error) from error
+            raise out_of_resources(error, sent=sent) from error
         raise

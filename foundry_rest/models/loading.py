@@ -20,7 +20,8 @@ from foundry_rest.models.inventory import Inventory, mark
 from foundry_rest.models.names import best_match, loaded_as, suggest
 from foundry_rest.schema import ModelInfo
 from foundry_rest.services.context import Context
-from foundry_rest.transport.call import Options, Reply, Request
+from foundry_rest.transport.call import Options, Reply
+from foundry_rest.transport.interfaces import Request
 
 #: Outcome that 2.x reports for a model that was in memory before.
 ALREADY_LOADED = "already_loaded"

@@ -14,8 +14,9 @@ from foundry_rest.errors import (
     ServiceUnreachable,
     UnsupportedByService,
 )
-from foundry_rest.resilience.terms import Recovery
-from foundry_rest.transport.call import Options, Request
+from foundry_rest.resilience.interfaces import Recovery
+from foundry_rest.transport.call import Options
+from foundry_rest.transport.interfaces import Request
 
 if TYPE_CHECKING:
     from foundry_rest.models.loading import Loading

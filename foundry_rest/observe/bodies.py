@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 from foundry_rest.control_characters import visible
 from foundry_rest.errors import InvalidReply, ServiceError
-from foundry_rest.observe.log import logger
-from foundry_rest.transport.call import Call, OpenReply, Reply, Target, Transport
+from foundry_rest.observe.fan_out import logger
+from foundry_rest.transport.call import Call, Reply
+from foundry_rest.transport.interfaces import OpenReply, Target, Transport
 from foundry_rest.transport.wrapped_stream import WrappedStream
 
 #: Logs a body: what it is, and its bytes.

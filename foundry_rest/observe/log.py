@@ -8,7 +8,7 @@ formatter of the caller's may use: ``label`` of the operation, ``call_id``, ``at
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, TextIO
 
 import msgspec
@@ -26,9 +26,7 @@ from foundry_rest.events import (
     ServiceMoved,
     TimeoutChanged,
 )
-
-logger = logging.getLogger("foundry_rest")
-logger.addHandler(logging.NullHandler())
+from foundry_rest.observe.fan_out import logger
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -175,17 +173,3 @@ _HIGHEST: dict[type[Event], int] = {
     ServiceMoved: logging.INFO,
     TimeoutChanged: logging.INFO,
 }
-
-
-def fan_out(observers: Iterable[Callable[[Event], object]]) -> Callable[[Event], None]:
-    """Return one observer that calls all of them; an error in one is logged and harms no call."""
-    targets = tuple(observers)
-
-    def emit(event: Event) -> None:
-        for observer in targets:
-            try:
-                observer(event)
-            except Exception:  # the user's code, which may raise anything
-                logger.exception("observer %r failed on %s", observer, type(event).__name__)
-
-    return emit

@@ -27,7 +27,7 @@ from foundry_rest.resilience.adaptive_silence import (
 if TYPE_CHECKING:
     from foundry_rest.errors import ServiceTimeout
     from foundry_rest.timeouts import AdaptiveTimeouts
-    from foundry_rest.transport.call import Target
+    from foundry_rest.transport.interfaces import Target
 
 FIRST_TOKEN, IDLE = "first_token", "idle"
 #: Phase of a time-out -> the adaptive one that was exceeded.

@@ -20,8 +20,9 @@ from foundry_rest.errors import FoundryError, ModelNotLoaded, ServiceTimeout, Se
 from foundry_rest.events import Event
 from foundry_rest.resilience.adaptive_history import FIRST_TOKEN, IDLE, History, Timing
 from foundry_rest.timeouts import AdaptiveTimeouts
-from foundry_rest.transport.call import Call, OpenReply, Reply, Target, Transport
+from foundry_rest.transport.call import Call, Reply
 from foundry_rest.transport.fork import renew_after_fork
+from foundry_rest.transport.interfaces import OpenReply, Target, Transport
 from foundry_rest.transport.wrapped_stream import WrappedStream
 
 #: The operations that follow; what their bodies must not hold. In a text the quotes would be escaped.

@@ -15,7 +15,6 @@ import msgspec
 from foundry_rest.checks import seconds_from_zero, whole_number
 from foundry_rest.config import RETRIES
 from foundry_rest.errors import FoundryError, ServiceError, TransportError
-from foundry_rest.resilience.failures import may_have_begun, most_retries
 from foundry_rest.transport.call import Replay
 
 
@@ -61,11 +60,13 @@ class RetryPolicy(msgspec.Struct, frozen=True):
             left: Seconds until the call's deadline.
             jitter: Returns a random number between 0 and its argument.
         """
-        if failed > min(self.retries, most_retries(error, replay)):
-            return None
         try:
+            from foundry_rest.resilience.failures import most_retries
+
+            if failed > min(self.retries, most_retries(error, replay)):
+                return None
             wait = self._delay(failed, jitter, is_away=isinstance(error, TransportError) and not error.sent)
-        except OSError:  # the system opens no file, and so no connection either: backoff cannot be imported
+        except OSError:  # the system opens no file, and so no connection either: nothing can be imported
             return None
         asked = error.retry_after if isinstance(error, ServiceError) else None
         if asked is not None:
@@ -85,6 +86,8 @@ class RetryPolicy(msgspec.Struct, frozen=True):
             failed: Tries that failed so far, the last included.
             left: Seconds until the call's deadline.
         """
+        from foundry_rest.resilience.failures import may_have_begun
+
         is_harmless = replay is Replay.ALWAYS or not may_have_begun(error)
         return 0.0 if is_harmless and failed <= self.retries and left > 0 else None
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import replace
 
@@ -24,11 +24,14 @@ from foundry_rest.errors import Attempt, Cancelled, FoundryError, ServiceUnreach
 from foundry_rest.errors.process import is_out_of_resources, out_of_resources
 from foundry_rest.events import ERROR, OK, AttemptFailed, CallFinished, CureStarted
 from foundry_rest.resilience.breaker.policy import Outcome
-from foundry_rest.resilience.failures import is_answer, is_loss, outcome_of
-from foundry_rest.resilience.slot_lease import Lease, LeasedReply
-from foundry_rest.resilience.terms import GuardedTarget, Recovery, Terms
-from foundry_rest.transport.call import Call, OpenReply, Replay, Reply, Request, Target, Transport
+from foundry_rest.resilience.slot_lease import Lease, LeasedReply, judge
+from foundry_rest.resilience.terms import Terms
+from foundry_rest.transport.call import Call, Replay, Reply
 from foundry_rest.transport.cancellation import sleep
+
+if TYPE_CHECKING:
+    from foundry_rest.resilience.interfaces import GuardedTarget, Recovery
+    from foundry_rest.transport.interfaces import OpenReply, Request, Target, Transport
 
 R = TypeVar("R")
 
@@ -167,10 +170,13 @@ class Execution:
         except FoundryError as ended:
             return ended
 
-    def _breaker_outcome(self, error: FoundryError) -> Outcome:
+    def _counted(self, outcome: Outcome, error: FoundryError) -> Outcome:
         """Return how a failure counts; of all error answers to one call only the first counts."""
-        outcome = outcome_of(error)
-        if outcome is Outcome.FAILURE and is_answer(error):
+        if outcome is not Outcome.FAILURE:
+            return outcome
+        from foundry_rest.resilience.failures import is_answer
+
+        if is_answer(error):
             if self._has_counted:
                 return Outcome.NEUTRAL
             self._has_counted = True
@@ -183,11 +189,12 @@ class Execution:
     ) -> FoundryError | None:
         """Recover from a failure or wait; return the final error when neither helps."""
         error = self._diagnosed(error, target)
+        error.url = error.url or ("" if target is None else target.url)
         targets = self._terms.targets
-        if is_loss(error, is_embedded=targets.is_embedded):
+        outcome, is_loss = judge(error, is_embedded=targets.is_embedded)
+        if is_loss:
             targets.miss(error.url)  # first, else calls meet the open circuit of an address it has left
-        if lease.breaker is not None and lease.ticket is not None:
-            lease.breaker.report(lease.ticket, self._breaker_outcome(error), error)
+        lease.report(self._counted(outcome, error), error)
         lease.release()
         failed = 1 + sum(not earlier.cure for earlier in self.failures)
         at, elapsed = began - self._started, clock.monotonic() - began
@@ -209,14 +216,14 @@ class Execution:
 
     def _recover(self, error: FoundryError) -> str:
         """Return the name of the recovery that worked, ``""`` for none."""
-        if not self._may_repeat(error):
-            return ""
+        may_have_begun = isinstance(error, TransportError) and error.sent
+        if may_have_begun and self._replay is not Replay.ALWAYS:
+            return ""  # a repetition may do harm
         may_reconnect = self._policy.retries > 0 and _RECONNECT not in self._recovered
         if isinstance(error, ServiceUnreachable) and error.stale and may_reconnect:
             self._recovered.add(_RECONNECT)
             return _RECONNECT
-        terms = self._terms
-        known = terms.recoveries if self._options.may_load else terms.without_load
+        known = self._terms.recoveries(self._options.may_load)
         name, recovery = known.get(type(error), ("", None))
         if recovery is None or name in self._recovered or not self._apply(name, recovery, error):
             return ""
@@ -227,11 +234,6 @@ class Execution:
     def _replay(self) -> Replay:
         """Return when the call may be sent again: always before it was built, and so never sent."""
         return Replay.ALWAYS if self._call is None else self._call.replay
-
-    def _may_repeat(self, error: FoundryError) -> bool:
-        """Return whether a repetition is harmless: the request cannot have begun, or may be replayed."""
-        may_have_begun = isinstance(error, TransportError) and error.sent
-        return self._replay is Replay.ALWAYS or not may_have_begun
 
     def _apply(self, name: str, recovery: Recovery, error: FoundryError) -> bool:
         label, model = self._names(error)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from foundry_rest.errors import FoundryError
-from foundry_rest.transport.call import Call, OpenReply, Options, Reply, Request, Target, Transport
+from foundry_rest.transport.call import Call, Options, Reply
+
+if TYPE_CHECKING:
+    from foundry_rest.transport.interfaces import OpenReply, Request, Target, Transport
 
 
 class SingleAttempt:

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from foundry_rest.errors import Attempt, FoundryError
 from foundry_rest.resilience.breaker.breaker import Breaker, Outcome, Ticket
 from foundry_rest.resilience.concurrency import Slot
-from foundry_rest.resilience.failures import is_loss, outcome_of
 from foundry_rest.resilience.model_locks import SharedLock
-from foundry_rest.transport.call import OpenReply
+
+if TYPE_CHECKING:
+    from foundry_rest.transport.interfaces import OpenReply
+
+
+def judge(error: FoundryError, *, is_embedded: bool = False) -> tuple[Outcome, bool]:
+    """Return how a failure counts for the breaker, and whether the service may be gone.
+
+    Args:
+        error: The error of an attempt, or the one that ended a stream.
+        is_embedded: The service is this process's child.
+    """
+    try:
+        from foundry_rest.resilience.failures import is_loss, outcome_of
+    except OSError:  # the system opens no file more, which says nothing of the service
+        return Outcome.NEUTRAL, False
+    return outcome_of(error), is_loss(error, is_embedded=is_embedded)
 
 
 class Lease:
@@ -118,9 +134,10 @@ class LeasedReply:
         """Report to the breaker the error that ended the stream, on the wire or in its content."""
         self._has_failed = True
         self._opened.fail(error)
-        if is_loss(error):
+        outcome, is_loss = judge(error)
+        if is_loss:
             self._miss(self._opened.url)
-        self._lease.report(outcome_of(error), error)
+        self._lease.report(outcome, error)
 
     def finish(self) -> None:
         """Release connection and slot after the last event."""

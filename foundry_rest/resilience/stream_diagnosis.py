@@ -11,8 +11,6 @@ would kill the next one, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from msgspec.structs import replace
 
 from foundry_rest.errors import (
@@ -24,34 +22,33 @@ from foundry_rest.errors import (
     StreamInterrupted,
     TransportError,
 )
-from foundry_rest.transport.call import Call, Target, Transport
+from foundry_rest.transport.call import Call
+from foundry_rest.transport.interfaces import Target, Transport
 
 #: Seconds of silence allowed while asking for the cause. 1.2.4 refuses within 10 ms; a service that works
 #: for longer has nothing to refuse, and stops when the connection is closed.
 PATIENCE = 5.0
 
 
-def diagnose(inner: Transport) -> Callable[[Call, Target, FoundryError], FoundryError]:
-    """Return a function that finds out why a stream broke before its first event.
+def diagnose(inner: Transport, call: Call, target: Target, error: FoundryError) -> FoundryError:
+    """Return the service's refusal of the plain request, or the given error if it does not refuse.
 
     Args:
         inner: Makes one attempt.
+        call: The call whose stream broke before its first event.
+        target: The address that it was sent to.
+        error: What ended it.
     """
-
-    def explain(call: Call, target: Target, error: FoundryError) -> FoundryError:
-        """Return the service's refusal of the plain request, or the given error if it does not refuse."""
-        if call.plain is None or not _had_begun(error):
-            return error
-        try:
-            inner.send(_without_stream(call), target)
-        except ServiceError as refusal:
-            refusal.__cause__ = error
-            return refusal.with_traceback(None)  # its frames refer to the error, which would be a cycle
-        except (TransportError, InvalidReply, DeadlineExceeded):
-            pass
+    if call.plain is None or not _had_begun(error):
         return error
-
-    return explain
+    try:
+        inner.send(_without_stream(call), target)
+    except ServiceError as refusal:
+        refusal.__cause__ = error
+        return refusal.with_traceback(None)  # its frames refer to the error, which would be a cycle
+    except (TransportError, InvalidReply, DeadlineExceeded):
+        pass
+    return error
 
 
 def _without_stream(call: Call) -> Call:

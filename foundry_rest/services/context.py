@@ -23,13 +23,14 @@ from foundry_rest.schema import DownloadStep
 from foundry_rest.services.pool import TargetPool
 from foundry_rest.services.target import LearnedNames, Target
 from foundry_rest.stream.answer import AnswerStream
-from foundry_rest.transport.call import LANES, Call, Options, Reply, Sender
-from foundry_rest.transport.call_options import CallOptions
+from foundry_rest.transport.call import LANES, Call, CallOptions, Options, Reply
 from foundry_rest.transport.cancellation import CancelToken
 from foundry_rest.transport.single_flight import SingleFlight
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from foundry_rest.transport.interfaces import Sender
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -51,10 +52,9 @@ _OPTION_FIELDS = frozenset(("timeout", "deadline", "headers", "cancel", "retries
 
 def _lane(given: str | None) -> str:
     """Return the lane of a call, ``""`` when none is given."""
-    if given is None:
-        return ""
-    only_known((given,), LANES, "lane")
-    return given
+    if given is not None:
+        only_known((given,), LANES, "lane")
+    return given or ""
 
 
 class TargetedRequest(Generic[A, T]):

@@ -8,7 +8,8 @@ from foundry_rest.services.context import Build, Context
 from foundry_rest.services.group import Member, ServiceGroup
 from foundry_rest.services.target import Target
 from foundry_rest.stream.answer import AnswerStream
-from foundry_rest.transport.call import OpenReply, Options, Reply, Request
+from foundry_rest.transport.call import Options, Reply
+from foundry_rest.transport.interfaces import OpenReply, Request
 
 T = TypeVar("T")
 S = TypeVar("S", bound=AnswerStream[Any])

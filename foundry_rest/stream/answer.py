@@ -27,12 +27,14 @@ from foundry_rest.errors import (
 from foundry_rest.errors.parsing import stream_error
 from foundry_rest.events import ABANDONED, CACHED, ERROR, OK, CallFinished, Event
 from foundry_rest.schema import Usage
-from foundry_rest.transport.call import MAX_ANSWER, OpenReply
+from foundry_rest.transport.call import MAX_ANSWER
 from foundry_rest.transport.fork import renew_after_fork
 from foundry_rest.transport.sse import DONE
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from foundry_rest.transport.interfaces import OpenReply
 
 C = TypeVar("C")
 

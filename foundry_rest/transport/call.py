@@ -1,14 +1,12 @@
 """The values that travel between client and service: requests and replies, and who sends them. No I/O."""
 
-from __future__ import annotations
-
+# Annotations are evaluated here: as texts, those of its TypedDicts would be compiled one by one at import.
 import enum
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, TypedDict, TypeVar
 
 import msgspec
 
-from foundry_rest.errors import Attempt, FoundryError
 from foundry_rest.raw_json import read_raw
 from foundry_rest.timeouts import Timeouts
 from foundry_rest.transport.cancellation import CancelToken
@@ -39,6 +37,34 @@ class Replay(enum.Enum):
 
 #: Most bytes of one answer, whole or in events: far above any chat answer and the embeddings of 2,048 inputs.
 MAX_ANSWER = 64 * 1024 * 1024
+
+
+class OtherCallOptions(TypedDict, total=False):
+    """The options of one call, except ``timeout``."""
+
+    #: Seconds for the whole call, retries and waits included; infinity for no bound.
+    deadline: float | None
+    #: Tries after the first, in place of the client's number.
+    retries: int | None
+    #: Added to the client's own headers; these win.
+    headers: Mapping[str, str] | None
+    #: Ends the call from another thread.
+    cancel: CancelToken | None
+    #: Where it waits for a slot: ``"batch"`` behind all others; ``"interactive"`` when not given.
+    lane: Literal["interactive", "batch"] | None
+    #: For the client's cache: ``False`` for not at all, ``True`` for any call, or the most seconds of age.
+    cache: bool | float | None
+
+
+class CallOptions(OtherCallOptions, total=False):
+    """The options of one call, the same for every method that sends a request.
+
+    This is their one declaration: a further option needs one more line here or above, and the code that reads
+    it from ``call.options``.
+    """
+
+    #: Seconds of silence allowed in one attempt, or a whole set of bounds; the client's when not given.
+    timeout: float | Timeouts | None
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -72,7 +98,7 @@ class Options(msgspec.Struct, frozen=True):
         """Return the tokens that end the call's waits: ``closing``, the client's, and its own."""
         return (closing,) if self.cancel is None else (closing, self.cancel)
 
-    def loading(self, timeout: float | Timeouts | None) -> Options:
+    def loading(self, timeout: float | Timeouts | None) -> "Options":
         """Return options in which a numeric ``timeout`` also bounds the silence of a load."""
         if timeout is None or isinstance(timeout, Timeouts):
             return self
@@ -80,26 +106,14 @@ class Options(msgspec.Struct, frozen=True):
             self, timeouts=msgspec.structs.replace(self.timeouts, load=self.timeouts.idle)
         )
 
-    def part(self) -> Options:
+    def part(self) -> "Options":
         """Return the options of a request that prepares this one: a single try where others may answer."""
         return self if self.whole is None else msgspec.structs.replace(self, whole=None, retries=0)
 
-    def patient(self) -> Options:
+    def patient(self) -> "Options":
         """Return options that allow the silence of a slow disk or a large file (``Timeouts.load``)."""
         timeouts = self.timeouts.with_silence(self.timeouts.load)
         return msgspec.structs.replace(self, timeouts=timeouts)
-
-
-class Target(Protocol):
-    """One address that may answer a call."""
-
-    @property
-    def url(self) -> str:
-        """Return the base URL."""
-
-    @property
-    def is_known(self) -> bool:
-        """Return whether the address was named, or its process is this user's."""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -148,28 +162,9 @@ class Call(msgspec.Struct, frozen=True):
         """Return the name by which the call asks for the model."""
         return self.model
 
-    def call_for(self, target: Any) -> Call:  # noqa: ANN401, ARG002 (the same for any target)
+    def call_for(self, target: Any) -> "Call":  # noqa: ANN401, ARG002 (the same for any target)
         """Return the call itself, which is the same for every target."""
         return self
-
-
-class Request(Protocol):
-    """A finished call, or one that is built for the target of each attempt."""
-
-    @property
-    def options(self) -> Options:
-        """Return the call's options."""
-
-    @property
-    def runs_on(self) -> str:
-        """Return the model that the request runs, as the caller named it; ``""`` for none."""
-
-    @property
-    def asked_as(self) -> str:
-        """Return the id by which the model was asked for last, or its name before an id was known."""
-
-    def call_for(self, target: Any) -> Call:  # noqa: ANN401 (only the sender knows the target's class)
-        """Return the call for one target."""
 
 
 class Reply(Value, msgspec.Struct, frozen=True):
@@ -216,76 +211,3 @@ class Reply(Value, msgspec.Struct, frozen=True):
             InvalidReply: The body is not JSON, or not of that shape; the error names the path.
         """
         return decode_json(self.body, kind, url=self.url)
-
-
-class OpenReply(Protocol):
-    """One open stream of events; each item is the ``data`` of one event."""
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Return the answer's headers, case-insensitive."""
-
-    @property
-    def url(self) -> str:
-        """Return the address that answers."""
-
-    @property
-    def call_id(self) -> str:
-        """Return the id of the call in events; ``""`` below the sender that gives it."""
-
-    @property
-    def attempt(self) -> int:
-        """Return the number of the attempt that opened the stream, from 1."""
-
-    @property
-    def failures(self) -> tuple[Attempt, ...]:
-        """Return the attempts that failed before it."""
-
-    @property
-    def cached(self) -> bool:
-        """Return whether it comes from a cache."""
-
-    @property
-    def stale_for(self) -> float:
-        """Return the seconds since it expired there; 0.0 for one that has not."""
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Yield each event's data; raise a TransportError where the connection breaks."""
-
-    def set_idle(self, seconds: float) -> None:
-        """Bound the time for the rest of the stream, in seconds."""
-
-    def fail(self, error: FoundryError) -> None:
-        """Record the error that ended the stream early, on the wire or in its content."""
-
-    def finish(self) -> None:
-        """Release the connection for reuse after the last event."""
-
-    def close(self) -> None:
-        """Abandon the stream at once; from any thread."""
-
-
-class Sender(Protocol):
-    """The interface that resilient, caching and fake senders share."""
-
-    def send(self, request: Request, /) -> Reply:
-        """Return the whole answer, or raise one of our errors."""
-
-    def open(self, request: Request, /) -> OpenReply:
-        """Return an open stream whose first event has arrived, or raise one of our errors."""
-
-    def close(self) -> None:
-        """Close every connection and end every wait."""
-
-
-class Transport(Protocol):
-    """The means to make one attempt of one call at one target."""
-
-    def send(self, call: Call, target: Target, /) -> Reply:
-        """Return the whole answer of one attempt."""
-
-    def open(self, call: Call, target: Target, /) -> OpenReply:
-        """Return the open stream of one attempt; its first event has arrived."""
-
-    def close(self) -> None:
-        """Close every connection and end every wait."""

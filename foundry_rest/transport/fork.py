@@ -20,27 +20,13 @@ import functools
 import itertools
 import os
 import threading
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 from weakref import WeakValueDictionary
 
+if TYPE_CHECKING:
+    from foundry_rest.transport.interfaces import Renewable, Suspendable
+
 T = TypeVar("T")
-
-
-class Renewable(Protocol):
-    """An object that starts afresh in a forked child."""
-
-    def renew(self) -> None:
-        """Replace what belongs to the parent; the child has only the calling thread."""
-
-
-class Suspendable(Protocol):
-    """An object that is put out of use while the process forks."""
-
-    def suspend(self) -> None:
-        """Wait until no other thread uses the object, and keep it unused."""
-
-    def resume(self) -> None:
-        """Allow its use again; called in the parent and in the child, by the thread that forked."""
 
 
 class _LivingItems(Generic[T]):
@@ -73,7 +59,7 @@ def suspend_across_fork(item: Suspendable) -> None:
 @functools.cache
 def _renewables() -> _LivingItems[Renewable]:
     """Return the objects to renew; the first call registers the hook with the interpreter."""
-    items = _LivingItems[Renewable]()
+    items: _LivingItems[Renewable] = _LivingItems()
 
     def renew_all() -> None:
         for item in items.all():
@@ -87,7 +73,7 @@ def _renewables() -> _LivingItems[Renewable]:
 @functools.cache
 def _suspendables() -> _LivingItems[Suspendable]:
     """Return the objects to suspend; the first call registers the hooks with the interpreter."""
-    items = _LivingItems[Suspendable]()
+    items: _LivingItems[Suspendable] = _LivingItems()
     suspended: list[Suspendable] = []
     one_fork_at_a_time = threading.Lock()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from foundry_rest.errors import Attempt, FoundryError
-from foundry_rest.transport.call import OpenReply
+from foundry_rest.transport.interfaces import OpenReply
 
 
 class WrappedStream:

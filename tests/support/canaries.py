@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from foundry_rest.observe.log import logger
+from foundry_rest.observe.fan_out import logger
 from foundry_rest.transport.session.masking import keys_in
 from foundry_rest.transport.session.request_builder import RequestBuilder
 

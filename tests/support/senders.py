@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from foundry_rest.errors import ServiceUnreachable
 from foundry_rest.resilience.breaker.breaker import Outcome, Ticket
 from foundry_rest.resilience.concurrency import Slots
 from foundry_rest.resilience.retry import RetryPolicy
 from foundry_rest.resilience.retry_budget import RetryBudget
 from foundry_rest.resilience.sender import ResilientSender
-from foundry_rest.resilience.terms import AnyTarget, Bounds, OneTarget, Terms
+from foundry_rest.resilience.terms import Bounds, Terms
 from foundry_rest.testing import FakeSender
 from foundry_rest.transport.call import Call, Replay, Reply
 from foundry_rest.transport.cancellation import CancelToken
@@ -17,6 +19,30 @@ OK = Reply(200, {}, b"{}", "http://h")
 CALL = Call("POST", "/x", b"{}", Replay.ALWAYS, label="chat.complete", model="m")
 REFUSED = ServiceUnreachable("refused", sent=False)
 SUCCESS, FAILURE, NEUTRAL = Outcome.SUCCESS, Outcome.FAILURE, Outcome.NEUTRAL
+
+
+class AnyTarget(msgspec.Struct, frozen=True):
+    """An address without a breaker."""
+
+    url: str = ""
+    breaker: object = None
+    guards_unload: bool = False
+    is_known: bool = True
+
+
+class OneTarget(msgspec.Struct, frozen=True):
+    """A single target that never changes."""
+
+    current: AnyTarget = msgspec.field(default_factory=AnyTarget)
+    last: AnyTarget | None = None
+    is_embedded: bool = False
+
+    def take(self, options) -> AnyTarget:
+        """Return the only target."""
+        return self.current
+
+    def miss(self, url: str) -> None:
+        """Keep the only target."""
 
 
 class FakeBreaker:
@@ -52,7 +78,7 @@ class Bench:
             RetryPolicy(retries=retries),
             OneTarget(AnyTarget("http://h", self.breaker)),
             Bounds(budget or RetryBudget(), self.closing, self.slots),
-            recoveries or {},
+            lambda may_load: recoveries or {},
             self.events.append,
             jitter=lambda bound: bound,
         )

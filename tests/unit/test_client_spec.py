@@ -9,7 +9,8 @@ import pytest
 
 from foundry_rest import BreakerPolicy, Config, FoundryAPIClient, RetryPolicy, ServiceSpec, Timeouts
 from foundry_rest.cache import ResponseCache
-from foundry_rest.client.spec import ClientArguments, ClientSpec
+from foundry_rest.client.arguments import ClientArguments
+from foundry_rest.client.spec import ClientSpec
 from foundry_rest.dialects.generation2_native import Generation2Dialect
 from foundry_rest.errors import ConfigError
 from foundry_rest.testing import DEMO_MODEL

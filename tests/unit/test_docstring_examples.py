@@ -15,7 +15,7 @@ from support.model_folders import put_catalog, put_model
 from support.responses import response, streamed
 
 from foundry_rest import FoundryAPIClient
-from foundry_rest.client.spec import ClientArguments
+from foundry_rest.client.arguments import ClientArguments
 from foundry_rest.endpoints.audio import Audio, TranscriptionArguments
 from foundry_rest.endpoints.chat import Chat
 from foundry_rest.endpoints.chat_arguments import CompletionArguments, ShortcutArguments
@@ -36,7 +36,7 @@ from foundry_rest.testing import (
     json_answer,
     sse,
 )
-from foundry_rest.transport.call_options import CallOptions
+from foundry_rest.transport.call import CallOptions
 
 #: The one model of the service, and those that it has for what an endpoint does.
 MODELS = {"phi-4-mini": "phi-4-mini-instruct-generic-cpu:5"}

@@ -15,8 +15,9 @@ from foundry_rest import events
 from foundry_rest.errors import ConfigError
 from foundry_rest.events import AttemptFailed, CallFinished, Event
 from foundry_rest.observe import log
+from foundry_rest.observe.fan_out import fan_out
 from foundry_rest.observe.json_lines import JsonFormatter
-from foundry_rest.observe.log import configure_logging, fan_out, log_event
+from foundry_rest.observe.log import configure_logging, log_event
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ import pytest
 
 from foundry_rest import events
 from foundry_rest.cli.help import FILES, OTHERS, SETTINGS
-from foundry_rest.client.spec import ClientArguments
+from foundry_rest.client.arguments import ClientArguments
 from foundry_rest.config import VARIABLES
 from foundry_rest.endpoints.audio import TranscriptionArguments
 from foundry_rest.schema.request import ChatParams
 from foundry_rest.schema.responses import ResponseParams
-from foundry_rest.transport.call_options import CallOptions, OtherCallOptions
+from foundry_rest.transport.call import CallOptions, OtherCallOptions
 
 DOCS = Path(__file__).parents[2] / "docs"
 REFERENCE = DOCS / "reference"

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 from support.forks import forks, in_child
+from support.senders import OneTarget
 
 from foundry_rest.errors import ServerError
 from foundry_rest.events import CallFinished
@@ -70,7 +71,7 @@ def test_a_storm_of_failures_is_bounded():
     inner = FakeSender([ServerError("x", status=502)] * 1000)
     still = RetryPolicy(retries=3, base=0.0, floor=0.0)  # no time passes, so that no time pays
     with FakeClock().installed():
-        resilient = ResilientSender(inner, Terms(still))
+        resilient = ResilientSender(inner, Terms(still, OneTarget()))
         for _ in range(200):
             with pytest.raises(ServerError):
                 resilient.send(Call("GET", "/x", replay=Replay.ALWAYS))
@@ -86,7 +87,7 @@ def test_views_share_one_budget():
         for _ in range(2):
             inner = FakeSender([ServerError("x", status=502)] * 9)
             with pytest.raises(ServerError):
-                ResilientSender(inner, Terms(RetryPolicy(), bounds=bounds)).send(
+                ResilientSender(inner, Terms(RetryPolicy(), OneTarget(), bounds)).send(
                     Call("GET", "/x", replay=Replay.ALWAYS)
                 )
             counts.append(len(inner.calls))

@@ -6,6 +6,7 @@ import math
 
 import pytest
 from msgspec.structs import replace
+from support.senders import OneTarget
 
 from foundry_rest.errors import (
     BadRequest,
@@ -57,7 +58,13 @@ def sender(script, *, retries=3, recoveries=None, seen=None):
     inner = FakeSender(script)
     policy = RetryPolicy(retries=retries)
     emit = (lambda event: None) if seen is None else seen.append
-    terms = Terms(policy, recoveries=recoveries or {}, emit=emit, jitter=lambda bound: bound)
+    terms = Terms(
+        policy,
+        OneTarget(),
+        recoveries=lambda may_load: recoveries or {},
+        emit=emit,
+        jitter=lambda bound: bound,
+    )
     return ResilientSender(inner, terms), inner
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 
 import pytest
-from support.senders import CALL, FAILURE, NEUTRAL, OK, REFUSED, SUCCESS, AnyTarget, Bench, died
+from support.senders import CALL, FAILURE, NEUTRAL, OK, REFUSED, SUCCESS, AnyTarget, Bench, OneTarget, died
 
 from foundry_rest.client import FoundryAPIClient
 from foundry_rest.dialects.operation import Operation
@@ -23,7 +23,7 @@ from foundry_rest.resilience.breaker.breaker import Breaker, BreakerPolicy
 from foundry_rest.resilience.retry import RetryPolicy
 from foundry_rest.resilience.sender import ResilientSender
 from foundry_rest.resilience.slot_lease import LeasedReply
-from foundry_rest.resilience.terms import OneTarget, Terms
+from foundry_rest.resilience.terms import Terms
 from foundry_rest.stream import ChatStream
 from foundry_rest.testing import (
     DEMO_MODEL,
@@ -116,7 +116,7 @@ def test_a_dropped_stream_gives_its_slot_back(time):
 def test_no_bounds_at_all(time):
     """Without slots and breaker a call and a stream go straight through."""
     opened = FakeOpenReply([b"1", StreamInterrupted("cut")])
-    sender = ResilientSender(FakeSender([OK, opened]), Terms(RetryPolicy()))
+    sender = ResilientSender(FakeSender([OK, opened]), Terms(RetryPolicy(), OneTarget()))
     assert sender.send(CALL) is OK
     held = sender.open(CALL)
     with pytest.raises(StreamInterrupted):

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from msgspec.structs import replace
-from support.senders import CALL, OK, REFUSED, Bench, died
+from support.senders import CALL, OK, REFUSED, Bench, OneTarget, died
 
 from foundry_rest import clock
 from foundry_rest.errors import (
@@ -17,7 +17,6 @@ from foundry_rest.errors import (
 from foundry_rest.events import CallFinished, CureStarted
 from foundry_rest.resilience.retry import RetryPolicy
 from foundry_rest.resilience.retry_budget import RetryBudget
-from foundry_rest.resilience.terms import OneTarget
 from foundry_rest.transport.call import Call, Options, Replay
 from foundry_rest.transport.cancellation import CancelToken
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 from contextlib import suppress
+from functools import partial
 
 import pytest
+from support.senders import AnyTarget, OneTarget
 
 from foundry_rest import FoundryAPIClient
 from foundry_rest.config import Timeouts
@@ -24,7 +26,7 @@ from foundry_rest.errors import (
 from foundry_rest.resilience.retry import RetryPolicy
 from foundry_rest.resilience.sender import ResilientSender
 from foundry_rest.resilience.stream_diagnosis import PATIENCE, diagnose
-from foundry_rest.resilience.terms import AnyTarget, Terms
+from foundry_rest.resilience.terms import Terms
 from foundry_rest.testing import (
     FakeSender,
     FaultServer,
@@ -59,7 +61,7 @@ class Explained:
         """Ask a scripted service."""
         inner = FakeSender(script)
         try:
-            self.error = diagnose(inner)(call, AnyTarget(), broken)
+            self.error = diagnose(inner, call, AnyTarget(), broken)
         except FoundryError as ended:
             self.error = ended
         self.asked, self.remaining = inner.calls, inner.remaining
@@ -179,7 +181,7 @@ def test_the_error_keeps_itself_out_of_cycles():
     gc.disable()
     try:
         inner = FakeSender([_raise_break, _raise_refusal])
-        terms = Terms(RetryPolicy(retries=0), explain=diagnose(inner))
+        terms = Terms(RetryPolicy(retries=0), OneTarget(), explain=partial(diagnose, inner))
         with suppress(ModelNotLoaded):
             ResilientSender(inner, terms).open(CALL)
 

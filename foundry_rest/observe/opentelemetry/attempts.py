@@ -12,11 +12,12 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_
 
 from foundry_rest.errors import FoundryError, ServiceError
 from foundry_rest.events import CallEvent
-from foundry_rest.observe.log import logger
+from foundry_rest.observe.fan_out import logger
 from foundry_rest.observe.opentelemetry.calls import OpenCalls
 from foundry_rest.observe.opentelemetry.names import ATTEMPT, Value, name_of, server_of
 from foundry_rest.observe.opentelemetry.turns import Turns
-from foundry_rest.transport.call import Call, OpenReply, Reply, Target, Transport
+from foundry_rest.transport.call import Call, Reply
+from foundry_rest.transport.interfaces import OpenReply, Target, Transport
 from foundry_rest.transport.wrapped_stream import WrappedStream
 
 #: What keeps instrumentations of requests and urllib3 from making a second span; the API has no public name.

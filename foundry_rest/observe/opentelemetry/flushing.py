@@ -10,7 +10,7 @@ from opentelemetry import metrics, trace
 
 from foundry_rest import clock
 from foundry_rest.checks import positive_seconds
-from foundry_rest.observe.log import logger
+from foundry_rest.observe.fan_out import logger
 
 
 def flush(timeout: float, *providers: object) -> bool:

@@ -27,7 +27,7 @@ from foundry_rest.observe.opentelemetry.calls import OpenCalls
 from foundry_rest.observe.opentelemetry.metrics import Instruments
 from foundry_rest.observe.opentelemetry.names import SIGNALS, attributes_of, name_of
 from foundry_rest.observe.opentelemetry.turns import Turns
-from foundry_rest.transport.call import Transport
+from foundry_rest.transport.interfaces import Transport
 
 Conventions = Literal["published", "latest"]
 #: The variable, and the word in its list, by which all instrumentations are asked for the latest names.

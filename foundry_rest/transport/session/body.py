@@ -7,8 +7,11 @@ import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
+from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse, HTTPResponse
 
 from foundry_rest import clock
@@ -21,8 +24,7 @@ from foundry_rest.errors import (
     ServiceTimeout,
     ServiceUnreachable,
 )
-from foundry_rest.transport.session.exceptions import FOREIGN, CallSite, E, translate
-from foundry_rest.transport.session.masking import hide_headers, keys_in, mask, masked, masked_text
+from foundry_rest.errors.process import late_import
 from foundry_rest.transport.session.socket_handle import SocketHandle
 
 if TYPE_CHECKING:
@@ -30,6 +32,11 @@ if TYPE_CHECKING:
 
     from foundry_rest.transport.call import Call
 
+E = TypeVar("E", bound=FoundryError)
+
+#: The foreign errors of an attempt. ValueError is http.client's for a header or verb that it refuses to
+#: send, and for reading a closed answer.
+FOREIGN = (RequestException, HTTPError, OSError, ValueError)
 #: Most bytes of one read; a larger piece saves nothing on events of a few hundred bytes.
 PIECE = 65536
 #: Seconds allowed for the end of a body that is already complete, so that the connection can be kept.
@@ -40,6 +47,20 @@ _DRAIN_PIECES = 4
 _CODINGS = frozenset(("gzip", "x-gzip", "deflate", "br", "zstd"))
 #: Statuses whose answers have no body.
 _BODILESS = (204, 304)
+
+
+class CallSite(msgspec.Struct, frozen=True):
+    """The address, the label and the model of one call, for its errors."""
+
+    url: str
+    call: str
+    model: str
+
+    def mark(self, error: E) -> E:
+        """Return ``error`` with the facts of this site filled in where they are missing."""
+        error.url, error.call = error.url or self.url, error.call or self.call
+        error.model = error.model or self.model
+        return error
 
 
 class Body:
@@ -84,6 +105,9 @@ class Body:
 
     def mark(self, error: E) -> E:
         """Return an error with the facts of this call; what it quotes has stars for keys and prompts."""
+        with late_import(sent=True):
+            from foundry_rest.transport.session.masking import mask
+
         mask(error, self._response.request)
         return self.site.mark(error)
 
@@ -202,6 +226,9 @@ class Body:
 
     def attach_to(self, error: ServiceError, content: bytes) -> None:
         """Set the response of an error, which code written for requests expects; it holds no key either."""
+        with late_import(sent=True):
+            from foundry_rest.transport.session.masking import hide_headers, keys_in, masked, masked_text
+
         keys = keys_in(self._response.request)
         vars(self._response).update(_content=masked(content, keys), _content_consumed=True)
         for name, value in self._response.headers.items():
@@ -218,14 +245,19 @@ class Body:
         self._handle.set_timeout(min(self._silence, left))
 
     def _error_for(self, error: Exception) -> FoundryError:
-        failure = self._handle.failure
-        if failure is None:
-            late = clock.monotonic() >= self._until
-            failure = translate(error, self.site, self._phase, late=late)
+        try:
+            failure = self._handle.failure or self._translated(error)
+        finally:
+            self.close()
         if isinstance(failure, ServiceUnreachable):
             failure.begun = True
-        self.close()
         return self.site.mark(failure)
+
+    def _translated(self, error: Exception) -> FoundryError:
+        with late_import(sent=True):
+            from foundry_rest.transport.session.exceptions import translate
+
+        return translate(error, self.site, self._phase, late=clock.monotonic() >= self._until)
 
 
 def _readable(response: requests.Response) -> BaseHTTPResponse:

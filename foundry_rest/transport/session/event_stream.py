@@ -4,26 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from foundry_rest.errors import FoundryError, InvalidReply, StreamInterrupted
 from foundry_rest.errors.parsing import STREAM_ERROR_MARK, error_payload, stream_error
 from foundry_rest.transport.session.body import Body
 from foundry_rest.transport.sse import ErrorEvent
 
-
-class Decoder(Protocol):
-    """A decoder of the pieces of a body into events."""
-
-    @property
-    def has_error(self) -> bool:
-        """Return whether one of the events so far was an ``ErrorEvent``."""
-
-    def feed(self, piece: bytes) -> list[bytes]:
-        """Return every event that ``piece`` completes; raise InvalidReply for one that is too large."""
-
-    def end(self) -> list[bytes]:
-        """Return every event that the end of the body completes."""
+if TYPE_CHECKING:
+    from foundry_rest.transport.interfaces import Decoder
 
 
 class EventStream:

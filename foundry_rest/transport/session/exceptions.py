@@ -15,15 +15,15 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from http.client import BadStatusLine, RemoteDisconnected
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import msgspec
 import requests
 from requests import exceptions as requests_errors
 from requests.hooks import dispatch_hook
 from urllib3 import exceptions as urllib3_errors
 from urllib3.connectionpool import HTTPConnectionPool
 
+from foundry_rest import clock
 from foundry_rest.errors import (
     ConfigError,
     DeadlineExceeded,
@@ -35,30 +35,60 @@ from foundry_rest.errors import (
 )
 from foundry_rest.errors.parsing import service_error
 from foundry_rest.errors.process import is_out_of_resources, out_of_resources
+from foundry_rest.transport.call import Call
+from foundry_rest.transport.session.body import CallSite
 from foundry_rest.transport.session.connections import HandshakeTimeout
-
-E = TypeVar("E", bound=FoundryError)
+from foundry_rest.transport.session.masking import hide_headers
+from foundry_rest.transport.session.socket_handle import SocketHandle
 
 _UNANSWERED = (RemoteDisconnected, ConnectionResetError, BrokenPipeError)
-#: The foreign errors of an attempt. ValueError is http.client's for a header or verb that it refuses to
-#: send, and for reading a closed answer.
-FOREIGN = (requests_errors.RequestException, urllib3_errors.HTTPError, OSError, ValueError)
 #: The variables that requests reads, in its order.
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
-class CallSite(msgspec.Struct, frozen=True):
-    """The address, the label and the model of one call, for its errors."""
+def answer_or_raise(
+    error: Exception,
+    request: requests.PreparedRequest,
+    call: Call,
+    site: CallSite,
+    handle: SocketHandle,
+    settings: Mapping[str, Any],
+) -> requests.Response:
+    """Return the answer that a hook refused; raise our error for a request that got none.
 
-    url: str
-    call: str
-    model: str
+    Args:
+        error: What requests or urllib3 raised.
+        request: The request; its keys are hidden, because the error refers to it.
+        call: The call that it belongs to.
+        site: The call's address.
+        handle: The handle of its socket.
+        settings: What the session was told: ``verify``, ``cert`` and others.
+    """
+    if handle.ended is None:
+        answer = refused_answer(error)
+        if answer is not None:
+            return answer
+        if raised_by_hook(error):
+            raise error
+    for sent in (request, getattr(error, "request", None)):  # a signer's hook may have sent another
+        hide_headers(sent)
+    ours = handle.failure or _failure(error, call, site, handle, settings)
+    # The message of a request refused before it was sent may quote a header's value, maybe a key.
+    raise site.mark(ours) from (None if isinstance(ours, ConfigError) else error)
 
-    def mark(self, error: E) -> E:
-        """Return ``error`` with the facts of this site filled in where they are missing."""
-        error.url, error.call = error.url or self.url, error.call or self.call
-        error.model = error.model or self.model
-        return error
+
+def _failure(
+    error: Exception, call: Call, site: CallSite, handle: SocketHandle, settings: Mapping[str, Any]
+) -> FoundryError:
+    phase = "upload" if handle.is_stuck else "headers"
+    ours = translate(error, site, phase, late=clock.monotonic() >= call.options.until)
+    if isinstance(ours, (ServiceUnreachable, ConfigError)) and site.url.startswith("https://"):
+        reason = unusable_file(settings)
+        if reason:
+            return ConfigError(reason, advice="Give the path of a PEM file that exists.")
+    if isinstance(ours, ServiceUnreachable):
+        ours.stale = handle.is_reused and died_unanswered(error)
+    return ours
 
 
 def translate(error: BaseException, site: CallSite, phase: str, *, late: bool = False) -> FoundryError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 from requests.auth import AuthBase, HTTPBasicAuth
@@ -16,8 +16,10 @@ from requests.structures import CaseInsensitiveDict
 from foundry_rest.config import VERSION, EnvironmentKey
 from foundry_rest.errors import ConfigError
 from foundry_rest.errors.advice import Advice, Words
-from foundry_rest.transport.call import Auth, Call, Target
-from foundry_rest.transport.session.masking import keys_of
+from foundry_rest.transport.call import Auth, Call
+
+if TYPE_CHECKING:
+    from foundry_rest.transport.interfaces import Target
 
 _AGENT = f"foundry_rest/{VERSION}"
 #: Prepared URLs kept; a program uses a handful of paths.
@@ -146,6 +148,8 @@ class RequestBuilder:
             auth = HTTPBasicAuth(*auth)
         if isinstance(auth, (BearerAuth, HTTPBasicAuth)):
             auth(request)
+        from foundry_rest.transport.session.masking import keys_of
+
         return keys_of(request.headers)
 
     def _merged(self) -> CaseInsensitiveDict[str]:

@@ -9,7 +9,7 @@ therefore prepared here, sent with every setting explicit, and read piece by pie
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -18,36 +18,25 @@ from foundry_rest import clock
 from foundry_rest.errors import (
     AuthenticationError,
     Cancelled,
-    ConfigError,
     DeadlineExceeded,
-    FoundryError,
     InvalidReply,
-    ServiceUnreachable,
 )
 from foundry_rest.errors.advice import KEY_WAS_KEPT
 from foundry_rest.errors.parsing import ERROR_MARK, error_in, service_error
-from foundry_rest.transport.call import MAX_ANSWER, Auth, Call, Reply, Target
+from foundry_rest.errors.process import late_import
+from foundry_rest.transport.call import MAX_ANSWER, Auth, Call, Reply
 from foundry_rest.transport.fork import renew_after_fork
-from foundry_rest.transport.session.body import Body
+from foundry_rest.transport.session.body import FOREIGN, Body, CallSite
 from foundry_rest.transport.session.connections import build_session, proxies_and_tls
 from foundry_rest.transport.session.deadlines import Deadlines
-from foundry_rest.transport.session.event_stream import Decoder, EventStream
-from foundry_rest.transport.session.exceptions import (
-    FOREIGN,
-    CallSite,
-    died_unanswered,
-    raised_by_hook,
-    refused_answer,
-    translate,
-    unusable_file,
-)
-from foundry_rest.transport.session.masking import hide_headers, masked
+from foundry_rest.transport.session.event_stream import EventStream
 from foundry_rest.transport.session.request_builder import RequestBuilder, header_size
 from foundry_rest.transport.session.socket_handle import SocketHandle
 from foundry_rest.transport.sse import SSEDecoder
 
 if TYPE_CHECKING:
     from foundry_rest.schema.use import ConnectionUse
+    from foundry_rest.transport.interfaces import Decoder, Target
 
 #: Most bytes read of an answer that is an error or of the wrong content type.
 MAX_ERROR_BODY = 64 * 1024
@@ -135,6 +124,8 @@ class SessionTransport:
 
     def hide_keys(self, call: Call, content: bytes) -> bytes:
         """Return a body with stars in place of the keys that the call carries, as far as they are known."""
+        from foundry_rest.transport.session.masking import masked
+
         return masked(content, self._builder.keys_for(call))
 
     def header_size(self, call: Call, target: Target) -> int:
@@ -184,18 +175,14 @@ class SessionTransport:
             with handle:
                 return self._session.send(request, **settings)
         except FOREIGN as error:
-            answer = refused_answer(error) if handle.ended is None else None
-            if answer is not None:
-                return answer
-            if handle.ended is None and raised_by_hook(error):
+            try:
+                with late_import(sent=True):
+                    from foundry_rest.transport.session.exceptions import answer_or_raise
+
+                return answer_or_raise(error, request, call, site, handle, settings)
+            except BaseException:
                 handle.release()
                 raise
-            for sent in (request, getattr(error, "request", None)):  # a signer's hook may have sent another
-                hide_headers(sent)
-            ours = handle.failure or _failure(error, call, site, handle, settings)
-            handle.release()
-            # The message of a request refused before it was sent may quote a header's value, maybe a key.
-            raise site.mark(ours) from (None if isinstance(ours, ConfigError) else error)
         except BaseException:  # Ctrl-C too: the cancel token would keep the handle
             handle.release()
             raise
@@ -242,21 +229,6 @@ def _refusal(body: Body, call: Call, *, is_key_kept: bool) -> Exception:
     if is_key_kept and isinstance(error, AuthenticationError):
         error.advice = KEY_WAS_KEPT
     return error
-
-
-def _failure(
-    error: Exception, call: Call, site: CallSite, handle: SocketHandle, settings: Mapping[str, Any]
-) -> FoundryError:
-    """Return our error for a request that got no answer."""
-    phase = "upload" if handle.is_stuck else "headers"
-    ours = translate(error, site, phase, late=clock.monotonic() >= call.options.until)
-    if isinstance(ours, (ServiceUnreachable, ConfigError)) and site.url.startswith("https://"):
-        reason = unusable_file(settings)
-        if reason:
-            return ConfigError(reason, advice="Give the path of a PEM file that exists.")
-    if isinstance(ours, ServiceUnreachable):
-        ours.stale = handle.is_reused and died_unanswered(error)
-    return ours
 
 
 def _opened(body: Body, call: Call) -> EventStream:
