@@ -12,7 +12,7 @@ from foundry_rest.config import Config
 from foundry_rest.dialects.operation import Dialect
 from foundry_rest.events import Event
 from foundry_rest.resilience.breaker.policy import BreakerPolicy
-from foundry_rest.resilience.breaker.record import BreakerState
+from foundry_rest.resilience.interfaces import BreakerState
 from foundry_rest.resilience.retry import RetryPolicy
 from foundry_rest.services.service_spec import ServiceSpec
 from foundry_rest.timeouts import Timeouts

@@ -115,37 +115,39 @@ class Endpoints(Raw):
 
         return Responses(self._home)
 
-    @overload
-    def complete(
-        self,
-        prompt: Conversation | UnsetType = UNSET,
-        *,
-        response_model: type[T],
-        validate: Callable[[T], object] | None = None,
-        with_reply: Literal[False] = False,
-        **given: Unpack[WholeQuestion],
-    ) -> T: ...
+    if TYPE_CHECKING:
 
-    @overload
-    def complete(
-        self,
-        prompt: Conversation | UnsetType = UNSET,
-        *,
-        response_model: None = None,
-        validate: Callable[[ChatReply], object] | None = None,
-        **given: Unpack[WholeQuestion],
-    ) -> ChatReply: ...
+        @overload
+        def complete(
+            self,
+            prompt: Conversation | UnsetType = UNSET,
+            *,
+            response_model: type[T],
+            validate: Callable[[T], object] | None = None,
+            with_reply: Literal[False] = False,
+            **given: Unpack[WholeQuestion],
+        ) -> T: ...
 
-    @overload
-    def complete(
-        self,
-        prompt: Conversation | UnsetType = UNSET,
-        *,
-        response_model: type[T],
-        with_reply: Literal[True],
-        validate: Callable[[T], object] | None = None,
-        **given: Unpack[WholeQuestion],
-    ) -> Typed[T]: ...
+        @overload
+        def complete(
+            self,
+            prompt: Conversation | UnsetType = UNSET,
+            *,
+            response_model: None = None,
+            validate: Callable[[ChatReply], object] | None = None,
+            **given: Unpack[WholeQuestion],
+        ) -> ChatReply: ...
+
+        @overload
+        def complete(
+            self,
+            prompt: Conversation | UnsetType = UNSET,
+            *,
+            response_model: type[T],
+            with_reply: Literal[True],
+            validate: Callable[[T], object] | None = None,
+            **given: Unpack[WholeQuestion],
+        ) -> Typed[T]: ...
 
     def complete(
         self,

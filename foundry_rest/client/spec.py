@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from foundry_rest.cache import ResponseCache
     from foundry_rest.client.arguments import ClientArguments
-    from foundry_rest.resilience.breaker.record import BreakerState
+    from foundry_rest.resilience.interfaces import BreakerState
     from foundry_rest.services.service_spec import ServiceSpec
     from foundry_rest.timeouts import Timeouts
     from foundry_rest.transport.call import Auth

@@ -37,51 +37,53 @@ class Completions:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    @overload
-    def complete(
-        self,
-        messages: Conversation | UnsetType = UNSET,
-        *,
-        parse: None = None,
-        response_model: None = None,
-        validate: Callable[[ChatReply], object] | None = None,
-        prompt: Conversation | UnsetType = UNSET,
-        **given: Unpack[CompletionArguments],
-    ) -> ChatReply: ...
+    if TYPE_CHECKING:
 
-    @overload
-    def complete(
-        self,
-        messages: Conversation | UnsetType = UNSET,
-        *,
-        parse: Callable[[Reply], T],
-        prompt: Conversation | UnsetType = UNSET,
-        **given: Unpack[CompletionArguments],
-    ) -> T: ...
+        @overload
+        def complete(
+            self,
+            messages: Conversation | UnsetType = UNSET,
+            *,
+            parse: None = None,
+            response_model: None = None,
+            validate: Callable[[ChatReply], object] | None = None,
+            prompt: Conversation | UnsetType = UNSET,
+            **given: Unpack[CompletionArguments],
+        ) -> ChatReply: ...
 
-    @overload
-    def complete(
-        self,
-        messages: Conversation | UnsetType = UNSET,
-        *,
-        response_model: type[T],
-        with_reply: Literal[True],
-        validate: Callable[[T], object] | None = None,
-        prompt: Conversation | UnsetType = UNSET,
-        **given: Unpack[CompletionArguments],
-    ) -> Typed[T]: ...
+        @overload
+        def complete(
+            self,
+            messages: Conversation | UnsetType = UNSET,
+            *,
+            parse: Callable[[Reply], T],
+            prompt: Conversation | UnsetType = UNSET,
+            **given: Unpack[CompletionArguments],
+        ) -> T: ...
 
-    @overload
-    def complete(
-        self,
-        messages: Conversation | UnsetType = UNSET,
-        *,
-        response_model: type[T],
-        validate: Callable[[T], object] | None = None,
-        with_reply: Literal[False] = False,
-        prompt: Conversation | UnsetType = UNSET,
-        **given: Unpack[CompletionArguments],
-    ) -> T: ...
+        @overload
+        def complete(
+            self,
+            messages: Conversation | UnsetType = UNSET,
+            *,
+            response_model: type[T],
+            with_reply: Literal[True],
+            validate: Callable[[T], object] | None = None,
+            prompt: Conversation | UnsetType = UNSET,
+            **given: Unpack[CompletionArguments],
+        ) -> Typed[T]: ...
+
+        @overload
+        def complete(
+            self,
+            messages: Conversation | UnsetType = UNSET,
+            *,
+            response_model: type[T],
+            validate: Callable[[T], object] | None = None,
+            with_reply: Literal[False] = False,
+            prompt: Conversation | UnsetType = UNSET,
+            **given: Unpack[CompletionArguments],
+        ) -> T: ...
 
     def complete(
         self,
@@ -205,12 +207,9 @@ class Completions:
         self, messages: Conversation, model: str | None, system: str | None, params: Mapping[str, object]
     ) -> ChatRequest:
         config = self._context.config
+        named = config.model if model is None else model
         return build_chat_request(
-            messages,
-            model=config.model if model is None else model,
-            max_tokens=config.max_tokens,
-            system=system,
-            params=params,
+            messages, model=named, max_tokens=config.max_tokens, system=system, params=params
         )
 
     def _complete(self, request: ChatRequest, options: Options) -> ChatReply:

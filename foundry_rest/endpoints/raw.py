@@ -29,29 +29,31 @@ class Raw:
 
     _context: Context
 
-    @overload
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: object = None,
-        replay: Replay = Replay.IF_UNSENT,
-        parse: None = None,
-        **options: Unpack[CallOptions],
-    ) -> Reply: ...
+    if TYPE_CHECKING:
 
-    @overload
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: object = None,
-        replay: Replay = Replay.IF_UNSENT,
-        parse: Callable[[Reply], T],
-        **options: Unpack[CallOptions],
-    ) -> T: ...
+        @overload
+        def request(
+            self,
+            method: str,
+            path: str,
+            *,
+            json: object = None,
+            replay: Replay = Replay.IF_UNSENT,
+            parse: None = None,
+            **options: Unpack[CallOptions],
+        ) -> Reply: ...
+
+        @overload
+        def request(
+            self,
+            method: str,
+            path: str,
+            *,
+            json: object = None,
+            replay: Replay = Replay.IF_UNSENT,
+            parse: Callable[[Reply], T],
+            **options: Unpack[CallOptions],
+        ) -> T: ...
 
     def request(
         self,

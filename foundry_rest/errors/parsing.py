@@ -7,7 +7,6 @@ them is imported with the first.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from foundry_rest.errors.process import late_import
@@ -15,8 +14,8 @@ from foundry_rest.errors.tree import ServiceError
 
 #: Part of every body or event with an error, in either case; one without it need not be parsed.
 ERROR_MARK = b'rror"'
-#: A part of every event that may be an error of a stream.
-STREAM_ERROR_MARK = re.compile(rb'rror"|"(?:detail|message|title)"', re.IGNORECASE)
+#: Parts of every event that may be an error of a stream, in lower case: it has one of them.
+_STREAM_MARKS = (ERROR_MARK, b'"detail"', b'"message"', b'"title"')
 
 
 def service_error(
@@ -45,7 +44,8 @@ def stream_error(event: bytes) -> ServiceError | None:
 
     Beside the forms of ``error_in`` it may have no ``error`` at all: ``{"detail": ...}``.
     """
-    if not STREAM_ERROR_MARK.search(event):
+    lowered = event.lower()
+    if not any(mark in lowered for mark in _STREAM_MARKS):
         return None
     with late_import(sent=True):
         from foundry_rest.errors.bodies import bare_error

@@ -1,14 +1,17 @@
-"""The interfaces of targets, and of what helps after a failure; only type checkers import them."""
+"""The interfaces of targets, circuits and recoveries; only type checkers import them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from foundry_rest.errors import FoundryError
 from foundry_rest.resilience.breaker.breaker import Breaker
+from foundry_rest.resilience.breaker.record import Record
 from foundry_rest.transport.call import Call, Options
 from foundry_rest.transport.interfaces import Request, Target
+
+T = TypeVar("T")
 
 #: Removes the cause of one failure within the request's bounds; returns whether a repetition may succeed.
 Recovery = Callable[[Request, FoundryError], bool]
@@ -50,3 +53,20 @@ class Targets(Protocol):
 
     def miss(self, url: str, /) -> None:
         """Search again before the next attempt: the service at ``url`` may be gone."""
+
+
+class BreakerState(Protocol):
+    """The storage of one circuit's record. It never raises: a record out of reach counts as closed."""
+
+    def read(self) -> Record:
+        """Return the record as it is now; ``UNKNOWN`` when it cannot be read."""
+
+    def now(self) -> float:
+        """Return the time on the clock of all that share this state."""
+
+    def change(self, decide: Callable[[Record, float], T]) -> T | None:
+        """Return the result of ``decide(record, now)``, and store its changes of the record.
+
+        ``decide`` may be called again with a fresh record when another process was faster. The result is
+        ``None`` when the record cannot be stored; ``decide`` may not have been called then.
+        """

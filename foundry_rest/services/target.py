@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -13,18 +13,11 @@ from foundry_rest.resilience.breaker.breaker import Breaker
 from foundry_rest.schema import ModelInfo, ServiceStatus
 from foundry_rest.transport.call import NATIVE_HEADER_LIMIT
 
-
-class _ModelRequest(Protocol):
-    """A checked request to a model: ``model`` is the caller's name for it, ``id`` the one that is sent."""
-
-    @property
-    def model(self) -> str: ...
-
-    @property
-    def id(self) -> str: ...
+if TYPE_CHECKING:
+    from foundry_rest.services.interfaces import ModelRequest
 
 
-R = TypeVar("R", bound=_ModelRequest)
+R = TypeVar("R", bound="ModelRequest")
 
 
 class LearnedNames:

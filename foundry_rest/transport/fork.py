@@ -20,27 +20,25 @@ import functools
 import itertools
 import os
 import threading
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 if TYPE_CHECKING:
     from foundry_rest.transport.interfaces import Renewable, Suspendable
 
-T = TypeVar("T")
 
-
-class _LivingItems(Generic[T]):
+class _LivingItems:
     """Registered objects in order, without keeping them alive."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
-        self._by_number: WeakValueDictionary[int, T] = WeakValueDictionary()
+        self._by_number: WeakValueDictionary[int, Any] = WeakValueDictionary()
 
-    def add(self, item: T) -> None:
+    def add(self, item: object) -> None:
         """Append an object."""
         self._by_number[next(self._numbers)] = item
 
-    def all(self) -> list[T]:
+    def all(self) -> list[Any]:
         """Return the objects that are still alive."""
         # valuerefs() copies in one step: other threads may register objects meanwhile.
         return [item for reference in self._by_number.valuerefs() if (item := reference()) is not None]
@@ -57,9 +55,9 @@ def suspend_across_fork(item: Suspendable) -> None:
 
 
 @functools.cache
-def _renewables() -> _LivingItems[Renewable]:
+def _renewables() -> _LivingItems:
     """Return the objects to renew; the first call registers the hook with the interpreter."""
-    items: _LivingItems[Renewable] = _LivingItems()
+    items = _LivingItems()
 
     def renew_all() -> None:
         for item in items.all():
@@ -71,9 +69,9 @@ def _renewables() -> _LivingItems[Renewable]:
 
 
 @functools.cache
-def _suspendables() -> _LivingItems[Suspendable]:
+def _suspendables() -> _LivingItems:
     """Return the objects to suspend; the first call registers the hooks with the interpreter."""
-    items: _LivingItems[Suspendable] = _LivingItems()
+    items = _LivingItems()
     suspended: list[Suspendable] = []
     one_fork_at_a_time = threading.Lock()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, TypeVar
 
 from foundry_rest.transport.call import Options
 from foundry_rest.transport.cancellation import CancelToken, wait_for
@@ -13,11 +13,11 @@ from foundry_rest.transport.fork import renew_after_fork
 T = TypeVar("T")
 
 
-class _Flight(Generic[T]):
+class _Flight:
     """One piece of work and the threads that wait for it."""
 
     def __init__(self) -> None:
-        self.results: list[T] = []
+        self.results: list[Any] = []
         self._lock = threading.Lock()
         self._waiting: list[threading.Event] = []
         self._has_landed = False
@@ -60,25 +60,27 @@ class SingleFlight:
             DeadlineExceeded: The other thread took longer than this call may.
             Cancelled: This call was ended from elsewhere.
         """
-        mine: _Flight[T] = _Flight()
+        mine = _Flight()
         while True:
-            first: _Flight[T] = self._under_way.setdefault(key, mine)  # type: ignore[arg-type, assignment]
+            first = self._under_way.setdefault(key, mine)
             if first is mine:
                 return self._lead(key, mine, work)
             woken = threading.Event()
             first.join(woken)
             wait_for(woken, options.until, options.tokens(self._closing), f"another thread that {doing}")
             if first.results:
-                return first.results[0]
+                result: T = first.results[0]
+                return result
 
-    def _lead(self, key: str, mine: _Flight[T], work: Callable[[], T]) -> T:
+    def _lead(self, key: str, mine: _Flight, work: Callable[[], T]) -> T:
         try:
-            mine.results.append(work())
+            result = work()
+            mine.results.append(result)
         finally:
             self._under_way.pop(key, None)
             mine.land()
-        return mine.results[0]
+        return result
 
     def renew(self) -> None:
         """Forget the parent's work in a forked child, where its threads never finish."""
-        self._under_way: dict[str, _Flight[object]] = {}
+        self._under_way: dict[str, _Flight] = {}

@@ -37,11 +37,13 @@ from foundry_rest.errors import CircuitOpen, FoundryError
 from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.events import Event
 from foundry_rest.resilience.breaker.policy import BreakerPolicy, Outcome
-from foundry_rest.resilience.breaker.record import CLOSED, OPEN, UNKNOWN, BreakerState, MemoryState, Record
+from foundry_rest.resilience.breaker.record import CLOSED, OPEN, UNKNOWN, MemoryState, Record
 from foundry_rest.resilience.breaker.transitions import Transitions
 
 if TYPE_CHECKING:
     import pybreaker
+
+    from foundry_rest.resilience.interfaces import BreakerState
 
 __all__ = ["Breaker", "BreakerPolicy", "Outcome", "Ticket"]
 

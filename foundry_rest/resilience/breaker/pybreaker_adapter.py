@@ -15,7 +15,7 @@ from datetime import datetime
 import pybreaker
 
 from foundry_rest.resilience.breaker.policy import BreakerPolicy
-from foundry_rest.resilience.breaker.record import BreakerState
+from foundry_rest.resilience.interfaces import BreakerState
 
 #: Seconds. Admission measures the time; pybreaker, which uses a wall clock, must never half-open by itself.
 _NEVER = 10.0**9

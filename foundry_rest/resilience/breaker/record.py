@@ -11,7 +11,7 @@ import copy
 import threading
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
 
@@ -88,23 +88,6 @@ class Record(msgspec.Struct):
 
 #: The record of a circuit whose state cannot be read: closed, and no report changes it.
 UNKNOWN = Record(epoch=-1)
-
-
-class BreakerState(Protocol):
-    """The storage of one circuit's record. It never raises: a record out of reach counts as closed."""
-
-    def read(self) -> Record:
-        """Return the record as it is now; ``UNKNOWN`` when it cannot be read."""
-
-    def now(self) -> float:
-        """Return the time on the clock of all that share this state."""
-
-    def change(self, decide: Callable[[Record, float], T]) -> T | None:
-        """Return the result of ``decide(record, now)``, and store its changes of the record.
-
-        ``decide`` may be called again with a fresh record when another process was faster. The result is
-        ``None`` when the record cannot be stored; ``decide`` may not have been called then.
-        """
 
 
 class MemoryState:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from foundry_rest.events import Event
 from foundry_rest.resilience.breaker.breaker import Breaker, BreakerPolicy
-from foundry_rest.resilience.breaker.record import CLOSED, BreakerState, MemoryState
+from foundry_rest.resilience.breaker.record import CLOSED, MemoryState
+
+if TYPE_CHECKING:
+    from foundry_rest.resilience.interfaces import BreakerState
 
 #: Addresses kept at a time. A port changes at each restart of a service; no client uses 64 at once.
 _MOST = 64
