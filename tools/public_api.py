@@ -44,7 +44,8 @@ Members = Mapping[str, "Parameters | None"]
 
 def typed_dicts() -> dict[str, type]:
     """Return every TypedDict of the package's modules, by its name."""
-    import_module(f"{PACKAGE}.endpoints.chat_arguments")  # the package itself does so for type checkers only
+    for name in ("client.arguments", "endpoints.chat_arguments"):  # which type checkers alone import
+        import_module(f"{PACKAGE}.{name}")
     modules = [module for name, module in list(sys.modules.items()) if name.startswith(f"{PACKAGE}.")]
     return {name: kind for module in modules for name, kind in vars(module).items() if is_typeddict(kind)}
 

@@ -3,9 +3,7 @@
 # Annotations are evaluated here, because the reference shows them.
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Literal, TypedDict
-
-import requests
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from foundry_rest.cache import ResponseCache
 from foundry_rest.config import Config
@@ -17,6 +15,9 @@ from foundry_rest.resilience.retry import RetryPolicy
 from foundry_rest.services.service_spec import ServiceSpec
 from foundry_rest.timeouts import Timeouts
 from foundry_rest.transport.call import Auth
+
+if TYPE_CHECKING:
+    import requests
 
 
 class ClientArguments(TypedDict, total=False):
@@ -51,7 +52,7 @@ class ClientArguments(TypedDict, total=False):
     #: Signs every request: a requests ``AuthBase``, a callable, or (user, password).
     auth: Auth | tuple[str, str] | None
     #: Your own ``requests.Session``, used unchanged and not closed; its adapters' own retries are left out.
-    session: requests.Session | None
+    session: "requests.Session | None"
     #: ``"auto"``, or the generation: ``"2.x"``, ``"1.x"``, ``"0.x"``, ``"openai"``.
     dialect: str | Dialect
     #: A file in which whole answers are kept and looked up, or a ``ResponseCache``; none by default.

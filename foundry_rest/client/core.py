@@ -14,7 +14,7 @@ from foundry_rest.dialects.operation import UNKNOWN
 from foundry_rest.errors import FoundryError
 from foundry_rest.errors.process import late_import
 from foundry_rest.events import Event
-from foundry_rest.observe.fan_out import fan_out, to_log
+from foundry_rest.observe.fan_out import fan_out
 from foundry_rest.observe.stats import StatsObserver
 from foundry_rest.resilience.breaker.registry import BreakerRegistry
 from foundry_rest.resilience.concurrency import Slots
@@ -66,7 +66,7 @@ class Core:
         self.emit: Callable[[Event], None]
         if beside is None:
             self.stats = StatsObserver()
-            self.emit = fan_out((self.stats, to_log, *listening, *spec.observers))
+            self.emit = fan_out((self.stats, *listening, *spec.observers), has_log=True)
             self.breakers = None
             if spec.breaker is not None:
                 self.breakers = BreakerRegistry(spec.breaker, spec.breaker_state, self.emit)

@@ -8,7 +8,8 @@ import msgspec
 
 from foundry_rest.dialects.case_insensitive import convert_any_case, decode_any_case
 from foundry_rest.errors import ConfigError, InvalidReply, ServiceError
-from foundry_rest.errors.parsing import error_in, service_error
+from foundry_rest.errors.bodies import service_error
+from foundry_rest.errors.parsing import error_in
 from foundry_rest.schema import DownloadStep, ModelInfo
 
 #: ``("model.onnx", 0.42)`` as documented; a .NET tuple prints the name without quotes.

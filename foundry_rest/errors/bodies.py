@@ -47,7 +47,7 @@ class _ErrorFields(msgspec.Struct, frozen=True):
     status: int | None = None
 
 
-def refusal(
+def service_error(
     status: int, headers: Mapping[str, str], body: bytes, *, call: str = "", url: str = "", model: str = ""
 ) -> ServiceError:
     """Build the error for an answer with this status, these headers and this body."""

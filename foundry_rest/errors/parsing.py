@@ -1,13 +1,11 @@
 """Error answers, in any generation's spelling: recognised here, and parsed by ``bodies``.
 
-Pure functions: status, headers and bytes in, one error out. No module outside this folder examines a message
-or a body: everything that others need to know is in the class. Most programs see no error, so what parses
-them is imported with the first.
+Pure functions: bytes in, one error out. No module outside this folder examines a message or a body:
+everything that others need to know is in the class. Most programs see no error, so what parses them is
+imported with the first.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 from foundry_rest.errors.process import late_import
 from foundry_rest.errors.tree import ServiceError
@@ -15,16 +13,7 @@ from foundry_rest.errors.tree import ServiceError
 #: Part of every body or event with an error, in either case; one without it need not be parsed.
 ERROR_MARK = b'rror"'
 #: Parts of every event that may be an error of a stream, in lower case: it has one of them.
-_STREAM_MARKS = (ERROR_MARK, b'"detail"', b'"message"', b'"title"')
-
-
-def service_error(
-    status: int, headers: Mapping[str, str], body: bytes, *, call: str = "", url: str = "", model: str = ""
-) -> ServiceError:
-    """Build the error for an answer with this status, these headers and this body."""
-    with late_import(sent=True):
-        from foundry_rest.errors.bodies import refusal
-    return refusal(status, headers, body, call=call, url=url, model=model)
+STREAM_MARKS = (ERROR_MARK, b'"detail"', b'"message"', b'"title"')
 
 
 def error_in(payload: bytes) -> ServiceError | None:
@@ -44,8 +33,7 @@ def stream_error(event: bytes) -> ServiceError | None:
 
     Beside the forms of ``error_in`` it may have no ``error`` at all: ``{"detail": ...}``.
     """
-    lowered = event.lower()
-    if not any(mark in lowered for mark in _STREAM_MARKS):
+    if not any(map(event.lower().__contains__, STREAM_MARKS)):
         return None
     with late_import(sent=True):
         from foundry_rest.errors.bodies import bare_error

@@ -14,20 +14,6 @@ if TYPE_CHECKING:
     from foundry_rest.transport.interfaces import OpenReply
 
 
-def judge(error: FoundryError, *, is_embedded: bool = False) -> tuple[Outcome, bool]:
-    """Return how a failure counts for the breaker, and whether the service may be gone.
-
-    Args:
-        error: The error of an attempt, or the one that ended a stream.
-        is_embedded: The service is this process's child.
-    """
-    try:
-        from foundry_rest.resilience.failures import is_loss, outcome_of
-    except OSError:  # the system opens no file more, which says nothing of the service
-        return Outcome.NEUTRAL, False
-    return outcome_of(error), is_loss(error, is_embedded=is_embedded)
-
-
 class Lease:
     """The slot and the model's lock of one attempt, and the breaker's ticket once it is admitted.
 
@@ -134,10 +120,13 @@ class LeasedReply:
         """Report to the breaker the error that ended the stream, on the wire or in its content."""
         self._has_failed = True
         self._opened.fail(error)
-        outcome, is_loss = judge(error)
-        if is_loss:
+        try:
+            from foundry_rest.resilience.failures import is_loss, outcome_of
+        except OSError:  # the system opens no file more, which says nothing of the service
+            return
+        if is_loss(error):
             self._miss(self._opened.url)
-        self._lease.report(outcome, error)
+        self._lease.report(outcome_of(error), error)
 
     def finish(self) -> None:
         """Release connection and slot after the last event."""

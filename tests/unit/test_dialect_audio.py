@@ -17,7 +17,7 @@ from foundry_rest.errors import (
     ServerError,
     UnsupportedByService,
 )
-from foundry_rest.errors.parsing import service_error
+from foundry_rest.errors.bodies import service_error
 from foundry_rest.schema.audio import TranscriptionChunk, build_transcription_request
 from foundry_rest.transport.call import Options, Replay, Reply
 

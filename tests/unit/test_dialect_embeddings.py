@@ -11,7 +11,7 @@ import pytest
 from foundry_rest.dialects.embeddings import join_batches, parse_embeddings
 from foundry_rest.dialects.openai import OpenAIDialect
 from foundry_rest.errors import BadRequest, ContextLengthExceeded, InvalidReply
-from foundry_rest.errors.parsing import service_error
+from foundry_rest.errors.bodies import service_error
 from foundry_rest.schema import Usage
 from foundry_rest.schema.embeddings import EmbeddingReply, EmbeddingRequest
 from foundry_rest.transport.call import Options, Replay, Reply

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from foundry_rest import errors
-from foundry_rest.errors.bodies import retry_after
-from foundry_rest.errors.parsing import error_in, service_error
+from foundry_rest.errors.bodies import retry_after, service_error
+from foundry_rest.errors.parsing import error_in
 from foundry_rest.testing import FakeClock
 
 SAMPLES = Path(__file__).parents[1] / "samples"

@@ -13,7 +13,8 @@ from foundry_rest.errors import (
     ModelNotLoaded,
     ServerError,
 )
-from foundry_rest.errors.parsing import error_in, service_error
+from foundry_rest.errors.bodies import service_error
+from foundry_rest.errors.parsing import error_in
 
 #: (server, status, body, class), as the servers and their trackers show them.
 RECORDED = [

@@ -6,7 +6,7 @@ import pytest
 
 from foundry_rest import errors
 from foundry_rest.errors import FoundryError
-from foundry_rest.errors.parsing import service_error
+from foundry_rest.errors.bodies import service_error
 from foundry_rest.resilience import failures
 from foundry_rest.resilience.breaker.policy import Outcome
 from foundry_rest.resilience.failures import is_answer, is_loss, is_worth_another_model, outcome_of, row_of

@@ -165,6 +165,20 @@ def test_what_ends_a_program_is_not_held_up():
         fan_out([interrupted])(Event(""))
 
 
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO])
+def test_what_a_client_is_told_is_logged(caplog, level):
+    """What calls the observers logs each event, too, if a record of its kind is wanted."""
+    caplog.set_level(level, "foundry_rest")
+    told = []
+    emit = fan_out([told.append], has_log=True)
+    emit(FINISHED)
+    emit(OPENED)
+    levels = [record.levelno for record in caplog.records]
+
+    assert told == [FINISHED, OPENED]
+    assert levels == ([logging.DEBUG, logging.WARNING] if level == logging.DEBUG else [logging.WARNING])
+
+
 def test_configure(clean_logger, capsys):
     """Lines go to stderr, once, however often it is configured."""
     configure_logging("debug")

@@ -15,6 +15,15 @@ from support.project import load_module
 
 import foundry_rest
 from foundry_rest import errors
+from foundry_rest.testing import DEMO_MODEL
+
+#: Modules that a program which asks one question, is answered and ends does not import.
+NEEDED_BY_FEW = {
+    *("client.arguments", "resilience.interfaces", "services.interfaces", "transport.interfaces"),  # types
+    *("errors.bodies", "errors.wordings", "transport.session.exceptions", "transport.session.masking"),
+    *("resilience.aftermath", "resilience.failures", "resilience.stream_diagnosis", "models.recoveries"),
+    *("observe.log", "observe.totals", "control_characters", "services.discovery", "models", "cache"),
+}
 
 
 def type_checking_names() -> dict[str, str]:
@@ -97,6 +106,22 @@ def test_importing_the_client_is_cheap():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert result.stdout == "['foundry_rest']\nFalse\n[]\n"
+
+
+def test_a_call_that_is_answered_imports_no_more(server):
+    """What only failures, logs and type checkers need is not imported by a program that asks and ends."""
+    code = (
+        "import sys; from foundry_rest import FoundryAPIClient\n"
+        "print(FoundryAPIClient(sys.argv[1], model=sys.argv[2]).complete('Hi').content)\n"
+        "print(*(name.partition('.')[2] for name in sys.modules if name.startswith('foundry_rest.')))"
+    )
+    command = [sys.executable, "-c", code, server.url, DEMO_MODEL]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    answer, imported = done.stdout.splitlines()
+
+    assert answer == "Hello there"
+    assert not set(imported.split()) & NEEDED_BY_FEW
+    assert len(imported.split()) <= 77
 
 
 def test_requests_is_imported_below_few_frames():

@@ -16,7 +16,7 @@ import pytest
 
 from foundry_rest import errors
 from foundry_rest.errors import ConfigError, FoundryError
-from foundry_rest.errors.parsing import service_error
+from foundry_rest.errors.bodies import service_error
 from foundry_rest.resilience import retry
 from foundry_rest.resilience.retry import RetryPolicy, full_jitter
 from foundry_rest.transport.call import Replay

@@ -114,7 +114,7 @@ def test_the_error_route_meets_the_breaker():
     """The scenario of an error is one: it reads the answer as an error and tells the breaker."""
     lines = {str(frame).strip() for frame in route.play(route.SCENARIOS["error"]).frames}
 
-    assert {"errors/parsing.py:service_error", "resilience/breaker/breaker.py:report"} <= lines
+    assert {"errors/bodies.py:service_error", "resilience/breaker/breaker.py:report"} <= lines
 
 
 def test_text(capsys):

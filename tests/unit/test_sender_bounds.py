@@ -241,3 +241,12 @@ def test_a_failure_found_by_reading():
     held.finish()
 
     assert bench.breaker.seen == [(1, FAILURE)]
+
+
+def test_a_failure_names_the_address(time):
+    """One that does not know where it happened has the address of the attempt's target."""
+    bench = Bench(DeadlineExceeded("too late"))
+    with pytest.raises(DeadlineExceeded) as caught:
+        bench.sender.send(CALL)
+
+    assert caught.value.url == "http://h"

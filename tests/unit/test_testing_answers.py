@@ -7,7 +7,7 @@ import json
 import pytest
 
 from foundry_rest import errors
-from foundry_rest.errors.parsing import service_error
+from foundry_rest.errors.bodies import service_error
 from foundry_rest.testing import (
     DEMO_MODEL,
     chat_completion,

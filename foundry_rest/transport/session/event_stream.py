@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from foundry_rest.errors import FoundryError, InvalidReply, StreamInterrupted
-from foundry_rest.errors.parsing import error_payload, stream_error
+from foundry_rest.errors.parsing import STREAM_MARKS, error_payload, stream_error
 from foundry_rest.transport.session.body import Body
 from foundry_rest.transport.sse import ErrorEvent
 
@@ -62,7 +62,7 @@ class EventStream:
                 raise self._body.mark(StreamInterrupted("the stream ended before its first event"))
             self._read()
         first = self._waiting[0]
-        error = stream_error(first)
+        error = stream_error(first) if any(map(first.lower().__contains__, STREAM_MARKS)) else None
         if error is not None:
             self.finish()
             raise self._body.mark(error)

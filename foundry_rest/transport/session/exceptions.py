@@ -33,7 +33,7 @@ from foundry_rest.errors import (
     ServiceUnreachable,
     TransportError,
 )
-from foundry_rest.errors.parsing import service_error
+from foundry_rest.errors.bodies import service_error
 from foundry_rest.errors.process import is_out_of_resources, out_of_resources
 from foundry_rest.transport.call import Call
 from foundry_rest.transport.session.body import CallSite

@@ -22,7 +22,7 @@ from foundry_rest.errors import (
     InvalidReply,
 )
 from foundry_rest.errors.advice import KEY_WAS_KEPT
-from foundry_rest.errors.parsing import ERROR_MARK, error_in, service_error
+from foundry_rest.errors.parsing import ERROR_MARK, error_in
 from foundry_rest.errors.process import late_import
 from foundry_rest.transport.call import MAX_ANSWER, Auth, Call, Reply
 from foundry_rest.transport.fork import renew_after_fork
@@ -222,6 +222,9 @@ def _refuse_coding(body: Body) -> None:
 def _refusal(body: Body, call: Call, *, is_key_kept: bool) -> Exception:
     content = body.read_some(MAX_ERROR_BODY)
     body.finish()
+    with late_import(sent=True):
+        from foundry_rest.errors.bodies import service_error
+
     error = service_error(
         body.status, body.headers, content, call=call.label, url=body.site.url, model=call.model
     )
