@@ -32,7 +32,7 @@ def client_of(url: str, *, is_told: bool) -> Iterator[FoundryAPIClient]:
     """Yield a client with its statistics and its log, or with nobody who listens to its events."""
     listen = core.fan_out
     if not is_told:
-        core.fan_out = lambda observers: lambda event: None
+        core.fan_out = lambda observers, **_: lambda event: None
     try:
         made = FoundryAPIClient(url, model=DEMO_MODEL, dialect="openai")
     finally:

@@ -139,12 +139,7 @@ class Generation0Dialect(OpenAIDialect):
         return read_snapshot(content)
 
     # 0.x has no Responses API.
-    create_response = Dialect.create_response
-    stream_response = Dialect.stream_response
-    get_response = Dialect.get_response
-    delete_response = Dialect.delete_response
-    list_responses = Dialect.list_responses
-    input_items = Dialect.input_items
+    responses = Dialect.responses
 
     def _load_or_unload(self, verb: str, name: str, query: dict[str, object], options: Options) -> Call:
         if not name.strip("."):

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from foundry_rest.dialects.operation import Operation
-from foundry_rest.dialects.responses import ResponsesDialect
+from foundry_rest.dialects.operation import Dialect, Operation
 from foundry_rest.errors import InvalidReply, StreamInterrupted
 from foundry_rest.errors.parsing import error_in, failed_choice, stream_error
+from foundry_rest.errors.process import late_import
 from foundry_rest.raw_json import UNDECODABLE
 from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, ModelInfo, ServiceStatus, Usage
 from foundry_rest.schema.chat import FAILED_REASONS
@@ -22,6 +22,7 @@ from foundry_rest.transport.call import Call, Options, Replay, Reply
 from foundry_rest.transport.json_codec import decode_answer, decode_odd
 
 if TYPE_CHECKING:
+    from foundry_rest.dialects.responses import ResponsesRoutes
     from foundry_rest.schema.embeddings import EmbeddingReply, EmbeddingRequest
 
 _CHUNK = msgspec.json.Decoder(ChatChunk)
@@ -37,7 +38,7 @@ class _List(msgspec.Struct):
     data: list[msgspec.Raw]
 
 
-class OpenAIDialect(ResponsesDialect):
+class OpenAIDialect(Dialect):
     """The dialect of any service with ``/v1/chat/completions``.
 
     Attributes:
@@ -86,6 +87,13 @@ class OpenAIDialect(ResponsesDialect):
             "POST", "/v1/embeddings", "embeddings.create", options, body, request.model, cacheable=True
         )
         return Operation(call, partial(parse_embeddings, count=len(request.texts)))
+
+    def responses(self) -> ResponsesRoutes:
+        """Return the routes of the Responses API."""
+        with late_import():
+            from foundry_rest.dialects.responses import ResponsesRoutes
+
+        return ResponsesRoutes(self)
 
     def chat_fields(self, request: ChatRequest) -> dict[str, object]:
         """Return the parameters in the service's form; called when one of ``converts`` is among them."""

@@ -18,17 +18,11 @@ from foundry_rest.transport.call import Call, Options, Replay, Reply
 from foundry_rest.transport.json_codec import encode_json
 
 if TYPE_CHECKING:
+    from foundry_rest.dialects.responses import ResponsesRoutes
     from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, ModelInfo, ServiceStatus
     from foundry_rest.schema.audio import Transcription, TranscriptionChunk, TranscriptionRequest
     from foundry_rest.schema.embeddings import EmbeddingReply, EmbeddingRequest
     from foundry_rest.schema.models import DownloadStep
-    from foundry_rest.schema.responses import (
-        InputItem,
-        Response,
-        ResponseEvent,
-        ResponsePage,
-        ResponseRequest,
-    )
 
 A = TypeVar("A", contravariant=True)
 T = TypeVar("T", covariant=True)
@@ -185,33 +179,9 @@ class Dialect:
 
     # ---------------------------------------------------------------- responses
 
-    def create_response(self, request: ResponseRequest, options: Options) -> Operation[Reply, Response]:
-        """Build the request that creates a response."""
+    def responses(self) -> ResponsesRoutes:
+        """Return the routes of the Responses API."""
         self.unsupported("Responses API")
-
-    def stream_response(
-        self, request: ResponseRequest, options: Options, label: str = "responses.stream"
-    ) -> Operation[bytes, ResponseEvent]:
-        """Build the request for a streamed response."""
-        self.unsupported("streamed Responses API")
-
-    def get_response(self, id: str, options: Options) -> Operation[Reply, Response]:
-        """Build the request for a stored response."""
-        self.unsupported("stored responses")
-
-    def delete_response(self, id: str, options: Options) -> Operation[Reply, bool]:
-        """Build the request that deletes a stored response."""
-        self.unsupported("stored responses")
-
-    def list_responses(
-        self, options: Options, *, limit: int | None = None, after: str | None = None
-    ) -> Operation[Reply, ResponsePage]:
-        """Build the request for one page of the stored responses."""
-        self.unsupported("stored responses")
-
-    def input_items(self, id: str, options: Options) -> Operation[Reply, list[InputItem]]:
-        """Build the request for the input items of a stored response."""
-        self.unsupported("stored responses")
 
     # ---------------------------------------------------------------- for subclasses
 

@@ -28,13 +28,16 @@ if TYPE_CHECKING:
 PATH = "/v1/responses"
 
 
-class ResponsesDialect(Dialect):
-    """The dialect of any service with ``/v1/responses``.
+class ResponsesRoutes:
+    """The routes of any service with ``/v1/responses``, in its dialect.
 
-    Most programs only chat, so what parses the responses is imported by the first request for one.
+    Most programs only chat, so this is imported by the first request for a response.
     """
 
-    def create_response(self, request: ResponseRequest, options: Options) -> Operation[Reply, Response]:
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+
+    def create(self, request: ResponseRequest, options: Options) -> Operation[Reply, Response]:
         """Build the request that creates a response."""
         from foundry_rest.dialects.responses_parsing import parse_response
 
@@ -42,7 +45,7 @@ class ResponsesDialect(Dialect):
         call = self._create_call(request, options, "responses.create", body)
         return Operation(call, partial(parse_response, previous=request.previous))
 
-    def stream_response(
+    def stream(
         self, request: ResponseRequest, options: Options, label: str = "responses.stream"
     ) -> Operation[bytes, ResponseEvent]:
         """Build the request for a streamed response."""
@@ -53,45 +56,45 @@ class ResponsesDialect(Dialect):
         patient = replace(timeouts, idle=max(timeouts.idle, timeouts.first_token))
         options = replace(options, timeouts=patient)
         call = self._create_call(request, options, label, {**_body(request), "stream": True})
-        if not self.completes_by_stream:
+        if not self._dialect.completes_by_stream:
             # Sent only to find out why a stream failed, so the response must not be stored.
             call = replace(call, plain=encode_json({**_body(request), "store": False}))
         return Operation(call, partial(parse_event, previous=request.previous))
 
-    def get_response(self, id: str, options: Options) -> Operation[Reply, Response]:
+    def get(self, id: str, options: Options) -> Operation[Reply, Response]:
         """Build the request for a stored response."""
         from foundry_rest.dialects.responses_parsing import parse_response
 
-        return Operation(self.build_get(_path_of(id), "responses.get", options), parse_response)
+        return Operation(self._dialect.build_get(_path_of(id), "responses.get", options), parse_response)
 
-    def delete_response(self, id: str, options: Options) -> Operation[Reply, bool]:
+    def delete(self, id: str, options: Options) -> Operation[Reply, bool]:
         """Build the request that deletes a stored response, which may be repeated."""
         from foundry_rest.dialects.responses_parsing import parse_deleted
 
-        call = self.build_call("DELETE", _path_of(id), "responses.delete", options, None)
+        call = self._dialect.build_call("DELETE", _path_of(id), "responses.delete", options, None)
         return Operation(call, parse_deleted)
 
-    def list_responses(
+    def page(
         self, options: Options, *, limit: int | None = None, after: str | None = None
     ) -> Operation[Reply, ResponsePage]:
         """Build the request for one page of the stored responses."""
         from foundry_rest.dialects.responses_parsing import parse_page
 
         path = PATH + _query(limit, after)
-        return Operation(self.build_get(path, "responses.list", options), parse_page)
+        return Operation(self._dialect.build_get(path, "responses.list", options), parse_page)
 
     def input_items(self, id: str, options: Options) -> Operation[Reply, list[InputItem]]:
         """Build the request for the input items of a response's own turn, which come in one page."""
         from foundry_rest.dialects.responses_parsing import parse_items
 
-        call = self.build_get(f"{_path_of(id)}/input_items", "responses.input_items", options)
+        call = self._dialect.build_get(f"{_path_of(id)}/input_items", "responses.input_items", options)
         return Operation(call, parse_items)
 
     def _create_call(
         self, request: ResponseRequest, options: Options, label: str, body: dict[str, object]
     ) -> Call:
         is_alone = not request.is_stored and request.previous is None
-        call = self.build_call("POST", PATH, label, options, body, request.model, cacheable=is_alone)
+        call = self._dialect.build_call("POST", PATH, label, options, body, request.model, cacheable=is_alone)
         # A repeated request would store a second response, whose id nobody knows.
         return replace(call, replay=Replay.IF_UNSENT) if request.is_stored else call
 

@@ -91,7 +91,7 @@ class Responses:
             if dialect.completes_by_stream:
                 return self._open(request, options, started, "responses.create").gather()
             return self._context.ask(
-                lambda target: target.dialect.create_response(target.named(request), options),
+                lambda target: target.dialect.responses().create(target.named(request), options),
                 options,
                 model=request.model,
             )
@@ -149,7 +149,7 @@ class Responses:
         checked = self._context.options(**options)
         check_response_id(id)
         with with_advice(NOT_STORED):
-            return self._context.ask(lambda target: target.dialect.get_response(id, checked), checked)
+            return self._context.ask(lambda target: target.dialect.responses().get(id, checked), checked)
 
     def delete(self, id: str, /, **options: Unpack[CallOptions]) -> None:
         """Delete a stored response and the session that holds its model in memory.
@@ -171,7 +171,7 @@ class Responses:
         check_response_id(id)
         with with_advice(NOT_STORED):
             try:
-                self._context.ask(lambda target: target.dialect.delete_response(id, checked), checked)
+                self._context.ask(lambda target: target.dialect.responses().delete(id, checked), checked)
             except ResponseNotFound as error:
                 if (
                     len(error.attempts) < 2
@@ -200,7 +200,7 @@ class Responses:
         checked = self._context.options(**options)
         check_page(limit, after)
         return self._context.ask(
-            lambda target: target.dialect.list_responses(checked, limit=limit, after=after), checked
+            lambda target: target.dialect.responses().page(checked, limit=limit, after=after), checked
         )
 
     def iterate(self, **options: Unpack[CallOptions]) -> Iterator[Response]:
@@ -242,7 +242,9 @@ class Responses:
         checked = self._context.options(**options)
         check_response_id(id)
         with with_advice(NOT_STORED):
-            return self._context.ask(lambda target: target.dialect.input_items(id, checked), checked)
+            return self._context.ask(
+                lambda target: target.dialect.responses().input_items(id, checked), checked
+            )
 
     def _request(
         self, input: str | Iterable[Item | OutputItem], model: str | None, params: Mapping[str, object]
@@ -258,7 +260,7 @@ class Responses:
     def _open(self, request: ResponseRequest, options: Options, started: float, label: str) -> ResponseStream:
         return self._context.open(
             ResponseStream,
-            lambda target: target.dialect.stream_response(target.named(request), options, label),
+            lambda target: target.dialect.responses().stream(target.named(request), options, label),
             options,
             model=request.model,
             started=started,

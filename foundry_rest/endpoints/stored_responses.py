@@ -45,7 +45,7 @@ def _confirmed(context: Context, previous: str, options: Options) -> Target:
     target = context.target(options)
     if dialect.keeps_conversations or target.refuses_unknown_response:
         return target
-    before = context.ask(lambda target: target.dialect.get_response(previous, options), options)
+    before = context.ask(lambda target: target.dialect.responses().get(previous, options), options)
     if before.previous_response_id is not None and dialect.keeps_conversations is False:
         dialect.unsupported("memory of more than one earlier turn", "Send the whole conversation as input.")
     return target

@@ -85,7 +85,7 @@ class Unloading:
     def _name_holders(self, error: ModelInUse, info: ModelInfo | None, options: Options) -> None:
         """Put the stored responses that hold the model in memory into the error's advice."""
         with suppress(FoundryError):
-            page = self._context.ask(lambda target: target.dialect.list_responses(options), options)
+            page = self._context.ask(lambda target: target.dialect.responses().page(options), options)
             holders = [each.id for each in page.data if info is None or each.model == info.id]
             if holders:
                 what, ids = "Stored responses keep it in memory", ", ".join(holders)

@@ -255,10 +255,9 @@ def test_extra_members_of_an_answer():
 def test_what_it_shares_and_what_it_lacks():
     """Embeddings are OpenAI's; the Responses API and audio are missing, and the error says so."""
     assert Generation0Dialect.embed is OpenAIDialect.embed
-    for name in ("create_response", "stream_response", "get_response", "delete_response", "list_responses"):
-        assert getattr(Generation0Dialect, name) is getattr(Dialect, name)
+    assert Generation0Dialect.responses is Dialect.responses
     with pytest.raises(UnsupportedByService, match="Responses API"):
-        LEGACY.create_response(None, OPTIONS)
+        LEGACY.responses()
     with pytest.raises(UnsupportedByService, match="audio"):
         LEGACY.transcribe(None, OPTIONS)
 

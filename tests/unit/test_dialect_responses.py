@@ -55,7 +55,7 @@ def event(type, **more) -> bytes:
 @pytest.mark.parametrize("dialect", [NATIVE, CORE, STRANGER], ids=lambda dialect: dialect.generation)
 def test_create(dialect):
     """One POST with the exact id, the input and the limit; the model's given name is kept for errors."""
-    call = dialect.create_response(request(temperature=0), OPTIONS).call
+    call = dialect.responses().create(request(temperature=0), OPTIONS).call
 
     assert (call.method, call.path, call.label, call.model) == (
         "POST",
@@ -75,7 +75,7 @@ def test_create(dialect):
 
 def test_stream():
     """The same, streamed; the first event comes before the prefill, so the silence after it is borne."""
-    call = NATIVE.stream_response(request(), OPTIONS, "x").call
+    call = NATIVE.responses().stream(request(), OPTIONS, "x").call
 
     assert json.loads(call.body)["stream"] is True
     assert (call.label, call.replay, call.options.timeouts.idle, call.options.until) == (
@@ -91,8 +91,8 @@ def test_a_stored_response_is_not_made_twice(store, replay):
     """A second one would lie beside the first; what is not stored is harmless to repeat."""
     given = request(store=store)
 
-    assert NATIVE.create_response(given, OPTIONS).call.replay is replay
-    assert NATIVE.stream_response(given, OPTIONS).call.replay is replay
+    assert NATIVE.responses().create(given, OPTIONS).call.replay is replay
+    assert NATIVE.responses().stream(given, OPTIONS).call.replay is replay
 
 
 def test_why_a_stream_did_not_begin():
@@ -100,22 +100,26 @@ def test_why_a_stream_did_not_begin():
 
     2.x tells the stream, and its plain requests cannot be stopped: it is never asked that way.
     """
-    plain = json.loads(CORE.stream_response(request(store=True), OPTIONS).call.plain)
+    plain = json.loads(CORE.responses().stream(request(store=True), OPTIONS).call.plain)
 
     assert plain == {"model": "demo:1", "input": "Hi", "max_output_tokens": 7, "store": False}
-    assert NATIVE.stream_response(request(store=True), OPTIONS).call.plain is None
+    assert NATIVE.responses().stream(request(store=True), OPTIONS).call.plain is None
 
 
 @pytest.mark.parametrize(
     ("ask", "method", "path"),
     [
-        (lambda: NATIVE.get_response("resp_1", OPTIONS), "GET", "/v1/responses/resp_1"),
-        (lambda: NATIVE.delete_response("resp_1", OPTIONS), "DELETE", "/v1/responses/resp_1"),
-        (lambda: NATIVE.input_items("resp_1", OPTIONS), "GET", "/v1/responses/resp_1/input_items"),
-        (lambda: NATIVE.list_responses(OPTIONS), "GET", "/v1/responses"),
-        (lambda: NATIVE.list_responses(OPTIONS, limit=5), "GET", "/v1/responses?limit=5"),
+        (lambda: NATIVE.responses().get("resp_1", OPTIONS), "GET", "/v1/responses/resp_1"),
+        (lambda: NATIVE.responses().delete("resp_1", OPTIONS), "DELETE", "/v1/responses/resp_1"),
         (
-            lambda: NATIVE.list_responses(OPTIONS, limit=5, after="r_1"),
+            lambda: NATIVE.responses().input_items("resp_1", OPTIONS),
+            "GET",
+            "/v1/responses/resp_1/input_items",
+        ),
+        (lambda: NATIVE.responses().page(OPTIONS), "GET", "/v1/responses"),
+        (lambda: NATIVE.responses().page(OPTIONS, limit=5), "GET", "/v1/responses?limit=5"),
+        (
+            lambda: NATIVE.responses().page(OPTIONS, limit=5, after="r_1"),
             "GET",
             "/v1/responses?limit=5&after=r_1",
         ),
@@ -131,14 +135,14 @@ def test_what_is_stored(ask, method, path):
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda: NATIVE.get_response("../status", OPTIONS),
-        lambda: NATIVE.delete_response("a?b", OPTIONS),
-        lambda: NATIVE.input_items("", OPTIONS),
-        lambda: NATIVE.list_responses(OPTIONS, after="a&limit=1"),
-        lambda: NATIVE.list_responses(OPTIONS, limit=0),
-        lambda: NATIVE.list_responses(OPTIONS, limit=101),
-        lambda: NATIVE.list_responses(OPTIONS, limit=True),
-        lambda: NATIVE.list_responses(OPTIONS, limit="5"),
+        lambda: NATIVE.responses().get("../status", OPTIONS),
+        lambda: NATIVE.responses().delete("a?b", OPTIONS),
+        lambda: NATIVE.responses().input_items("", OPTIONS),
+        lambda: NATIVE.responses().page(OPTIONS, after="a&limit=1"),
+        lambda: NATIVE.responses().page(OPTIONS, limit=0),
+        lambda: NATIVE.responses().page(OPTIONS, limit=101),
+        lambda: NATIVE.responses().page(OPTIONS, limit=True),
+        lambda: NATIVE.responses().page(OPTIONS, limit="5"),
     ],
 )
 def test_nothing_leads_elsewhere(ask):
@@ -248,10 +252,10 @@ def test_a_response_that_goes_on():
     body = {**WHOLE, "previous_response_id": "resp_0"}
     given = request(previous_response_id="resp_0")
 
-    assert NATIVE.create_response(given, OPTIONS).parse(reply(body)).previous_response_id == "resp_0"
-    assert NATIVE.stream_response(given, OPTIONS).parse(event("response.created", response=body)).response
+    assert NATIVE.responses().create(given, OPTIONS).parse(reply(body)).previous_response_id == "resp_0"
+    assert NATIVE.responses().stream(given, OPTIONS).parse(event("response.created", response=body)).response
     with pytest.raises(InvalidReply):
-        NATIVE.create_response(given, OPTIONS).parse(reply(WHOLE))
+        NATIVE.responses().create(given, OPTIONS).parse(reply(WHOLE))
 
 
 @both
@@ -355,8 +359,10 @@ def test_events_that_cannot_be_read(data, where):
 
 def test_a_page():
     """Failed responses are listed, not raised; a page may be empty, as 1.x's is without ids."""
-    page = NATIVE.list_responses(OPTIONS).parse(
-        reply({"data": [WHOLE, RECORDED["core"]["failed"]], "has_more": True, "last_id": "resp_9"})
+    page = (
+        NATIVE.responses()
+        .page(OPTIONS)
+        .parse(reply({"data": [WHOLE, RECORDED["core"]["failed"]], "has_more": True, "last_id": "resp_9"}))
     )
 
     assert ([each.status for each in page], page.has_more, page.last_id) == (
@@ -366,7 +372,7 @@ def test_a_page():
     )
     assert page.data[1].error.code == "internal_error"
     assert (
-        len(NATIVE.list_responses(OPTIONS).parse(reply({"object": "list", "data": [], "has_more": False})))
+        len(NATIVE.responses().page(OPTIONS).parse(reply({"object": "list", "data": [], "has_more": False})))
         == 0
     )
 
@@ -378,7 +384,7 @@ def test_input_items():
         {"arguments": "{}", "call_id": "c", "id": "fc_1", "name": "f", "type": "function_call"},
         {"call_id": "c", "id": "fco_1", "output": "5", "type": "function_call_output"},
     ]
-    items = NATIVE.input_items("r", OPTIONS).parse(reply({"data": data, "has_more": False}))
+    items = NATIVE.responses().input_items("r", OPTIONS).parse(reply({"data": data, "has_more": False}))
 
     assert [(item.type, item.text, item.output) for item in items] == [
         ("message", "Hi", None),
@@ -390,7 +396,7 @@ def test_input_items():
 @pytest.mark.parametrize("body", [{"deleted": False}, {}, b"", b"ok"])
 def test_a_delete_that_did_not(body):
     """Only the word of the service counts."""
-    operation = NATIVE.delete_response("resp_1", OPTIONS)
+    operation = NATIVE.responses().delete("resp_1", OPTIONS)
 
     assert operation.parse(reply({"id": "resp_1", "object": "response.deleted", "deleted": True})) is True
     with pytest.raises(InvalidReply):

@@ -35,12 +35,12 @@ FEATURES = {
     "`client.embeddings.create()`": "embed",
     "`client.audio.transcribe()`": "transcribe",
     "`client.audio.transcribe_stream()`": "transcribe_stream",
-    "`client.responses.create()`": "create_response",
-    "`client.responses.stream()`": "stream_response",
-    "`client.responses.get()`": "get_response",
-    "`client.responses.delete()`": "delete_response",
-    "`client.responses.list()`": "list_responses",
-    "`client.responses.input_items()`": "input_items",
+    "`client.responses.create()`": "responses",
+    "`client.responses.stream()`": "responses",
+    "`client.responses.get()`": "responses",
+    "`client.responses.delete()`": "responses",
+    "`client.responses.list()`": "responses",
+    "`client.responses.input_items()`": "responses",
 }
 #: How the generations differ where they can do the same: the class attribute -> (true, false, unknown).
 MANNERS = {
@@ -119,7 +119,7 @@ def table() -> str:
 
 
 def _matters(cls: type[Dialect], fact: str) -> bool:
-    needed = {"keeps_conversations": "create_response", "checks_tasks": "embed"}
+    needed = {"keeps_conversations": "responses", "checks_tasks": "embed"}
     needed |= dict.fromkeys(("loads_by_alias", "guards_unload"), "load_model")
     return cls.has(needed.get(fact, "chat"))
 

@@ -84,7 +84,7 @@ def test_what_differs_from_0_to_2():
     assert row("`response_format`")[0].startswith("ignored")
     assert (bool(OLD.enforces_schema), NEW.enforces_schema) == (False, True)
     assert row("audio, Responses API")[:2] == ["`UnsupportedByService`", "yes"]
-    for operation in ("transcribe", "create_response"):
+    for operation in ("transcribe", "responses"):
         assert (has(OLD, operation), has(NEW, operation)) == (False, True)
     assert row("tokens counted by")[0] == "a route of its own"
     assert has(OLD, "count_tokens")
