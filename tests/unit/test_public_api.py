@@ -22,7 +22,8 @@ NEEDED_BY_FEW = {
     *("client.arguments", "resilience.interfaces", "services.interfaces", "transport.interfaces"),  # types
     *("errors.bodies", "errors.wordings", "transport.session.exceptions", "transport.session.masking"),
     *("resilience.aftermath", "resilience.failures", "resilience.stream_diagnosis", "models.recoveries"),
-    *("observe.log", "observe.totals", "control_characters", "services.discovery", "models", "cache", "dialects.responses"),
+    *("observe.log", "observe.totals", "control_characters", "services.discovery", "models", "cache"),
+    "dialects.responses",
 }
 
 

@@ -24,25 +24,24 @@ successes.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from foundry_rest.errors import CircuitOpen, FoundryError
+from foundry_rest.errors import CircuitOpen, FoundryError, TransportError
 from foundry_rest.errors.advice import Advice, Words
+from foundry_rest.errors.process import late_import
 from foundry_rest.events import Event
 from foundry_rest.resilience.breaker.policy import BreakerPolicy, Outcome
 from foundry_rest.resilience.breaker.record import CLOSED, OPEN, UNKNOWN, MemoryState, Record
 from foundry_rest.resilience.breaker.transitions import Transitions
 
 if TYPE_CHECKING:
-    import pybreaker
-
+    from foundry_rest.resilience.breaker.decisions import Decisions
     from foundry_rest.resilience.interfaces import BreakerState
 
 __all__ = ["Breaker", "BreakerPolicy", "Outcome", "Ticket"]
@@ -59,6 +58,19 @@ _WAIT_FOR_PROBE = Advice(
     "Look at the last error; the next probe is sent by itself.",
     Words("How the service is now is told by: foundry-rest health.", runs="health"),
 )
+
+
+def seconds_left(record: Record, now: float, policy: BreakerPolicy, claim: float) -> float:
+    """Return the seconds to wait, 0 when a probe may be sent.
+
+    More than the longest possible wait means that the clock stepped back: the wait is over.
+    """
+    is_open = record.state == OPEN
+    left = (record.opened_until if is_open else record.claimed_until) - now
+    longest = policy.wait(record.trips) if is_open else claim
+    if not 0 < left <= longest + _STEP:
+        return 0.0
+    return left if is_open else _PROBE_WAIT
 
 
 class Ticket(msgspec.Struct, frozen=True):
@@ -132,14 +144,17 @@ class Breaker:
         left = self._left(record, self._state.now())
         if left:  # a refusal needs no write
             raise self._refusal(left)
-        decided = self._state.change(self._admit_probe) if _import_pybreaker() else None
+        try:
+            decided = self._state.change(self._ready().admit_probe)
+        except TransportError:  # the system opens no file more
+            decided = None
         if decided is None:  # the state cannot be written: admit as if closed
             return Ticket(UNKNOWN.epoch)
-        ticket, record = decided
+        admitted, record = decided
         self._follow(record)
-        if isinstance(ticket, float):
-            raise self._refusal(ticket)
-        return ticket
+        if isinstance(admitted, float):
+            raise self._refusal(admitted)
+        return Ticket(record.epoch, admitted)
 
     def report(self, ticket: Ticket, outcome: Outcome, error: FoundryError | None = None) -> None:
         """Count the outcome of an admitted attempt, unless its epoch is over.
@@ -155,99 +170,45 @@ class Breaker:
             record = self._state.read()
             if record.epoch != ticket.epoch or (outcome is Outcome.SUCCESS and not record.failures):
                 return  # the hot path
-        if _import_pybreaker():
-            self._follow(self._state.change(partial(self._settle, ticket, outcome, error)))
+        try:
+            settle = self._ready().settle
+        except TransportError:  # the system opens no file more, which says nothing of the service
+            return
+        # A copy, because the error's traceback would keep the request alive.
+        keep = partial(setattr, self, "_last_error", copy.copy(error))
+        self._follow(self._state.change(partial(settle, ticket, outcome, keep)))
 
     def force_open(self) -> None:
         """Open the circuit by hand; the first probe is admitted after the policy's wait.
 
         The wait of an open circuit begins again.
         """
-        _import_pybreaker()
-        self._follow(self._state.change(self._force_open))
+        self._follow(self._state.change(self._ready().force_open))
 
     def close(self) -> None:
         """Close the circuit by hand; calls under way no longer count."""
         record = self._state.read()
-        if record.state != CLOSED or record.failures:
-            _import_pybreaker()
-        self._follow(self._state.change(self._close))
-
-    # ------------------------- decisions, each one atomic: they write the record and return it
-
-    def _admit_probe(self, record: Record, now: float) -> tuple[Ticket | float, Record]:
-        """Return a ticket, or the seconds to wait, because another call may have been faster."""
-        if record.state == CLOSED:
-            return Ticket(record.epoch), record
-        left = self._left(record, now)
-        if left:
-            return left, record
-        if record.state == OPEN:
-            with self._circuit(record, now) as circuit:
-                circuit.half_open()
-        record.probes += 1
-        record.claimed_until = now + self._claim
-        return Ticket(record.epoch, record.probes), record
-
-    def _settle(
-        self, ticket: Ticket, outcome: Outcome, error: FoundryError | None, record: Record, now: float
-    ) -> Record:
-        """Count an outcome of the current epoch, and return its probe."""
-        if ticket.probe and ticket.probe == record.probes:
-            record.claimed_until = 0.0
-        if ticket.epoch != record.epoch or record.state == OPEN or outcome is Outcome.NEUTRAL:
-            return record
-        has_failed = outcome is Outcome.FAILURE
-        if has_failed:
-            # A copy, because the error's traceback would keep the request alive.
-            self._last_error = copy.copy(error)
-        with self._circuit(record, now) as circuit, contextlib.suppress(_Failure):
-            circuit.call(_fail if has_failed else _succeed)
-        return record
-
-    def _force_open(self, record: Record, now: float) -> Record:
-        if record.state == OPEN:
-            record.opened_until = now + self._policy.wait(record.trips)
-        else:
-            with self._circuit(record, now) as circuit:
-                circuit.open()
-        return record
-
-    def _close(self, record: Record, now: float) -> Record:
-        before = record.epoch
-        if record.state != CLOSED or record.failures:
-            with self._circuit(record, now) as circuit:
-                circuit.close()
-        record.epoch = before + 1
-        return record
+        decisions = self._ready(moves=record.state != CLOSED or record.failures > 0)
+        self._follow(self._state.change(decisions.close))
 
     def _left(self, record: Record, now: float) -> float:
-        """Return the seconds to wait, 0 when a probe may be sent.
+        return seconds_left(record, now, self._policy, self._claim)
 
-        More than the longest possible wait means that the clock stepped back: the wait is over.
+    def _ready(self, *, moves: bool = True) -> Decisions:
+        """Return the decisions; what they need is imported here, so that no lock is held meanwhile.
+
+        Args:
+            moves: Whether one may move the circuit to another state, which pybreaker does.
+
+        Raises:
+            TransportError: The system opens no file more.
         """
-        is_open = record.state == OPEN
-        left = (record.opened_until if is_open else record.claimed_until) - now
-        longest = self._policy.wait(record.trips) if is_open else self._claim
-        if not 0 < left <= longest + _STEP:
-            return 0.0
-        return left if is_open else _PROBE_WAIT
+        with late_import():
+            from foundry_rest.resilience.breaker.decisions import Decisions
 
-    @contextlib.contextmanager
-    def _circuit(self, record: Record, now: float) -> Iterator[pybreaker.CircuitBreaker]:
-        """Let pybreaker change the record, then update what it does not know: epoch, trips and times."""
-        from foundry_rest.resilience.breaker.pybreaker_adapter import circuit_on
-
-        before = record.state
-        yield circuit_on(record.storage(), self._policy)
-        if record.state == before:
-            return
-        record.epoch += 1
-        if record.state == OPEN:
-            record.trips += 1
-            record.opened_until = now + self._policy.wait(record.trips)
-        elif record.state == CLOSED:
-            record.trips = 0
+            if moves:
+                importlib.import_module("foundry_rest.resilience.breaker.pybreaker_adapter")
+        return Decisions(self._policy, self._claim)
 
     # ---------------------------------------------------------------- events and errors
 
@@ -265,26 +226,3 @@ class Breaker:
         )
         error.__cause__ = self._last_error
         return error
-
-
-class _Failure(Exception):
-    """The failure that is raised inside pybreaker; it never leaves this module."""
-
-
-def _fail() -> NoReturn:
-    raise _Failure
-
-
-def _succeed() -> None:
-    pass
-
-
-def _import_pybreaker() -> bool:
-    """Import pybreaker before a state is changed, so that no lock is held during the import.
-
-    Return whether it is there; it is not where the system opens no file more.
-    """
-    with contextlib.suppress(OSError):
-        importlib.import_module("foundry_rest.resilience.breaker.pybreaker_adapter")
-        return True
-    return False

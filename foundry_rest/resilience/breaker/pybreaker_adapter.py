@@ -11,11 +11,14 @@ raises.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import pybreaker
 
 from foundry_rest.resilience.breaker.policy import BreakerPolicy
-from foundry_rest.resilience.interfaces import BreakerState
+
+if TYPE_CHECKING:
+    from foundry_rest.resilience.interfaces import BreakerState
 
 #: Seconds. Admission measures the time; pybreaker, which uses a wall clock, must never half-open by itself.
 _NEVER = 10.0**9
