@@ -1,4 +1,4 @@
-"""The interfaces of targets, circuits and recoveries; only type checkers import them."""
+"""The interfaces of targets, circuits and recoveries, for type checkers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The interface of what is asked of a model; only type checkers import it."""
+"""The interface of what is asked of a model, for type checkers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The interfaces of what sends, answers and decodes; only type checkers import them."""
+"""The interfaces of what sends, answers and decodes.
+
+Protocols take long to make, so what every program imports names them for type checkers alone.
+"""
 
 from __future__ import annotations
 

@@ -45,20 +45,25 @@ ASKS = {
     ),
 }
 
+def holds_key(error):
+    headers = getattr(getattr(error, "request", None), "headers", {})
+    inner = [each for each in (error.__cause__, error.__context__) if each is not None]
+    return any("secret" in value for value in headers.values()) or any(map(holds_key, inner))
+
 def asked(ask, client):
     try:
         return ask(client)
     except FoundryError as error:
-        return type(error).__name__
+        return "a key is left" if holds_key(error) else type(error).__name__
     except Exception:
         return traceback.format_exc()
 
 def child(left):
-    client = FoundryAPIClient(url, model=model, retries=1, timeout=10)
+    client = FoundryAPIClient(url, model=model, api_key="secret", retries=1, timeout=10)
     if is_warm:
         asked(ASKS[what][0], client)
         client.close()
-        client = FoundryAPIClient(url, model=model, retries=1, timeout=10)
+        client = FoundryAPIClient(url, model=model, api_key="secret", retries=1, timeout=10)
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, limit[1]))
     held = []

@@ -20,6 +20,7 @@ from foundry_rest.errors import (
     Cancelled,
     DeadlineExceeded,
     InvalidReply,
+    TransportError,
 )
 from foundry_rest.errors.advice import KEY_WAS_KEPT
 from foundry_rest.errors.parsing import ERROR_MARK, error_in
@@ -178,7 +179,11 @@ class SessionTransport:
             try:
                 with late_import(sent=True):
                     from foundry_rest.transport.session.exceptions import answer_or_raise
-
+            except TransportError:
+                handle.release()
+                vars(error).pop("request", None)  # with its keys, which nothing can hide now
+                raise
+            try:
                 return answer_or_raise(error, request, call, site, handle, settings)
             except BaseException:
                 handle.release()
