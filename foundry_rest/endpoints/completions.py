@@ -232,7 +232,8 @@ class Completions:
 
     def _check_call(self, request: ChatRequest, reply: ChatReply) -> None:
         """Raise InvalidReply for an answer without the call that the request demands."""
-        from foundry_rest.stream.tool_calls import forces_call, missing_call
+        with late_import(sent=True):
+            from foundry_rest.stream.tool_calls import forces_call, missing_call
 
         if not reply.tool_calls and forces_call(request.params["tool_choice"]):
             error = missing_call(reply.content, reply.finish_reason)
@@ -294,6 +295,6 @@ class Completions:
 
 
 def _kind_of_stream(choice: object) -> type[ChatStream]:
-    from foundry_rest.stream.tool_calls import forces_call
-
+    with late_import():
+        from foundry_rest.stream.tool_calls import forces_call
     return ForcedCallStream if forces_call(choice) else ChatStream

@@ -16,6 +16,7 @@ from foundry_rest.checks import whole_number
 from foundry_rest.endpoints.structured import first_reply, read_answer
 from foundry_rest.errors import ConfigError, FoundryError, InvalidReply
 from foundry_rest.errors.advice import Advice, Words
+from foundry_rest.errors.process import late_import
 from foundry_rest.schema import ChatReply, ChatRequest, Message
 from foundry_rest.schema.decoding import Refusal, SchemaMismatch
 from foundry_rest.schema.structure import Structure, structure_of
@@ -186,6 +187,7 @@ def _told(reply: ChatReply, words: str) -> list[Message]:
     """Return the messages that tell the model what is wrong: to each call of a tool its result, as due."""
     if not reply.tool_calls:
         return [{"role": "user", "content": words}]
-    from foundry_rest.schema.tools import tool_message
+    with late_import():
+        from foundry_rest.schema.tools import tool_message
 
     return [tool_message(call, words) for call in reply.tool_calls]

@@ -12,6 +12,7 @@ import msgspec
 from foundry_rest import clock
 from foundry_rest.control_characters import visible
 from foundry_rest.errors import ContextLengthExceeded, LoadFailed, ServiceError
+from foundry_rest.errors.process import late_import
 from foundry_rest.errors.wordings import ADVICE_WITHOUT_MESSAGE, advice_for, classify
 from foundry_rest.raw_json import decode_raw, encode_raw, read_raw
 
@@ -159,7 +160,8 @@ def _explained(error: ServiceError, message: str, advice: str | None) -> Service
     if advice:
         error.advice = advice
     if isinstance(error, ContextLengthExceeded):
-        from foundry_rest.errors.context_length import tokens_in
+        with late_import(sent=True):
+            from foundry_rest.errors.context_length import tokens_in
 
         error.prompt_tokens, error.limit = tokens_in(message)
     return error

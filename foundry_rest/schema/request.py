@@ -8,6 +8,7 @@ import msgspec
 
 from foundry_rest.checks import is_number, is_whole
 from foundry_rest.errors import ConfigError, ContextLengthExceeded, UnknownArgument
+from foundry_rest.errors.process import late_import
 from foundry_rest.schema.json_values import check_json
 from foundry_rest.schema.messages import Message, build_conversation
 
@@ -185,7 +186,8 @@ def _with_tools(params: Mapping[str, object]) -> Mapping[str, object]:
     tools = params.get("tools")
     if not isinstance(tools, (list, tuple)) or not any(map(callable, tools)):
         return params
-    from foundry_rest.schema.tools import Tool
+    with late_import():
+        from foundry_rest.schema.tools import Tool
 
     return {**params, "tools": [Tool.of(tool).spec if callable(tool) else tool for tool in tools]}
 

@@ -9,6 +9,7 @@ import msgspec
 
 from foundry_rest.checks import whole_number
 from foundry_rest.errors import ConfigError
+from foundry_rest.errors.process import late_import
 from foundry_rest.schema.json_values import check_json
 from foundry_rest.schema.request import PARAM_RULES, Rules, check_model_name, checked_params
 from foundry_rest.schema.responses import Item, OutputItem, ResponseParams, ResponseRequest
@@ -78,7 +79,8 @@ def _with_tools(params: Mapping[str, object]) -> Mapping[str, object]:
 
 def _tool(tool: object) -> object:
     """Return the description of a tool in the flat form of this API; the chat API nests it."""
-    from foundry_rest.schema.tools import Tool
+    with late_import():
+        from foundry_rest.schema.tools import Tool
 
     spec = Tool.of(tool).spec if callable(tool) else tool
     inner = spec.get("function") if isinstance(spec, Mapping) else None

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from foundry_rest import clock
 from foundry_rest.errors.parsing import failed_choice
+from foundry_rest.errors.process import late_import
 from foundry_rest.raw_json import HalfJoiner
 from foundry_rest.schema import ChatChunk, ChatReply, Choice, Part, ToolCall
 from foundry_rest.schema.chat import EMPTY_CHOICE, FAILED_REASONS
@@ -194,7 +195,8 @@ class ChatStream(AnswerStream[ChatChunk]):
 
     def _add_calls(self, fragments: list[ToolCall]) -> None:
         if self._tool_calls is None:
-            from foundry_rest.stream.tool_calls import ToolCallBuilder
+            with late_import(sent=True):
+                from foundry_rest.stream.tool_calls import ToolCallBuilder
 
             self._tool_calls = ToolCallBuilder()
         for fragment in fragments:
@@ -236,7 +238,8 @@ class ForcedCallStream(ChatStream):
         except StopIteration:
             if self._tool_calls is not None:
                 raise
-        from foundry_rest.stream.tool_calls import missing_call
+        with late_import(sent=True):
+            from foundry_rest.stream.tool_calls import missing_call
 
         error = missing_call(self.text, self.finish_reason)
         error.call, error.model, error.url = self._call.label, self._call.model, self._opened.url

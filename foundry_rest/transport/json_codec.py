@@ -9,6 +9,7 @@ import msgspec
 
 from foundry_rest.errors import ConfigError, InvalidReply
 from foundry_rest.errors.parsing import stream_error
+from foundry_rest.errors.process import late_import
 from foundry_rest.raw_json import UNDECODABLE
 
 T = TypeVar("T")
@@ -59,7 +60,8 @@ def decode_odd(
 
     ``keeps_halves`` is for an event whose text may end in half a character.
     """
-    from foundry_rest.schema.lenient_json import decode_leniently
+    with late_import(sent=True):
+        from foundry_rest.schema.lenient_json import decode_leniently
 
     if reported := stream_error(body):
         raise reported

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 
@@ -10,7 +12,19 @@ import pytest
 from support.platforms import posix
 from support.servers import CHAT
 
-from foundry_rest.testing import DEMO_MODEL, FaultServer, dead_address, json_error
+from foundry_rest.client import FoundryAPIClient
+from foundry_rest.errors import TransportError
+from foundry_rest.testing import (
+    DEMO_MODEL,
+    FaultServer,
+    chat_completion,
+    chat_event,
+    context_exceeded,
+    dead_address,
+    json_answer,
+    json_error,
+    sse,
+)
 
 pytestmark = posix
 
@@ -137,3 +151,53 @@ def test_a_service_that_fails(state):
         for left, *came, afterwards in outcomes(server.url, state):
             assert set(came) <= set(OURS), left
             assert afterwards in ("ServerError", "CircuitOpen")
+
+
+class NoFile:
+    """A finder that finds one module's file and cannot open it."""
+
+    def __init__(self, module):
+        self.module = f"foundry_rest.{module}"
+
+    def find_spec(self, name, path=None, target=None):
+        """Fail as the system does that opens no file more."""
+        if name == self.module:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def named(argument: int) -> None:
+    """Do nothing."""
+
+
+TOOL = {"type": "function", "function": {"name": "named"}}
+CALLED = {"index": 0, "id": "1", "type": "function", "function": {"name": "named", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize(
+    ("module", "answer", "ask"),
+    [
+        (
+            "stream.tool_calls",
+            sse([chat_event({"tool_calls": [CALLED]})]),
+            lambda client: client.stream_complete("Hi", tools=[TOOL]).gather(),
+        ),
+        (
+            "stream.tool_calls",
+            chat_completion("Hi"),
+            lambda client: client.complete("Hi", tools=[TOOL], tool_choice="required"),
+        ),
+        ("schema.lenient_json", json_answer({"choices": 1}), lambda client: client.complete("Hi")),
+        ("errors.bodies", json_error(500, "boom"), lambda client: client.complete("Hi")),
+        ("errors.context_length", context_exceeded(), lambda client: client.complete("Hi")),
+        ("schema.tools", chat_completion("Hi"), lambda client: client.complete("Hi", tools=[named])),
+    ],
+)
+def test_what_an_answer_needs(server, monkeypatch, module, answer, ask):
+    """What reads an answer that has come, or makes a request, cannot be imported: an error of ours."""
+    server.on("POST", CHAT, answer)
+    with FoundryAPIClient(server.url, model=DEMO_MODEL, dialect="openai") as client:
+        monkeypatch.setattr(sys, "meta_path", [NoFile(module), *sys.meta_path])
+        monkeypatch.delitem(sys.modules, f"foundry_rest.{module}", raising=False)
+        with pytest.raises(TransportError, match="the system gives this process no more"):
+            ask(client)
+        assert len(server.asked(CHAT)) <= 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -122,7 +123,7 @@ def test_a_call_that_is_answered_imports_no_more(server):
 
     assert answer == "Hello there"
     assert not set(imported.split()) & NEEDED_BY_FEW
-    assert len(imported.split()) <= 76
+    assert len(imported.split()) <= 76 + (os.name == "nt")  # there a connection is waited for in slices
 
 
 def test_requests_is_imported_below_few_frames():
