@@ -1,4 +1,6 @@
-"""Check the pages that Sphinx has built: every link leads somewhere, and nothing is fetched from elsewhere.
+"""Check the pages that Sphinx has built: links, what they fetch, and how types are written.
+
+Every link leads somewhere, nothing is fetched from elsewhere, and no type is shown as Python prints it.
 
     python .ci/check_site.py docs/_build/html
 
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import re
 import sys
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
@@ -23,6 +26,8 @@ _LOADED = re.compile(r"""url\(\s*['"]?((?:https?:)?//[^)'"\s]+)|@import\s+['"]((
 _FENCE = re.compile(r"^( *)```.*?^\1```", re.MULTILINE | re.DOTALL)
 _MARKDOWN = re.compile(r"(?<!`)\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
+#: Types as Python prints them; the source says `bool`, and `X | None`.
+_PRINTED = re.compile(r"<class '[\w.]+'>|\btyping\.(?:Optional|Union)\b")
 _NO_SLUG = re.compile(r"[^\w\u4e00-\u9fff\- ]")
 
 
@@ -75,6 +80,11 @@ def faults(files: dict[str, str | None]) -> list[str]:
     """Return what is wrong with a site: name of each file -> its text, or ``None`` for what is no text."""
     known = {name: read(name, text) for name, text in files.items() if text is not None}
     found = []
+    for name, text in files.items():
+        shown = unescape(re.sub(r"<[^>]*>", "", text or "")) if name.endswith(".html") else ""
+        found += [
+            f"{name}: {printed} is no type as the source writes it" for printed in _PRINTED.findall(shown)
+        ]
     for name, (_, links, fetched) in known.items():
         found += [f"{name}: fetches {address}" for address in fetched]
         for link in links:

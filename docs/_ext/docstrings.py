@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
+from pydoc import locate
 from typing import Any
 
 from public import documented
@@ -103,12 +105,20 @@ def options(lines: list[str]) -> Iterator[str]:
             yield ""
 
 
-def linked(line: str, itself: str) -> str:
-    """Return a line in which the names of the reference are links, and those of pages."""
+def linked(line: str, itself: str, around: Mapping[str, object]) -> str:
+    """Return a line in which the names of the reference are links, and those of pages.
+
+    Args:
+        line: One line of a docstring.
+        itself: What the docstring explains.
+        around: The names of its module: what has another meaning there is no link.
+    """
 
     def link(found: re.Match[str]) -> str:
         place = documented().get(found[1])
-        return f":py:obj:`{found[1]} <{place}>`" if place and place != itself else found[0]
+        if not place or place == itself or around.get(found[1], locate(place)) is not locate(place):
+            return found[0]
+        return f":py:obj:`{found[1]} <{place}>`"
 
     if line.lstrip().startswith((">>>", "...")):
         return line
@@ -136,7 +146,8 @@ def rewrite(_app: Sphinx, _what: str, name: str, obj: Any, _options: object, lin
             result += [f"**{TITLES[title]}**", "", *inspect.cleandoc("\n".join(["", *body])).splitlines(), ""]
         else:
             result += [*body, ""]
-    lines[:] = [linked(line, name) for line in result]
+    around = vars(sys.modules.get(str(getattr(obj, "__module__", "")), inspect))
+    lines[:] = [linked(line, name, around) for line in result]
 
 
 def _bases(error: type) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+from collections.abc import Iterator
 from importlib import import_module
+from typing import Any
 
 from docstrings import linked
 from docutils import nodes
@@ -12,12 +16,17 @@ from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
 
-def rows_of(cls: type) -> list[tuple[str, str, str]]:
-    """Return (name, type, meaning) of each key, those of the bases first; one module has all of them."""
+def rows_of(cls: Any) -> Iterator[tuple[str, str, str]]:
+    """Yield (name, type, meaning) of each key as the source writes them, those of the bases first."""
+    for base in getattr(cls, "__orig_bases__", ()):
+        if hasattr(base, "__annotations__"):
+            yield from rows_of(base)
     texts = ModuleAnalyzer.for_module(cls.__module__).find_attr_docs()
-    meanings = {name: " ".join(lines).strip() for (_, name), lines in texts.items()}
-    kinds = {name: getattr(kind, "__forward_arg__", str(kind)) for name, kind in cls.__annotations__.items()}
-    return [(name, kind, meanings.get(name, "")) for name, kind in kinds.items()]
+    body = ast.parse(inspect.getsource(cls)).body[0].body
+    for node in body:
+        if isinstance(node, ast.AnnAssign):
+            name = ast.unparse(node.target)
+            yield name, ast.unparse(node.annotation), " ".join(texts.get((cls.__name__, name), ())).strip()
 
 
 class TypedDictTable(SphinxDirective):
@@ -36,8 +45,9 @@ class TypedDictTable(SphinxDirective):
             "     - type",
             "     - meaning",
         ]
-        for argument, kind, text in rows_of(getattr(import_module(module), name)):
-            lines += [f"   * - ``{argument}``", f"     - ``{kind}``", f"     - {linked(text, '')}"]
+        around = vars(import_module(module))
+        for argument, kind, text in rows_of(around[name]):
+            lines += [f"   * - ``{argument}``", f"     - ``{kind}``", f"     - {linked(text, '', around)}"]
         holder = nodes.Element()
         self.state.nested_parse(StringList(lines, source=self.arguments[0]), self.content_offset, holder)
         return holder.children

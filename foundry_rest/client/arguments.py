@@ -1,6 +1,7 @@
 """The keyword arguments of a client, as type checkers and the reference know them."""
 
-# Annotations are evaluated here, because the reference shows them.
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Literal, TypedDict
@@ -52,7 +53,7 @@ class ClientArguments(TypedDict, total=False):
     #: Signs every request: a requests ``AuthBase``, a callable, or (user, password).
     auth: Auth | tuple[str, str] | None
     #: Your own ``requests.Session``, used unchanged and not closed; its adapters' own retries are left out.
-    session: "requests.Session | None"
+    session: requests.Session | None
     #: ``"auto"``, or the generation: ``"2.x"``, ``"1.x"``, ``"0.x"``, ``"openai"``.
     dialect: str | Dialect
     #: A file in which whole answers are kept and looked up, or a ``ResponseCache``; none by default.

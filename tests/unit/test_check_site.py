@@ -24,10 +24,12 @@ PAGE = '<h1 id="top">A</h1>'
         ('<link rel="stylesheet" href="//example.org/x.css">', ["a.html: fetches //example.org/x.css"]),
         ('<img src="https://example.org/x.png">', ["a.html: fetches https://example.org/x.png"]),
         ('<link rel="alternate" href="https://example.org/">', []),
+        ("<i>&lt;class</i> <b>'bool'&gt;</b>", ["a.html: <class 'bool'> is no type as the source writes it"]),
+        ("<i>typing.Union[int, str]</i>", ["a.html: typing.Union is no type as the source writes it"]),
     ],
 )
 def test_pages(html, found):
-    """A link leads to a file of the site and a place in it; a page fetches nothing from another host."""
+    """Links lead to places of the site, nothing is fetched from another host, types are as in the source."""
     assert SITE["faults"]({"a.html": html, "d/c.html": PAGE}) == found
 
 

@@ -10,7 +10,7 @@ import pytest
 from foundry_rest import BreakerPolicy, Config, FoundryAPIClient, RetryPolicy, ServiceSpec, Timeouts
 from foundry_rest.cache import ResponseCache
 from foundry_rest.client.arguments import ClientArguments
-from foundry_rest.client.spec import ClientSpec
+from foundry_rest.client.spec import _NAMES, ClientSpec
 from foundry_rest.dialects.generation2_native import Generation2Dialect
 from foundry_rest.errors import ConfigError
 from foundry_rest.testing import DEMO_MODEL
@@ -160,6 +160,11 @@ def test_every_argument_reaches_an_embedded_client(server, monkeypatch, tmp_path
         same = [name for name in plain.__struct_fields__ if name != "dialect"]
         assert [getattr(embedded._spec, name) for name in same] == [getattr(plain, name) for name in same]
         assert isinstance(embedded._spec.dialect, Generation2Dialect)
+
+
+def test_the_names_of_the_arguments():
+    """What a spec knows without importing the types are the names that these have."""
+    assert set(ClientArguments.__annotations__) == _NAMES
 
 
 def test_a_number_as_timeout_is_silence_alone(server):
