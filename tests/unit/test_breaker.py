@@ -9,7 +9,7 @@ import signal
 import pytest
 from support.breakers import ADDRESS, fail, refused, succeed, told
 
-from foundry_rest.errors import CircuitOpen, ServiceTimeout, ServiceUnreachable
+from foundry_rest.errors import CircuitOpen, ServiceTimeout, ServiceUnreachable, TransportError
 from foundry_rest.resilience.breaker.breaker import Breaker, BreakerPolicy, Outcome
 
 # ---------------------------------------------------------------- closed, open
@@ -235,3 +235,8 @@ def test_nothing_is_counted_without_a_file(breaker, time, monkeypatch):
     monkeypatch.setattr(importlib, "import_module", no_file)
 
     assert not breaker.admit().probe
+    with pytest.raises(TransportError, match=r"gives this process no more.*Close what is open"):
+        breaker.force_open()  # a person's wish is not dropped in silence
+    with pytest.raises(TransportError, match="gives this process no more"):
+        breaker.close()
+    assert breaker.current == "open"

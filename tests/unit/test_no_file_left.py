@@ -13,16 +13,19 @@ from support.platforms import posix
 from support.servers import CHAT
 
 from foundry_rest.client import FoundryAPIClient
-from foundry_rest.errors import TransportError
+from foundry_rest.errors import ModelNotLoaded, ServerError, StreamInterrupted, TransportError
 from foundry_rest.testing import (
     DEMO_MODEL,
     FaultServer,
     chat_completion,
     chat_event,
+    chat_stream,
     context_exceeded,
+    cut,
     dead_address,
     json_answer,
     json_error,
+    model_not_loaded,
     sse,
 )
 
@@ -201,3 +204,28 @@ def test_what_an_answer_needs(server, monkeypatch, module, answer, ask):
         with pytest.raises(TransportError, match="the system gives this process no more"):
             ask(client)
         assert len(server.asked(CHAT)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("module", "dialect", "answer", "kind"),
+    [
+        ("resilience.aftermath", "openai", json_error(500, "boom"), ServerError),
+        ("resilience.failures", "openai", json_error(500, "boom"), ServerError),
+        ("resilience.failures", "openai", chat_stream("one two")[:3] + cut(), StreamInterrupted),
+        ("models.recoveries", "openai", model_not_loaded(), ModelNotLoaded),
+        ("resilience.stream_diagnosis", "1.x", chat_stream("one")[:1] + cut(), TransportError),
+    ],
+)
+def test_what_follows_a_failure(server, monkeypatch, module, dialect, answer, kind):
+    """It cannot be imported, and is left out: the failure is told, with its attempt and its address."""
+    server.on("POST", CHAT, answer)
+    with FoundryAPIClient(server.url, model=DEMO_MODEL, dialect=dialect, retries=0) as client:
+        monkeypatch.setattr(sys, "meta_path", [NoFile(module), *sys.meta_path])
+        for late in {module, "resilience.aftermath"}:
+            monkeypatch.delitem(sys.modules, f"foundry_rest.{late}", raising=False)
+        with pytest.raises(kind) as caught:
+            client.stream_complete("Hi").gather()
+
+    assert "gives this process no more" not in str(caught.value)
+    assert (caught.value.url, len(caught.value.attempts)) == (server.url, 1)
+    assert len(server.asked(CHAT)) == 1

@@ -182,11 +182,18 @@ class Breaker:
         """Open the circuit by hand; the first probe is admitted after the policy's wait.
 
         The wait of an open circuit begins again.
+
+        Raises:
+            TransportError: The system opens no file more, so that pybreaker cannot be imported.
         """
         self._follow(self._state.change(self._ready().force_open))
 
     def close(self) -> None:
-        """Close the circuit by hand; calls under way no longer count."""
+        """Close the circuit by hand; calls under way no longer count.
+
+        Raises:
+            TransportError: The system opens no file more, so that pybreaker cannot be imported.
+        """
         record = self._state.read()
         decisions = self._ready(moves=record.state != CLOSED or record.failures > 0)
         self._follow(self._state.change(decisions.close))
