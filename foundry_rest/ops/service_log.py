@@ -32,6 +32,20 @@ _READ = 4 * 1024 * 1024
 _PAUSE = 0.3
 
 
+class LogEnd(NamedTuple):
+    """The last lines of a log, and the place behind them.
+
+    Attributes:
+        lines: The lines.
+        file: Where they were read.
+        at: Bytes of the file up to their end.
+    """
+
+    lines: list[str]
+    file: Path
+    at: int
+
+
 class ServiceLog(NamedTuple):
     """The log of a service on this machine.
 
@@ -43,17 +57,8 @@ class ServiceLog(NamedTuple):
     directory: Path
     is_of_running: bool = True
 
-    @property
-    def file(self) -> Path:
-        """Return the newest file; of those with something in them, where there are any.
-
-        Raises:
-            ConfigError: There is none any more.
-        """
-        return self._newest()[1]
-
     def _newest(self) -> tuple[int, Path]:
-        """Return size and path of the newest file."""
+        """Return size and path of the newest file; of those with something in them, where there are any."""
         found = [
             (status.st_size > 0, status.st_mtime, status.st_size, file)
             for file, status in _log_files(self.directory)
@@ -64,32 +69,41 @@ class ServiceLog(NamedTuple):
             )
         return max(found)[2:]
 
-    def last(self, lines: int) -> list[str]:
+    def last(self, lines: int, *, whole: bool = False) -> LogEnd:
         """Return the last lines of the newest file.
+
+        Args:
+            lines: How many, at most.
+            whole: Leave out a line that is being written.
 
         Raises:
             ConfigError: It cannot be read.
         """
-        if not lines:
-            return []
-        return _bytes_from(self.file, -_READ).decode("utf-8", "replace").splitlines()[-lines:]
+        size, file = self._newest()
+        start = max(0, size - _READ)
+        content = _bytes_from(file, start)
+        if whole:
+            content = content[: content.rfind(b"\n") + 1]
+        text = content.decode("utf-8", "replace").splitlines()
+        return LogEnd(text[-lines:] if lines else [], file, start + len(content))
 
-    def added(self) -> Iterator[str]:
-        """Yield each piece of text that is added from now on, also to a newer file; it ends never.
+    def added(self, end: LogEnd) -> Iterator[str]:
+        """Yield each piece of text that is added behind an end, also to a newer file; it ends never.
 
         Raises:
             ConfigError: The log cannot be read any more.
         """
-        (at, file), decoder = self._newest(), _decoder()
+        file, at, decoder = end.file, end.at, _decoder()
         while True:
             clock.sleep(_PAUSE)
+            size, newest = self._newest()  # asked first: what a newer file follows has been written
+            if newest == file and size < at:  # begun anew
+                at, decoder = 0, _decoder()
             content = _bytes_from(file, at)
             at += len(content)
             if content:
                 yield decoder.decode(content)
-                continue
-            size, newest = self._newest()
-            if newest != file or size < at:  # the next day's, or the same one, begun anew
+            elif newest != file:  # the next day's
                 file, at, decoder = newest, 0, _decoder()
 
 

@@ -77,7 +77,7 @@ def test_the_newest_file(log):
     for at, file in enumerate((log, later, empty)):
         os.utime(file, (at, at))
 
-    assert ServiceLog(log.parent).last(5) == ["later"]
+    assert ServiceLog(log.parent).last(5).lines == ["later"]
 
 
 def test_where_it_is_not_known(run, server, tmp_path):
@@ -149,7 +149,7 @@ def test_a_pipe_is_no_log(log):
     os.mkfifo(log.with_name("foundry.core20261128.log"))
     (log.parent / "foundry.d.log").mkdir()
 
-    assert ServiceLog(log.parent).last(1) == ["line 29"]
+    assert ServiceLog(log.parent).last(1).lines == ["line 29"]
     log.unlink()
     with pytest.raises(ConfigError, match="is gone"):
         ServiceLog(log.parent).last(1)
@@ -168,7 +168,8 @@ def test_follow_a_log_that_begins_anew(log, monkeypatch):
     steps = iter([lambda: log.write_bytes(b""), lambda: None, lambda: append(log, b"new\n")])
     monkeypatch.setattr(clock, "sleep", lambda _: next(steps, lambda: None)())
 
-    assert next(ServiceLog(log.parent).added()) == "new\n"
+    found = ServiceLog(log.parent)
+    assert next(found.added(found.last(0))) == "new\n"
 
 
 def test_follow(log, monkeypatch):
@@ -186,7 +187,51 @@ def test_follow(log, monkeypatch):
     )
     monkeypatch.setattr(clock, "sleep", lambda _: next(steps, lambda: None)())
 
-    assert "".join(itertools.islice(ServiceLog(log.parent).added(), 3)) == "one €\ntwo\n"
+    found = ServiceLog(log.parent)
+    assert "".join(itertools.islice(found.added(found.last(0)), 3)) == "one €\ntwo\n"
+
+
+def test_nothing_between_the_end_and_what_follows_is_lost(log, monkeypatch):
+    """What is written after the last lines were read and before the first look is shown, once."""
+    monkeypatch.setattr(clock, "sleep", lambda _: None)
+    found = ServiceLog(log.parent)
+    end = found.last(1)
+    append(log, b"line 30\n")
+
+    assert end.lines == ["line 29"]
+    assert next(found.added(end)) == "line 30\n"
+
+
+def test_a_line_that_is_being_written(log, monkeypatch):
+    """Followed, it comes when it is looked at again, and not as two lines; without, it is shown as it is."""
+    monkeypatch.setattr(clock, "sleep", lambda _: append(log, b" 30\n"))
+    append(log, b"line")
+    found = ServiceLog(log.parent)
+    end = found.last(1, whole=True)
+
+    assert found.last(1).lines == ["line"]
+    assert end.lines == ["line 29"]
+    assert next(found.added(end)) == "line 30\n"
+
+
+def test_the_last_lines_of_a_day(log, monkeypatch):
+    """What the old file has got just before the next day's began is shown before it."""
+    later = log.with_name("foundry.core20261128.log")
+    end = (found := ServiceLog(log.parent)).last(0)
+    read = service_log._bytes_from
+
+    def read_late(file, start):
+        content = read(file, start)
+        if not content and not later.exists():  # written behind this look
+            append(log, b"last\n")
+            append(later, b"first\n")
+            os.utime(log, (1, 1))
+        return content
+
+    monkeypatch.setattr(clock, "sleep", lambda _: None)
+    monkeypatch.setattr(service_log, "_bytes_from", read_late)
+
+    assert list(itertools.islice(found.added(end), 2)) == ["last\n", "first\n"]
 
 
 def append(file, content):
@@ -199,7 +244,7 @@ def append(file, content):
 def test_follow_in_the_command(run, log, monkeypatch, option, shown):
     """`-f` goes on with what is added until Ctrl-C, which is code 130."""
 
-    def added(_):
+    def added(_, end):
         yield "more\n"
         raise KeyboardInterrupt
 
