@@ -140,7 +140,7 @@ class Caching:
 
 def _knows_name(target: Target, name: str) -> bool:
     """Return whether a name is an exact id, or was found to mean one, or the service has no versions."""
-    return ":" in name or target.names.get(name) is not None or not target.dialect.has("load_model")
+    return ":" in name or target.names.get(name) is not None or not target.dialect.models().has("load")
 
 
 class _Identities:

@@ -17,6 +17,7 @@ from foundry_rest.checks import whole_number
 from foundry_rest.dialects.case_insensitive import convert_any_case, decode_any_case, folded
 from foundry_rest.dialects.catalog_file import read_snapshot
 from foundry_rest.dialects.generation0_download import Steps, source_of
+from foundry_rest.dialects.model_routes import ModelRoutes
 from foundry_rest.dialects.openai import OpenAIDialect
 from foundry_rest.dialects.operation import Dialect, Operation
 from foundry_rest.dialects.text_parts import with_joined_texts
@@ -76,19 +77,32 @@ class Generation0Dialect(OpenAIDialect):
         call = self.build_call("POST", path, "chat.count_tokens", options, body, request.model)
         return Operation(call, _parse_count)
 
-    def list_models(self, options: Options) -> Operation[Reply, list[ModelInfo]]:
+    def models(self) -> ModelRoutes:
+        """Return the routes for models."""
+        return _ModelRoutes(self)
+
+    # 0.x has no Responses API.
+    responses = Dialect.responses
+
+
+class _ModelRoutes(ModelRoutes):
+    """The routes for models of the 0.x service."""
+
+    def listed(self, options: Options) -> Operation[Reply, list[ModelInfo]]:
         """Build the request for the catalog, sorted by the service: NPU, GPU, CPU, special before generic."""
-        return Operation(self.build_get("/foundry/list", "models.list", options), _parse_catalog)
+        return Operation(self._dialect.build_get("/foundry/list", "models.list", options), _parse_catalog)
 
-    def cached_models(self, options: Options) -> Operation[Reply, list[str]]:
+    def cached(self, options: Options) -> Operation[Reply, list[str]]:
         """Build the request for the ids of the models on the service's disk."""
-        return Operation(self.build_get("/openai/models", "models.cached", options), _parse_names)
+        return Operation(self._dialect.build_get("/openai/models", "models.cached", options), _parse_names)
 
-    def loaded_models(self, options: Options) -> Operation[Reply, list[str]]:
+    def loaded(self, options: Options) -> Operation[Reply, list[str]]:
         """Build the request for the ids of the models in memory."""
-        return Operation(self.build_get("/openai/loadedmodels", "models.loaded", options), _parse_names)
+        return Operation(
+            self._dialect.build_get("/openai/loadedmodels", "models.loaded", options), _parse_names
+        )
 
-    def load_model(
+    def load(
         self, name: str, options: Options, *, ttl: int | None = None, provider: str = ""
     ) -> Operation[Reply, str]:
         """Build the request that loads a model by exact id: a GET that lasts as long as the load.
@@ -109,17 +123,17 @@ class Generation0Dialect(OpenAIDialect):
         call = replace(self._load_or_unload("load", name, query, options), replay=Replay.IF_UNSENT)
         return Operation(call, _parse_done("loaded"))
 
-    def unload_model(self, name: str, options: Options, *, force: bool = False) -> Operation[Reply, str]:
+    def unload(self, name: str, options: Options, *, force: bool = False) -> Operation[Reply, str]:
         """Build the request that unloads by exact id; without ``force`` a model stays until its ttl ends."""
         call = self._load_or_unload("unload", name, {"force": "true" if force else "false"}, options)
         return Operation(call, _parse_done("unloaded"))
 
     def unload_all(self, options: Options) -> Operation[Reply, str]:
         """Build the request that unloads every model."""
-        call = self.build_get("/openai/unloadall", "models.unload", options.patient())
+        call = self._dialect.build_get("/openai/unloadall", "models.unload", options.patient())
         return Operation(call, _parse_done("unloaded"))
 
-    def download_model(self, info: ModelInfo, options: Options) -> Operation[bytes, DownloadStep]:
+    def download(self, info: ModelInfo, options: Options) -> Operation[bytes, DownloadStep]:
         """Build the download of a model from the address in its catalog entry; each line is one step.
 
         Only the last step is ``done``, and only when the service reports it. Minutes may pass between two
@@ -129,7 +143,7 @@ class Generation0Dialect(OpenAIDialect):
             ConfigError: ``info`` does not come from this service's catalog.
         """
         body = {"model": source_of(info), "token": "", "IgnorePipeReport": True}
-        call = self.build_call(
+        call = self._dialect.build_call(
             "POST", "/openai/download", "models.download", options.patient(), body, info.id
         )
         return Operation(replace(call, replay=Replay.IF_UNSENT, lines=True), Steps())
@@ -138,14 +152,11 @@ class Generation0Dialect(OpenAIDialect):
         """Return all models in ``foundry.modelinfo.json``, with alias and id."""
         return read_snapshot(content)
 
-    # 0.x has no Responses API.
-    responses = Dialect.responses
-
     def _load_or_unload(self, verb: str, name: str, query: dict[str, object], options: Options) -> Call:
         if not name.strip("."):
             raise ConfigError(f"model {name!r} is no id of this service", call=f"models.{verb}")
         path = f"/openai/{verb}/{quote(name, safe=':@+~')}?{urlencode(query)}"
-        return self.build_get(path, f"models.{verb}", options.patient(), name)
+        return self._dialect.build_get(path, f"models.{verb}", options.patient(), name)
 
 
 def _parse_status(reply: Reply) -> ServiceStatus:

@@ -15,9 +15,10 @@ from urllib.parse import quote
 import msgspec
 from msgspec.structs import replace
 
-from foundry_rest.dialects.model_routes import ModelRoutesDialect
-from foundry_rest.dialects.openai import parse_models
+from foundry_rest.dialects.model_routes import ModelRoutes, NativeModelRoutes, parse_models
+from foundry_rest.dialects.openai import OpenAIDialect
 from foundry_rest.dialects.operation import Operation
+from foundry_rest.dialects.token_counts import count_by_refusal
 from foundry_rest.errors import InvalidReply
 from foundry_rest.schema import ChatChunk, ChatRequest, ModelInfo, ServiceStatus
 from foundry_rest.transport.call import Options, Reply
@@ -28,7 +29,7 @@ class _Status(msgspec.Struct):
     cache_path: str = msgspec.field(name="modelDirPath")
 
 
-class Generation1Dialect(ModelRoutesDialect):
+class Generation1Dialect(OpenAIDialect):
     """The dialect of the 1.x service."""
 
     generation: ClassVar[str] = "1.x"
@@ -36,6 +37,8 @@ class Generation1Dialect(ModelRoutesDialect):
     limits_calls: ClassVar[bool] = False
     enforces_schema: ClassVar[bool | None] = False
     checks_tasks: ClassVar[bool] = False
+    guards_unload: ClassVar[bool] = False
+    counts_by_refusal: ClassVar[bool] = True
     keeps_conversations: ClassVar[bool | None] = False
     joins_texts: ClassVar[bool] = True
     converts: ClassVar[frozenset[str]] = frozenset(("max_completion_tokens",))
@@ -44,24 +47,13 @@ class Generation1Dialect(ModelRoutesDialect):
         """Build the request for the status, which holds no pid."""
         return Operation(self.build_get("/status", "health.check", options), _parse_status)
 
-    def list_models(self, options: Options) -> Operation[Reply, list[ModelInfo]]:
-        """Build the request for the models on the service's disk, which lists aliases but no versions."""
-        return Operation(self.build_get("/v1/models", "models.list", options), _parse_cached)
+    def models(self) -> ModelRoutes:
+        """Return the routes for models."""
+        return _ModelRoutes(self)
 
-    @staticmethod
-    def segment(name: str) -> str | None:
-        """Return the name percent-encoded; it may be an id, a name (for its newest version) or an alias."""
-        return quote(name, safe=":")
-
-    @staticmethod
-    def parse_loaded(reply: Reply) -> str:
-        """Check the empty response to a load."""
-        return _check_empty(reply, "loaded")
-
-    @staticmethod
-    def parse_unloaded(reply: Reply) -> str:
-        """Check the empty response, which a model that was not loaded gets, too."""
-        return _check_empty(reply, "unloaded")
+    def count_tokens(self, request: ChatRequest, options: Options) -> Operation[bytes, int]:
+        """Build a request that is refused with a conversation's number of tokens."""
+        return count_by_refusal(self, request, options)
 
     def chat_stream(
         self, request: ChatRequest, options: Options, label: str = "chat.stream"
@@ -83,6 +75,29 @@ class Generation1Dialect(ModelRoutesDialect):
         fields = dict(request.params)
         limit = fields.pop("max_completion_tokens", None)
         return fields if limit is None else {**fields, "max_tokens": limit}
+
+
+class _ModelRoutes(NativeModelRoutes):
+    """The routes for models of the 1.x service."""
+
+    def listed(self, options: Options) -> Operation[Reply, list[ModelInfo]]:
+        """Build the request for the models on the service's disk, which lists aliases but no versions."""
+        return Operation(self._dialect.build_get("/v1/models", "models.list", options), _parse_cached)
+
+    @staticmethod
+    def segment(name: str) -> str | None:
+        """Return the name percent-encoded; it may be an id, a name (for its newest version) or an alias."""
+        return quote(name, safe=":")
+
+    @staticmethod
+    def parse_loaded(reply: Reply) -> str:
+        """Check the empty response to a load."""
+        return _check_empty(reply, "loaded")
+
+    @staticmethod
+    def parse_unloaded(reply: Reply) -> str:
+        """Check the empty response, which a model that was not loaded gets, too."""
+        return _check_empty(reply, "unloaded")
 
 
 def _parse_status(reply: Reply) -> ServiceStatus:

@@ -14,28 +14,21 @@ from foundry_rest.errors import InvalidReply, StreamInterrupted
 from foundry_rest.errors.parsing import error_in, failed_choice, stream_error
 from foundry_rest.errors.process import late_import
 from foundry_rest.raw_json import UNDECODABLE
-from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, ModelInfo, ServiceStatus, Usage
+from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, ServiceStatus, Usage
 from foundry_rest.schema.chat import FAILED_REASONS
 from foundry_rest.schema.request import Message
 from foundry_rest.schema.thoughts import LONE_CLOSING, MAY_BEGIN, split_thoughts
 from foundry_rest.transport.call import Call, Options, Replay, Reply
-from foundry_rest.transport.json_codec import decode_answer, decode_odd
+from foundry_rest.transport.json_codec import decode_odd
 
 if TYPE_CHECKING:
+    from foundry_rest.dialects.model_routes import ModelRoutes
     from foundry_rest.dialects.responses import ResponsesRoutes
     from foundry_rest.schema.embeddings import EmbeddingReply, EmbeddingRequest
 
 _CHUNK = msgspec.json.Decoder(ChatChunk)
 #: Fields of a message part that hold media, as named by OpenAI.
 _MEDIA = ("image_url", "input_audio", "file")
-
-
-class _Entry(msgspec.Struct):
-    id: str
-
-
-class _List(msgspec.Struct):
-    data: list[msgspec.Raw]
 
 
 class OpenAIDialect(Dialect):
@@ -74,9 +67,12 @@ class OpenAIDialect(Dialect):
         """Build the request for a streamed completion, with usage at its end."""
         return Operation(self._chat_call(request, options, label, stream=True), parse_chunk)
 
-    def list_models(self, options: Options) -> Operation[Reply, list[ModelInfo]]:
-        """Build the request for the models that the service lists."""
-        return Operation(self.build_get("/v1/models", "models.list", options), parse_models)
+    def models(self) -> ModelRoutes:
+        """Return the routes for models."""
+        with late_import():
+            from foundry_rest.dialects.model_routes import OpenAIModelRoutes
+
+        return OpenAIModelRoutes(self)
 
     def embed(self, request: EmbeddingRequest, options: Options) -> Operation[Reply, EmbeddingReply]:
         """Build the request for one vector per text."""
@@ -194,20 +190,6 @@ def parse_completion(reply: Reply) -> ChatReply:
         stale_for=reply.stale_for,
         url=reply.url,
     )
-
-
-def parse_models(reply: Reply) -> list[ModelInfo]:
-    """Parse the model list: an object with ``data``, or a bare array."""
-    bare = reply.body.lstrip()[:1] == b"["
-    body, url = reply.body, reply.url
-    items = decode_answer(body, list[msgspec.Raw], url) if bare else decode_answer(body, _List, url).data
-    return [_model(bytes(item), url) for item in items]
-
-
-def _model(entry: bytes, url: str) -> ModelInfo:
-    parsed = decode_answer(entry, _Entry, url)
-    name, _, version = parsed.id.rpartition(":") if ":" in parsed.id else (parsed.id, "", "")
-    return ModelInfo(id=parsed.id, name=name, version=version, raw=decode_answer(entry, object, url))
 
 
 def _parse_status(reply: Reply) -> ServiceStatus:

@@ -14,15 +14,16 @@ import msgspec
 
 from foundry_rest.errors import UnsupportedByService
 from foundry_rest.errors.advice import Advice, Words
+from foundry_rest.errors.process import late_import
 from foundry_rest.transport.call import Call, Options, Replay, Reply
 from foundry_rest.transport.json_codec import encode_json
 
 if TYPE_CHECKING:
+    from foundry_rest.dialects.audio import AudioRoutes
+    from foundry_rest.dialects.model_routes import ModelRoutes
     from foundry_rest.dialects.responses import ResponsesRoutes
-    from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, ModelInfo, ServiceStatus
-    from foundry_rest.schema.audio import Transcription, TranscriptionChunk, TranscriptionRequest
+    from foundry_rest.schema import ChatChunk, ChatReply, ChatRequest, ServiceStatus
     from foundry_rest.schema.embeddings import EmbeddingReply, EmbeddingRequest
-    from foundry_rest.schema.models import DownloadStep
 
 A = TypeVar("A", contravariant=True)
 T = TypeVar("T", covariant=True)
@@ -116,50 +117,12 @@ class Dialect:
 
     # ---------------------------------------------------------------- models
 
-    def list_models(self, options: Options) -> Operation[Reply, list[ModelInfo]]:
-        """Build the request for the models that the service lists."""
-        self.unsupported("list of models")
+    def models(self) -> ModelRoutes:
+        """Return the routes for models."""
+        with late_import():
+            from foundry_rest.dialects.model_routes import ModelRoutes
 
-    def cached_models(self, options: Options) -> Operation[Reply, list[str]]:
-        """Build the request for the ids of the models on the service's disk."""
-        self.unsupported("list of cached models")
-
-    def loaded_models(self, options: Options) -> Operation[Reply, list[str]]:
-        """Build the request for the ids of the models in memory."""
-        self.unsupported("list of loaded models")
-
-    def load_model(
-        self, name: str, options: Options, *, ttl: int | None = None, provider: str = ""
-    ) -> Operation[Reply, str]:
-        """Build the request that loads a model; its result is the reported outcome, such as ``"loaded"``.
-
-        Args:
-            name: Alias or id, see ``loads_by_alias``.
-            ttl: Seconds without use after which the service may unload it; ``None`` for its default.
-            provider: Execution provider in place of the model's own, such as ``"cuda"``.
-        """
-        self.unsupported("loading a model")
-
-    def unload_model(self, name: str, options: Options, *, force: bool = False) -> Operation[Reply, str]:
-        """Build the request that unloads a model; its result is the reported outcome, such as ``"unloaded"``.
-
-        Args:
-            name: Alias or id.
-            force: Whether to unload it before its time to live is over.
-        """
-        self.unsupported("unloading a model")
-
-    def unload_all(self, options: Options) -> Operation[Reply, str]:
-        """Build the request that unloads every model."""
-        self.unsupported("route to unload all models")
-
-    def download_model(self, info: ModelInfo, options: Options) -> Operation[bytes, DownloadStep]:
-        """Build the download of a model to the service's machine; each line of the response is one step."""
-        self.unsupported_download()
-
-    def read_snapshot(self, content: bytes) -> list[ModelInfo]:
-        """Return the models in the catalog file of the service's model directory."""
-        self.unsupported("catalog file")
+        return ModelRoutes(self)
 
     # ---------------------------------------------------------------- embeddings and audio
 
@@ -167,15 +130,9 @@ class Dialect:
         """Build the request for one vector per text."""
         self.unsupported("embeddings")
 
-    def transcribe(self, request: TranscriptionRequest, options: Options) -> Operation[Reply, Transcription]:
-        """Build the transcription of an audio file on the service's machine."""
+    def audio(self) -> AudioRoutes:
+        """Return the routes for audio files on the service's machine."""
         self.unsupported("audio transcription")
-
-    def transcribe_stream(
-        self, request: TranscriptionRequest, options: Options
-    ) -> Operation[bytes, TranscriptionChunk]:
-        """Build a streamed transcription."""
-        self.unsupported("streamed audio transcription")
 
     # ---------------------------------------------------------------- responses
 
@@ -192,20 +149,6 @@ class Dialect:
             feature=feature,
             generation=self.generation,
             advice=advice or _ELSEWHERE,
-        )
-
-    def unsupported_download(self) -> NoReturn:
-        """Raise UnsupportedByService for a download."""
-        self.unsupported(
-            "download over REST",
-            Advice(
-                Words(
-                    "Download with the command `foundry model download`, or let "
-                    "FoundryAPIClient.embedded() download it.",
-                    "Download with the command `foundry model download`, or fetch it with: foundry-rest "
-                    "download --embedded NAME.",
-                )
-            ),
         )
 
     @classmethod

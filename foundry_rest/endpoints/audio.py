@@ -96,7 +96,7 @@ class Audio:
             return self._open(request, checked, started, _LABEL).gather()
 
         def build(target: Target) -> Operation[Reply, Transcription]:
-            return target.dialect.transcribe(target.named(request), checked)
+            return target.dialect.audio().transcribe(target.named(request), checked)
 
         build(self._context.target(checked))  # raises if the service lacks the route, before anything is sent
         self._check_task(request, checked, _LABEL)
@@ -150,7 +150,7 @@ class Audio:
         self, request: TranscriptionRequest, options: Options, started: float, label: str
     ) -> TranscriptionStream:
         def build(target: Target) -> Operation[bytes, TranscriptionChunk]:
-            operation = target.dialect.transcribe_stream(target.named(request), options)
+            operation = target.dialect.audio().transcribe_stream(target.named(request), options)
             return replace(operation, call=replace(operation.call, label=label))
 
         self._context.dialect_for(options)

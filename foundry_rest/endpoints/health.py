@@ -200,7 +200,7 @@ class Health:
         """Return the ids of the loaded models; ``None`` when the service is too busy to list them."""
         try:
             return self._context.ask(
-                lambda target: target.dialect.loaded_models(options), options, probe=True
+                lambda target: target.dialect.models().loaded(options), options, probe=True
             )
         except UnsupportedByService:
             return []

@@ -42,7 +42,7 @@ def of_report(report: HealthReport, model: str | None, context: Context, options
     if report.status == "busy":
         reason = "it answers, but not which models are in memory, as while one is loaded"
         return ServiceState(status="busy", reason=reason, url=report.url, report=report)
-    if not context.dialect_for(options).has("load_model"):
+    if not context.dialect_for(options).models().has("load"):
         reason = "it answers, and loads models by itself"
         return ServiceState(status="ready", reason=reason, url=report.url, report=report)
     name = (

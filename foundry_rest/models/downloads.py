@@ -96,14 +96,14 @@ class Downloads:
             check_room(info, local_folder(status.cache_path, self._context.url))
 
     def _can_download(self, options: Options) -> bool:
-        return self._context.fetch is not None or self._context.dialect_for(options).has("download_model")
+        return self._context.fetch is not None or self._context.dialect_for(options).models().has("download")
 
     def _refuse(
         self, request: LoadRequest, options: Options, cause: ModelNotCached | None = None
     ) -> NoReturn:
         """Raise UnsupportedByService for a model that this service cannot fetch."""
         try:
-            self._context.dialect_for(options).unsupported_download()
+            self._context.dialect_for(options).models().unsupported_download()
         except UnsupportedByService as error:
             error.call, error.model = "models.download", request.name
             raise error from cause
@@ -119,7 +119,7 @@ class Downloads:
 
     def _download_over_rest(self, info: ModelInfo, progress: Progress, options: Options) -> None:
         steps = self._context.open(
-            DownloadStream, lambda target: target.dialect.download_model(info, options), options
+            DownloadStream, lambda target: target.dialect.models().download(info, options), options
         )
         with steps:
             for step in steps:

@@ -28,7 +28,7 @@ class Inventory:
 
     def catalog(self, options: Options) -> list[ModelInfo]:
         """Return every model, with all known details."""
-        listed = self._context.ask(lambda target: target.dialect.list_models(options), options)
+        listed = self._context.ask(lambda target: target.dialect.models().listed(options), options)
         details, cached = self.on_disk(options)
         loaded = self.loaded_ids(options)
         described = describe(listed, details, named=[*(cached or ()), *loaded])
@@ -43,14 +43,14 @@ class Inventory:
 
     def _details(self, options: Options) -> list[ModelInfo]:
         """Return the models with details, from 0.x's list or from the catalog file of the others."""
-        if self._context.dialect_for(options).has("cached_models"):
-            return self._context.ask(lambda target: target.dialect.list_models(options), options)
+        if self._context.dialect_for(options).models().has("cached"):
+            return self._context.ask(lambda target: target.dialect.models().listed(options), options)
         return self.on_disk(options)[0]
 
     def loaded_ids(self, options: Options, *, must: bool = False) -> list[str]:
         """Return the ids in memory; none, unless ``must``, for a service that does not list them."""
         try:
-            return self._context.ask(lambda target: target.dialect.loaded_models(options), options)
+            return self._context.ask(lambda target: target.dialect.models().loaded(options), options)
         except UnsupportedByService:
             if must:
                 raise
@@ -62,9 +62,9 @@ class Inventory:
         The ids are ``None`` when they are unknown: the service is on another machine and does not list them.
         """
         dialect = self._context.dialect_for(options)
-        if dialect.has("cached_models"):
+        if dialect.models().has("cached"):
             try:
-                return [], self._context.ask(lambda target: target.dialect.cached_models(options), options)
+                return [], self._context.ask(lambda target: target.dialect.models().cached(options), options)
             except ServerError:  # its catalog is a list of its own, and can be had all the same
                 return [], None
         status = self._context.ask(lambda target: target.dialect.status(options), options)
@@ -79,7 +79,7 @@ class Inventory:
             return [], None
         dialect = target.dialect
         try:
-            details = dialect.read_snapshot(read_snapshot_file(folder))
+            details = dialect.models().read_snapshot(read_snapshot_file(folder))
         except InvalidReply:  # being written, or not there yet; it is helpful, but never required
             details = []
         return details, sorted(cached_ids(folder))

@@ -212,7 +212,7 @@ class Loading:
 
 
 def _load(dialect: Dialect, name: str, request: LoadRequest, options: Options) -> Operation[Reply, str]:
-    return dialect.load_model(name, options, ttl=request.ttl, provider=request.provider)
+    return dialect.models().load(name, options, ttl=request.ttl, provider=request.provider)
 
 
 def _spellings(name: str, info: ModelInfo | None, *, id_first: bool) -> tuple[str, ...]:

@@ -65,5 +65,5 @@ def check_task(
 
 def _must_look_up(info: ModelInfo | None, dialect: Dialect) -> bool:
     if dialect.checks_tasks:
-        return info is None and dialect.has("load_model")
+        return info is None and dialect.models().has("load")
     return info is None or not info.task

@@ -28,7 +28,7 @@ class Unloading:
         dialect = self._context.dialect_for(options)
 
         def build(spelling: str) -> Operation[Reply, str]:
-            return dialect.unload_model(spelling, options, force=force)
+            return dialect.models().unload(spelling, options, force=force)
 
         build(name)  # raises if the service lacks the route, before anything is sent
         info = (
@@ -47,12 +47,12 @@ class Unloading:
         """Unload every model and return the ids of those that were in memory."""
         ids = self._inventory.loaded_ids(options, must=True)
         dialect = self._context.dialect_for(options)
-        if not dialect.has("unload_all"):
+        if not dialect.models().has("unload_all"):
             for id_ in ids:
                 self.unload(id_, options, force=force)
         elif ids:
             with self._exclusive(dialect, lambda used: True, options):
-                self._context.ask(lambda target: target.dialect.unload_all(options), options)
+                self._context.ask(lambda target: target.dialect.models().unload_all(options), options)
         return ids
 
     def _in_memory(self, name: str, options: Options) -> ModelInfo | None:

@@ -428,14 +428,14 @@ def test_both_clients_ask_the_same(run: Run, server: FaultServer, service: Legac
     )
     theirs = [request for request in server.requests if "load" in request.path and "ed" not in request.path]
     transport, dialect = BoundTransport(lambda: server.url), Generation0Dialect()
-    listing = dialect.list_models(OPTIONS)
+    listing = dialect.models().listed(OPTIONS)
     info = next(each for each in listing.parse(transport.send(listing.call)) if each.id == MISTRAL)
     before = len(server.requests)
-    download = dialect.download_model(info, OPTIONS)
+    download = dialect.models().download(info, OPTIONS)
     steps = [download.parse(line) for line in transport.open(download.call)]
     for operation in (
-        dialect.load_model(MISTRAL, OPTIONS),
-        dialect.unload_model(MISTRAL, OPTIONS, force=True),
+        dialect.models().load(MISTRAL, OPTIONS),
+        dialect.models().unload(MISTRAL, OPTIONS, force=True),
     ):
         transport.send(operation.call)
     transport.close()

@@ -20,7 +20,7 @@ GENERIC_CPU = "Phi-4-mini-instruct-generic-cpu:5"
 
 def listed(name: str) -> list[ModelInfo]:
     """Return the catalog of a sample."""
-    return read(LEGACY.list_models(OPTIONS), (SAMPLES / f"{name}.json").read_bytes())
+    return read(LEGACY.models().listed(OPTIONS), (SAMPLES / f"{name}.json").read_bytes())
 
 
 def place(call) -> tuple[str, str, str]:

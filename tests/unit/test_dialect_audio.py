@@ -33,7 +33,10 @@ def request(**params: object):
 def test_what_2x_is_sent():
     """JSON with a path, not a form with a file; the caller's name stays with the call."""
     call = (
-        Generation2Dialect().transcribe(request(language="de", temperature=0, prompt="Names"), Options()).call
+        Generation2Dialect()
+        .audio()
+        .transcribe(request(language="de", temperature=0, prompt="Names"), Options())
+        .call
     )
 
     assert (call.method, call.path, call.label) == (
@@ -53,23 +56,25 @@ def test_what_2x_is_sent():
 
 def test_what_2x_is_sent_for_a_stream():
     """The same, with `stream`; what was not given is not sent."""
-    call = Generation2Dialect().transcribe_stream(request(), Options()).call
+    call = Generation2Dialect().audio().transcribe_stream(request(), Options()).call
 
     assert call.label == "audio.transcribe_stream"
     assert json.loads(call.body) == {"model": "id:1", "filename": "/a/b.wav", "stream": True}
 
 
-@pytest.mark.parametrize("name", ["transcribe", "transcribe_stream"])
-def test_a_generation_without_audio(name):
+def test_a_generation_without_audio():
     """1.x and 0.x have no such route over REST."""
     with pytest.raises(UnsupportedByService, match="audio transcription"):
-        getattr(Generation1Dialect(), name)(request(), Options())
+        Generation1Dialect().audio()
 
 
 def test_a_whole_transcription():
     """Text, id, the name that was asked for, headers, time, and the body as it came."""
     found = (
-        Generation2Dialect().transcribe(request(), Options()).parse(Reply(200, {"a": "b"}, BODY, URL, 1.5))
+        Generation2Dialect()
+        .audio()
+        .transcribe(request(), Options())
+        .parse(Reply(200, {"a": "b"}, BODY, URL, 1.5))
     )
 
     assert (found.text, found.id, found.model) == ("Hello", "audio_1", "alias")

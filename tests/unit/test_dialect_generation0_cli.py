@@ -57,7 +57,7 @@ def test_the_catalog():
     models = listed("list")
     info = models[3]
 
-    assert place(LEGACY.list_models(OPTIONS).call) == ("GET", "/foundry/list", "models.list")
+    assert place(LEGACY.models().listed(OPTIONS).call) == ("GET", "/foundry/list", "models.list")
     assert [model.device for model in models] == ["NPU", "GPU", "GPU", "CPU", "CPU"]
     assert (info.id, info.alias, info.name, info.version) == (
         GENERIC_CPU,
@@ -92,7 +92,7 @@ def test_the_catalog_of_the_documents():
 @pytest.mark.parametrize("more", [{}, {"alias": None, "version": "", "runtime": None, "fileSizeMb": None}])
 def test_a_bare_entry(more):
     """The name alone is enough."""
-    (info,) = read(LEGACY.list_models(OPTIONS), [{"name": "a-cpu:2", **more}])
+    (info,) = read(LEGACY.models().listed(OPTIONS), [{"name": "a-cpu:2", **more}])
 
     assert info == ModelInfo(id="a-cpu:2", name="a-cpu", version="2", raw={"name": "a-cpu:2", **more})
 
@@ -108,17 +108,17 @@ def test_a_bare_entry(more):
 def test_a_broken_catalog(body):
     """What is no catalog, or is cut, cannot be read."""
     with pytest.raises(InvalidReply):
-        read(LEGACY.list_models(OPTIONS), body)
+        read(LEGACY.models().listed(OPTIONS), body)
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("cached_models", "/openai/models"), ("loaded_models", "/openai/loadedmodels")]
+    ("method", "path"), [("cached", "/openai/models"), ("loaded", "/openai/loadedmodels")]
 )
 def test_lists_of_ids(method, path):
     """A bare array of ids, or one in an object; anything else cannot be read."""
-    operation = getattr(LEGACY, method)(OPTIONS)
+    operation = getattr(LEGACY.models(), method)(OPTIONS)
 
-    assert place(operation.call) == ("GET", path, f"models.{method.partition('_')[0]}")
+    assert place(operation.call) == ("GET", path, f"models.{method}")
     assert read(operation, ["a:1", "b:2"]) == read(operation, {"Models": ["a:1", "b:2"]}) == ["a:1", "b:2"]
     for wrong in (b"{}", b"[1]", b"", b"null"):
         with pytest.raises(InvalidReply):
@@ -127,7 +127,7 @@ def test_lists_of_ids(method, path):
 
 def test_the_catalog_file():
     """The file in the model directory is read as for every other generation."""
-    (info,) = LEGACY.read_snapshot(b'{"savedAt":"x","models":[{"id":"a-cpu:3","alias":"a"}]}')
+    (info,) = LEGACY.models().read_snapshot(b'{"savedAt":"x","models":[{"id":"a-cpu:3","alias":"a"}]}')
 
     assert (info.id, info.alias) == ("a-cpu:3", "a")
 
@@ -146,7 +146,7 @@ def test_the_catalog_file():
 )
 def test_load(arguments, query):
     """A patient GET with the time to live that Microsoft's client asks for; it is not begun twice."""
-    operation = LEGACY.load_model("phi-4:5", OPTIONS, **arguments)
+    operation = LEGACY.models().load("phi-4:5", OPTIONS, **arguments)
     call = operation.call
 
     assert place(call) == ("GET", f"/openai/load/phi-4:5?{query}", "models.load")
@@ -163,7 +163,7 @@ def test_load(arguments, query):
 @pytest.mark.parametrize(("force", "word"), [(False, "false"), (True, "true")])
 def test_unload(force, word):
     """Asking twice is harmless; ``force`` is always said."""
-    operation = LEGACY.unload_model("phi-4:5", OPTIONS, force=force)
+    operation = LEGACY.models().unload("phi-4:5", OPTIONS, force=force)
 
     assert place(operation.call) == ("GET", f"/openai/unload/phi-4:5?force={word}", "models.unload")
     assert (operation.call.replay, operation.call.options.timeouts) == (Replay.ALWAYS, PATIENT)
@@ -172,7 +172,7 @@ def test_unload(force, word):
 
 def test_unload_all():
     """One request drops every model."""
-    operation = LEGACY.unload_all(OPTIONS)
+    operation = LEGACY.models().unload_all(OPTIONS)
 
     assert place(operation.call) == ("GET", "/openai/unloadall", "models.unload")
     assert (operation.call.replay, operation.call.options.timeouts) == (Replay.ALWAYS, PATIENT)
@@ -182,9 +182,9 @@ def test_unload_all():
 @pytest.mark.parametrize("body", [b"<html>Sign in</html>", b"please wait", b"{"])
 def test_a_page_is_no_success(body):
     """The service answers with nothing, perhaps with JSON; what else comes with a 200 is not its word."""
-    assert read(LEGACY.load_model("m", OPTIONS), b" null ") == "loaded"
+    assert read(LEGACY.models().load("m", OPTIONS), b" null ") == "loaded"
     with pytest.raises(InvalidReply):
-        read(LEGACY.load_model("m", OPTIONS), body)
+        read(LEGACY.models().load("m", OPTIONS), body)
 
 
 @pytest.mark.parametrize(
@@ -193,21 +193,21 @@ def test_a_page_is_no_success(body):
 )
 def test_names_are_quoted(name, segment):
     """What may not stand in a path is quoted; Kestrel decodes it."""
-    assert LEGACY.load_model(name, OPTIONS).call.path.startswith(f"/openai/load/{segment}?")
+    assert LEGACY.models().load(name, OPTIONS).call.path.startswith(f"/openai/load/{segment}?")
 
 
 @pytest.mark.parametrize("name", ["", ".", ".."])
 def test_names_that_would_be_another_path(name):
     """A name that would change the path is refused before anything is sent."""
     with pytest.raises(ConfigError, match="is no id"):
-        LEGACY.load_model(name, OPTIONS)
+        LEGACY.models().load(name, OPTIONS)
 
 
 @pytest.mark.parametrize("ttl", [0, -1, True, 1.5, "9"])
 def test_a_time_to_live_that_is_none(ttl):
     """Whole seconds above 0, or nothing is sent."""
     with pytest.raises(ConfigError, match="ttl must be"):
-        LEGACY.load_model("m", OPTIONS, ttl=ttl)
+        LEGACY.models().load("m", OPTIONS, ttl=ttl)
 
 
 # ------------------------------------------------------------------------------ chat
@@ -259,7 +259,7 @@ def test_what_it_shares_and_what_it_lacks():
     with pytest.raises(UnsupportedByService, match="Responses API"):
         LEGACY.responses()
     with pytest.raises(UnsupportedByService, match="audio"):
-        LEGACY.transcribe(None, OPTIONS)
+        LEGACY.audio()
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])

@@ -23,18 +23,18 @@ from foundry_rest.transport.lines import LineDecoder
 
 def steps(body: bytes) -> list[DownloadStep]:
     """Return the steps of a download's answer."""
-    parse = LEGACY.download_model(listed("list")[0], OPTIONS).parse
+    parse = LEGACY.models().download(listed("list")[0], OPTIONS).parse
     return [parse(unit) for unit in LineDecoder().feed(body)]
 
 
 def step(line: str) -> DownloadStep:
     """Return the step of one line."""
-    return LEGACY.download_model(listed("list")[0], OPTIONS).parse(line.encode())
+    return LEGACY.models().download(listed("list")[0], OPTIONS).parse(line.encode())
 
 
 def test_what_a_download_asks_for():
     """The body is what Microsoft's client sends; a long silence is borne, and it is not begun twice."""
-    call = LEGACY.download_model(listed("list")[3], OPTIONS).call
+    call = LEGACY.models().download(listed("list")[3], OPTIONS).call
 
     assert place(call) == ("POST", "/openai/download", "models.download")
     assert json.loads(call.body) == {
@@ -63,10 +63,12 @@ def test_what_a_download_asks_for():
 def test_a_download_names_the_version():
     """Without ``:version`` the service would register version 0; an entry without any keeps its name."""
     (info,) = listed("list_documents")
-    (bare,) = read(LEGACY.list_models(OPTIONS), [{"name": "a", "uri": "u", "providerType": "HuggingFace"}])
+    (bare,) = read(
+        LEGACY.models().listed(OPTIONS), [{"name": "a", "uri": "u", "providerType": "HuggingFace"}]
+    )
 
-    assert json.loads(LEGACY.download_model(info, OPTIONS).call.body)["model"]["Name"] == f"{info.id}:3"
-    model = json.loads(LEGACY.download_model(bare, OPTIONS).call.body)["model"]
+    assert json.loads(LEGACY.models().download(info, OPTIONS).call.body)["model"]["Name"] == f"{info.id}:3"
+    model = json.loads(LEGACY.models().download(bare, OPTIONS).call.body)["model"]
     assert (model["Name"], model["ProviderType"], model["PromptTemplate"]) == ("a", "HuggingFace", None)
 
 
@@ -74,7 +76,7 @@ def test_a_download_names_the_version():
 def test_a_model_without_an_address(raw):
     """A model that the catalog does not describe is refused before anything is sent."""
     with pytest.raises(ConfigError, match=r"cannot be downloaded.*models\.catalog"):
-        LEGACY.download_model(ModelInfo(id="a:1", raw=raw), OPTIONS)
+        LEGACY.models().download(ModelInfo(id="a:1", raw=raw), OPTIONS)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_another_servers_status(body):
 
 def test_listed_models_are_cached_and_have_an_alias():
     """The list holds what is on disk, without versions; ``parent`` is the alias."""
-    operation = CORE.list_models(OPTIONS)
+    operation = CORE.models().listed(OPTIONS)
     (info,) = read(operation, (SAMPLES / "json_core_models.json").read_bytes())
 
     assert (operation.call.path, operation.call.label) == ("/v1/models", "models.list")
@@ -60,7 +60,9 @@ def test_listed_models_are_cached_and_have_an_alias():
 def test_two_versions_are_one_entry():
     """Two cached versions are the same entry twice on the wire."""
     entry = {"id": "a-cpu", "parent": "a"}
-    models = read(CORE.list_models(OPTIONS), json.dumps({"data": [entry, {"id": "b-cpu"}, entry]}).encode())
+    models = read(
+        CORE.models().listed(OPTIONS), json.dumps({"data": [entry, {"id": "b-cpu"}, entry]}).encode()
+    )
 
     assert [(info.id, info.alias) for info in models] == [("a-cpu", "a"), ("b-cpu", "")]
 
@@ -70,12 +72,12 @@ def test_a_parent_that_is_no_name(parent):
     """A model without a usable parent has no known alias."""
     body = json.dumps({"data": [{"id": "a-cpu", "parent": parent}]}).encode()
 
-    assert read(CORE.list_models(OPTIONS), body)[0].alias == ""
+    assert read(CORE.models().listed(OPTIONS), body)[0].alias == ""
 
 
 def test_loaded_models():
     """A bare array of ids, with versions; anything else cannot be read."""
-    operation = CORE.loaded_models(OPTIONS)
+    operation = CORE.models().loaded(OPTIONS)
 
     assert (operation.call.path, read(operation, b'["a:1","b:2"]')) == ("/models/loaded", ["a:1", "b:2"])
     with pytest.raises(InvalidReply):
@@ -85,7 +87,7 @@ def test_loaded_models():
 @pytest.mark.parametrize(("verb", "replay"), [("load", Replay.IF_UNSENT), ("unload", Replay.ALWAYS)])
 def test_load_and_unload(verb, replay):
     """A patient GET whose empty answer means done; a load is not begun twice."""
-    operation = getattr(CORE, f"{verb}_model")("phi-4:5", OPTIONS)
+    operation = getattr(CORE.models(), verb)("phi-4:5", OPTIONS)
     call = operation.call
 
     assert (call.method, call.path) == ("GET", f"/models/{verb}/phi-4:5")
@@ -98,7 +100,7 @@ def test_load_and_unload(verb, replay):
 @pytest.mark.parametrize("body", [b"<html>log in</html>", b'{"status":"loaded"}', b" "])
 def test_an_answer_to_a_load_that_is_not_empty(body):
     """A page of a gateway is no success."""
-    for operation in (CORE.load_model("m", OPTIONS), CORE.unload_model("m", OPTIONS, force=True)):
+    for operation in (CORE.models().load("m", OPTIONS), CORE.models().unload("m", OPTIONS, force=True)):
         with pytest.raises(InvalidReply, match="should be empty"):
             read(operation, body)
 
@@ -109,14 +111,14 @@ def test_an_answer_to_a_load_that_is_not_empty(body):
 )
 def test_names_are_quoted(name, path):
     """1.x decodes the path, so a name stays one name."""
-    assert CORE.load_model(name, OPTIONS).call.path == f"/models/load/{path}"
+    assert CORE.models().load(name, OPTIONS).call.path == f"/models/load/{path}"
 
 
 @pytest.mark.parametrize("name", [".", "..", ""])
 def test_names_that_would_be_another_path(name):
     """Dots alone are a step in the path, quoted or not."""
     with pytest.raises(ConfigError, match="no alias or id"):
-        CORE.unload_model(name, OPTIONS)
+        CORE.models().unload(name, OPTIONS)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +127,7 @@ def test_names_that_would_be_another_path(name):
 def test_what_loading_lacks(wish, feature):
     """The query that 0.x takes would be ignored in silence."""
     with pytest.raises(UnsupportedByService, match=feature) as caught:
-        CORE.load_model("m", OPTIONS, **wish)
+        CORE.models().load("m", OPTIONS, **wish)
 
     assert caught.value.generation == "1.x"
 
@@ -133,12 +135,12 @@ def test_what_loading_lacks(wish, feature):
 def test_there_is_no_download():
     """1.x downloads inside its own process only; the error tells the way out."""
     with pytest.raises(UnsupportedByService, match="no download over REST"):
-        CORE.download_model(None, OPTIONS)
+        CORE.models().download(None, OPTIONS)
 
 
 def test_the_catalog_file():
     """It tells the version that the list leaves out, and what is not on disk."""
-    (info,) = CORE.read_snapshot(
+    (info,) = CORE.models().read_snapshot(
         b'{"version":1,"savedAt":"2026-11-23T00:40:11.9841542+00:00","models":['
         b'{"id":"a-cpu:3","name":"a-cpu","version":3,"alias":"a","cached":false}]}'
     )

@@ -53,15 +53,15 @@ def test_another_servers_status(body):
 
 def test_loaded_models():
     """A bare array of ids; anything else cannot be read."""
-    assert read(NATIVE.loaded_models(OPTIONS), b'["a:1","b:2"]') == ["a:1", "b:2"]
+    assert read(NATIVE.models().loaded(OPTIONS), b'["a:1","b:2"]') == ["a:1", "b:2"]
     with pytest.raises(InvalidReply):
-        read(NATIVE.loaded_models(OPTIONS), b'{"data":[]}')
+        read(NATIVE.models().loaded(OPTIONS), b'{"data":[]}')
 
 
 @pytest.mark.parametrize(("verb", "replay"), [("load", Replay.IF_UNSENT), ("unload", Replay.ALWAYS)])
 def test_load_and_unload(verb, replay):
     """A GET with the name raw in the path (%3A is never decoded), patient; a load is not begun twice."""
-    operation = getattr(NATIVE, f"{verb}_model")("phi-4:5", OPTIONS)
+    operation = getattr(NATIVE.models(), verb)("phi-4:5", OPTIONS)
     call = operation.call
 
     assert (call.method, call.path, call.label, call.model) == (
@@ -79,7 +79,7 @@ def test_load_and_unload(verb, replay):
 def test_a_load_that_says_nothing(body):
     """Only the service's own word is a success."""
     with pytest.raises(InvalidReply):
-        read(NATIVE.load_model("m", OPTIONS), body)
+        read(NATIVE.models().load("m", OPTIONS), body)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_load_that_says_nothing(body):
 def test_names_that_would_be_another_path(name):
     """A name that would change the path is refused before anything is sent."""
     with pytest.raises(ConfigError, match="is no alias or id of this service"):
-        NATIVE.load_model(name, OPTIONS)
+        NATIVE.models().load(name, OPTIONS)
 
 
 def test_the_schema_is_laid_over_the_wrapper():
@@ -123,7 +123,7 @@ def test_no_format_at_all():
 
 def test_the_catalog_file():
     """Every entry gives id, alias, device, size in bytes, and the rest in ``raw``."""
-    models = NATIVE.read_snapshot((SAMPLES / "json_native_snapshot.json").read_bytes())
+    models = NATIVE.models().read_snapshot((SAMPLES / "json_native_snapshot.json").read_bytes())
     info = models[1]
 
     assert [model.id for model in models][::3] == ["tool-chat-generic-cpu:1", "phi-4-generic-cpu:1"]
@@ -140,7 +140,7 @@ def test_the_catalog_file():
 
 def test_a_bare_catalog_entry():
     """The id alone is enough; 1.x tells what is cached."""
-    (info,) = NATIVE.read_snapshot(b'{"models":[{"id":"a-cpu:3","version":"3","cached":true}]}')
+    (info,) = NATIVE.models().read_snapshot(b'{"models":[{"id":"a-cpu:3","version":"3","cached":true}]}')
 
     assert (info.name, info.version, info.size, info.cached) == ("a-cpu", "3", None, True)
 
@@ -152,7 +152,7 @@ def test_a_bare_catalog_entry():
 def test_a_broken_catalog_file(content):
     """A file that cannot be read says so; so does any that was cut."""
     with pytest.raises(InvalidReply):
-        NATIVE.read_snapshot(content)
+        NATIVE.models().read_snapshot(content)
 
 
 def test_every_cut_of_a_catalog_file_is_noticed():
@@ -160,13 +160,13 @@ def test_every_cut_of_a_catalog_file_is_noticed():
     whole = (SAMPLES / "json_native_snapshot.json").read_bytes()
     for end in range(0, len(whole), 50):
         with pytest.raises(InvalidReply):
-            NATIVE.read_snapshot(whole[:end])
+            NATIVE.models().read_snapshot(whole[:end])
 
 
 def test_there_is_no_download():
     """The error tells the way out."""
     with pytest.raises(UnsupportedByService, match=r"no download over REST.*`foundry model") as caught:
-        NATIVE.download_model("m", OPTIONS)
+        NATIVE.models().download("m", OPTIONS)
 
     assert (caught.value.feature, caught.value.generation) == ("download over REST", "2.x")
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from foundry_rest.config import Timeouts
-from foundry_rest.dialects.openai import OpenAIDialect, parse_chunk, parse_completion, parse_models
+from foundry_rest.dialects.model_routes import ModelRoutes, parse_models
+from foundry_rest.dialects.openai import OpenAIDialect, parse_chunk, parse_completion
 from foundry_rest.dialects.operation import Dialect
 from foundry_rest.errors import BadRequest, InvalidReply, ServerError, UnsupportedByService
 from foundry_rest.schema import build_chat_request
@@ -199,18 +200,23 @@ def test_a_stranger_has_no_status():
         ("status", (OPTIONS,)),
         ("chat", (request(), OPTIONS)),
         ("chat_stream", (request(), OPTIONS)),
-        ("list_models", (OPTIONS,)),
-        ("loaded_models", (OPTIONS,)),
-        ("load_model", ("m", OPTIONS)),
-        ("unload_model", ("m", OPTIONS)),
-        ("read_snapshot", (b"",)),
-        ("download_model", ("m", OPTIONS)),
+        ("models.listed", (OPTIONS,)),
+        ("models.cached", (OPTIONS,)),
+        ("models.loaded", (OPTIONS,)),
+        ("models.load", ("m", OPTIONS)),
+        ("models.unload", ("m", OPTIONS)),
+        ("models.unload_all", (OPTIONS,)),
+        ("models.read_snapshot", (b"",)),
+        ("models.download", ("m", OPTIONS)),
+        ("audio", ()),
+        ("responses", ()),
     ],
 )
 def test_what_a_generation_lacks(method, arguments):
-    """The base class refuses every operation before anything is sent, and says what to do."""
+    """The base classes refuse every operation before anything is sent, and say what to do."""
+    owner = ModelRoutes(Dialect()) if "." in method else Dialect()
     with pytest.raises(UnsupportedByService) as caught:
-        getattr(Dialect(), method)(*arguments)
+        getattr(owner, method.rpartition(".")[2])(*arguments)
 
     assert caught.value.generation == "unknown"
     assert caught.value.feature in str(caught.value)
@@ -220,4 +226,4 @@ def test_what_a_generation_lacks(method, arguments):
 def test_a_stranger_cannot_load():
     """Management is Foundry Local's; a stranger's models are as they are."""
     with pytest.raises(UnsupportedByService, match="the openai service has no loading a model"):
-        OpenAIDialect().load_model("m", OPTIONS)
+        OpenAIDialect().models().load("m", OPTIONS)

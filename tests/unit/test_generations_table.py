@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from foundry_rest.dialects.detect import DIALECTS, class_of
+from foundry_rest.dialects.model_routes import ModelRoutes
 from foundry_rest.dialects.operation import Dialect
 
 CLASSES = {name: class_of(name) for name in DIALECTS}
@@ -24,17 +25,17 @@ FEATURES = {
     "`client.chat.complete()`": "chat",
     "`client.chat.stream()`": "chat_stream",
     "`client.chat.count_tokens()`": "count_tokens",
-    "`client.models.catalog()`, `.resolve()`": "list_models",
-    "`client.models.loaded()`": "loaded_models",
-    "a route that lists what is on the disk": "cached_models",
-    "`client.models.load()`, `.ensure_loaded()`": "load_model",
-    "`client.models.unload()`, `.unload_all()`": "unload_model",
-    "all models unloaded in one request": "unload_all",
-    "`client.models.download()` over REST": "download_model",
-    "details of models from the catalog file on this machine": "read_snapshot",
+    "`client.models.catalog()`, `.resolve()`": "models.listed",
+    "`client.models.loaded()`": "models.loaded",
+    "a route that lists what is on the disk": "models.cached",
+    "`client.models.load()`, `.ensure_loaded()`": "models.load",
+    "`client.models.unload()`, `.unload_all()`": "models.unload",
+    "all models unloaded in one request": "models.unload_all",
+    "`client.models.download()` over REST": "models.download",
+    "details of models from the catalog file on this machine": "models.read_snapshot",
     "`client.embeddings.create()`": "embed",
-    "`client.audio.transcribe()`": "transcribe",
-    "`client.audio.transcribe_stream()`": "transcribe_stream",
+    "`client.audio.transcribe()`": "audio",
+    "`client.audio.transcribe_stream()`": "audio",
     "`client.responses.create()`": "responses",
     "`client.responses.stream()`": "responses",
     "`client.responses.get()`": "responses",
@@ -95,9 +96,17 @@ the test that holds it, in [quirks.md](../explanation/quirks.md); how that was m
 
 def operations() -> set[str]:
     """Return every operation that a dialect may have."""
-    own = inspect.getmembers(Dialect, inspect.isfunction)
-    helpers = {"unsupported", "unsupported_download", "build_get", "build_call"}
-    return {name for name, _ in own if not name.startswith("_")} - helpers
+    helpers = {"models", "unsupported", "unsupported_download", "build_get", "build_call"}
+    own = {name for name, _ in inspect.getmembers(Dialect, inspect.isfunction)}
+    routes = {name for name, _ in inspect.getmembers(ModelRoutes, inspect.isfunction)}
+    found = own - helpers | {f"models.{name}" for name in routes - helpers}
+    return {name for name in found if not name.rpartition(".")[2].startswith("_")}
+
+
+def has(cls: type[Dialect], operation: str) -> bool:
+    """Return whether a generation has an operation, of its own or of its routes for models."""
+    owner, _, name = operation.rpartition(".")
+    return cls().models().has(name) if owner else cls.has(name)
 
 
 def table() -> str:
@@ -108,7 +117,7 @@ def table() -> str:
         "|---" * (len(DIALECTS) + 1) + "|",
     ]
     for feature, operation in FEATURES.items():
-        cells = ("yes" if cls.has(operation) else "-" for cls in CLASSES.values())
+        cells = ("yes" if has(cls, operation) else "-" for cls in CLASSES.values())
         lines.append(f"| {feature} | {' | '.join(cells)} |")
     lines.append("\n## The same, done differently\n")
     for name, cls in CLASSES.items():
@@ -120,8 +129,8 @@ def table() -> str:
 
 def _matters(cls: type[Dialect], fact: str) -> bool:
     needed = {"keeps_conversations": "responses", "checks_tasks": "embed"}
-    needed |= dict.fromkeys(("loads_by_alias", "guards_unload"), "load_model")
-    return cls.has(needed.get(fact, "chat"))
+    needed |= dict.fromkeys(("loads_by_alias", "guards_unload"), "models.load")
+    return has(cls, needed.get(fact, "chat"))
 
 
 def test_the_page_is_what_the_classes_say():
@@ -143,7 +152,13 @@ def test_every_operation_that_is_told_is_there(name):
     """``has`` says yes for an own method only; what the base class has is no operation."""
     cls = CLASSES[name]
 
-    assert {operation for operation in operations() if cls.has(operation)} == {
-        operation for operation in operations() if getattr(cls, operation) is not getattr(Dialect, operation)
-    }
+    def is_own(operation: str) -> bool:
+        owner, _, method = operation.rpartition(".")
+        base, own = (ModelRoutes, type(cls().models())) if owner else (Dialect, cls)
+        return getattr(own, method) is not getattr(base, method)
+
+    assert {operation for operation in operations() if has(cls, operation)} == set(
+        filter(is_own, operations())
+    )
     assert not Dialect.has("chat")
+    assert not ModelRoutes.has("load")
