@@ -126,7 +126,7 @@ class Config(msgspec.Struct, frozen=True):
     def with_changes(self, **changes: object) -> Config:
         """Return a copy with every change that is not ``None``."""
         given = {name: value for name, value in changes.items() if value is not None}
-        return msgspec.structs.replace(self, **given)
+        return msgspec.structs.replace(self, **given) if given else self
 
     def with_timeout(self, timeout: float | Timeouts | None) -> Config:
         """Return a copy with ``timeout`` as the longest silence; ``None`` changes nothing."""
@@ -162,9 +162,9 @@ def base_url(text: object) -> str:
     Raises:
         ConfigError: It has no scheme, no host, a bad port, a user or password, a query or a fragment.
     """
-    if not isinstance(text, str) or any(c.isspace() or not c.isprintable() for c in text.strip()):
+    text = text.strip() if isinstance(text, str) else " "
+    if " " in text or not text.isprintable():  # of all spaces this one alone is printable
         raise ConfigError("base_url must be text such as 'http://127.0.0.1:5273', without spaces")
-    text = text.strip()
     # In the whole text: a misspelt URL is parsed differently, and its password must not be shown either.
     if "@" in text:
         raise ConfigError("base_url must not hold a user or password; give api_key= or auth= instead")

@@ -24,7 +24,7 @@ from foundry_rest.batch.run import BatchRun, Hooks, Settings
 from foundry_rest.batch.stop import OUT_OF_TIME, Stop
 from foundry_rest.endpoints.batch import Gate, WorkerCalls
 from foundry_rest.errors import Cancelled, ConfigError, DeadlineExceeded, FoundryError
-from foundry_rest.transport.call import CallOptions
+from foundry_rest.transport.call_options import CallOptions
 from foundry_rest.values import Value
 
 if TYPE_CHECKING:

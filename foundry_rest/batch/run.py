@@ -35,7 +35,7 @@ from foundry_rest.endpoints.window import Window
 from foundry_rest.errors import Cancelled, ConfigError, FoundryError, StreamInterrupted
 from foundry_rest.resilience.host_slots import MOST, HostSlots
 from foundry_rest.schema.batch import Answer
-from foundry_rest.transport.call import CallOptions
+from foundry_rest.transport.call_options import CallOptions
 
 #: Longest time in seconds without any service before a batch gives up: more than a restart takes.
 DOWNTIME = 300.0

@@ -21,7 +21,7 @@ from foundry_rest.config import Config, from_env
 from foundry_rest.errors import FoundryError
 from foundry_rest.observe.log import configure_logging
 from foundry_rest.runtime import demo_model_dir
-from foundry_rest.transport.call import CallOptions
+from foundry_rest.transport.call_options import CallOptions
 
 
 def run(arguments: Namespace) -> int:

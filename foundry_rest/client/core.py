@@ -21,7 +21,6 @@ from foundry_rest.resilience.concurrency import Slots
 from foundry_rest.resilience.sender import ResilientSender
 from foundry_rest.resilience.single_attempt import SingleAttempt
 from foundry_rest.resilience.terms import Bounds, Terms
-from foundry_rest.schema import DownloadStep
 from foundry_rest.services.context import Context, Fetch, Forget
 from foundry_rest.services.pool import Find, TargetPool
 from foundry_rest.services.target import Found
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from foundry_rest.models.loading import Loading
     from foundry_rest.resilience.interfaces import Recoveries
     from foundry_rest.runtime import LocalRuntime
+    from foundry_rest.schema import DownloadStep
     from foundry_rest.schema.service_facts import ServiceFacts
     from foundry_rest.schema.stats import Stats
     from foundry_rest.transport.interfaces import Sender, Target, Transport

@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from foundry_rest.endpoints.chat import Chat
 from foundry_rest.endpoints.raw import Raw
 from foundry_rest.errors.process import late_import
-from foundry_rest.schema import ChatReply, HealthReport
+from foundry_rest.schema import ChatReply
 from foundry_rest.schema.messages import Conversation
 from foundry_rest.services.context import Context
 from foundry_rest.stream import ChatStream
@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from foundry_rest.endpoints.health import Health
     from foundry_rest.endpoints.models import Models
     from foundry_rest.endpoints.responses import Responses
+    from foundry_rest.schema import HealthReport
     from foundry_rest.schema.batch import BatchRequest, BatchResult
     from foundry_rest.schema.typed import Typed
-    from foundry_rest.transport.call import CallOptions
+    from foundry_rest.transport.call_options import CallOptions
 
 T = TypeVar("T")
 

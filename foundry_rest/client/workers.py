@@ -34,7 +34,7 @@ from foundry_rest.transport.cancellation import CancelToken, wait_for
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from foundry_rest.transport.call import CallOptions
+    from foundry_rest.transport.call_options import CallOptions
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import msgspec
 
-from foundry_rest.errors import InvalidReply, ServerError, ServiceError
+from foundry_rest.errors import InvalidMember, InvalidReply, ServerError, ServiceError
 from foundry_rest.errors.parsing import error_in, stream_error
 from foundry_rest.raw_json import UNDECODABLE
 from foundry_rest.schema import Usage
@@ -168,7 +168,7 @@ def _parse_field(raw: msgspec.Raw, name: str, parse: Callable[[bytes], T]) -> T:
     try:
         return parse(bytes(raw) or b"null")
     except InvalidReply as error:
-        raise error.within(name) from None
+        raise InvalidMember.of(error, name) from None
 
 
 def _parse_body(body: bytes, url: str = "") -> Response:

@@ -23,7 +23,8 @@ from foundry_rest.schema.audio import (
 from foundry_rest.services.context import Context
 from foundry_rest.services.target import Target
 from foundry_rest.stream.transcription import TranscriptionStream
-from foundry_rest.transport.call import CallOptions, Options, Reply
+from foundry_rest.transport.call import Options, Reply
+from foundry_rest.transport.call_options import CallOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -48,6 +49,10 @@ class TranscriptionArguments(CallOptions, total=False):
     temperature: float | None
     #: Text that precedes the recording, or a hint of names and style; 2.2.1 ignores it.
     prompt: str | None
+
+
+#: Names of the keyword arguments that are no options of a call.
+_NAMES = TranscriptionArguments.__annotations__.keys() - CallOptions.__annotations__.keys()
 
 
 class Audio:
@@ -89,7 +94,7 @@ class Audio:
             'Good morning.'
         """
         started = clock.monotonic()
-        checked, params = self._context.split(given, TranscriptionArguments.__annotations__.keys())
+        checked, params = self._context.split(given, _NAMES)
         request = self._request(path, params)
         self._check_is_local(checked)
         if self._context.dialect_for(checked).completes_by_stream:
@@ -120,7 +125,7 @@ class Audio:
             Good morning.
         """
         started = clock.monotonic()
-        checked, params = self._context.split(given, TranscriptionArguments.__annotations__.keys())
+        checked, params = self._context.split(given, _NAMES)
         request = self._request(path, params)
         self._check_is_local(checked)
         return self._open(request, checked, started, "audio.transcribe_stream")

@@ -22,7 +22,8 @@ from foundry_rest.schema.batch import (
     BatchResult,
     read_request,
 )
-from foundry_rest.transport.call import BATCH, CallOptions
+from foundry_rest.transport.call import BATCH
+from foundry_rest.transport.call_options import CallOptions
 from foundry_rest.transport.cancellation import CancelToken
 
 if TYPE_CHECKING:

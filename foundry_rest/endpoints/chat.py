@@ -17,7 +17,6 @@ from foundry_rest.errors.process import late_import
 from foundry_rest.schema import ChatReply, ChatRequest, Message
 from foundry_rest.schema.messages import Conversation, prompt_or_messages
 from foundry_rest.schema.request import CHAT_MISTAKES, CHAT_NAMES
-from foundry_rest.transport.call import CallOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from foundry_rest.endpoints.token_counts import TokenCounts
     from foundry_rest.endpoints.tool_loop import Approve
     from foundry_rest.schema.tools import ToolRun
+    from foundry_rest.transport.call_options import CallOptions
 
 #: Functions that the model may call, or their descriptions.
 Tools = Sequence[Mapping[str, object] | Callable[..., object]]

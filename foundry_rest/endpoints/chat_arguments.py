@@ -8,7 +8,7 @@ from msgspec import UnsetType
 
 from foundry_rest.schema import ChatParams
 from foundry_rest.schema.messages import Conversation
-from foundry_rest.transport.call import CallOptions
+from foundry_rest.transport.call_options import CallOptions
 
 
 class ChatArguments(ChatParams, CallOptions, total=False):

@@ -20,7 +20,8 @@ from foundry_rest.errors import (
 from foundry_rest.models.tasks import CHAT, SPEECH, check_task
 from foundry_rest.schema.embeddings import EmbeddingReply, EmbeddingRequest, build_embedding_request
 from foundry_rest.services.context import Context
-from foundry_rest.transport.call import CallOptions, Options
+from foundry_rest.transport.call import Options
+from foundry_rest.transport.call_options import CallOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

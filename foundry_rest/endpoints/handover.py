@@ -8,7 +8,7 @@ from foundry_rest.config import EnvironmentKey
 from foundry_rest.endpoints.models import Models
 from foundry_rest.errors import UnsupportedByService
 from foundry_rest.services.context import Context
-from foundry_rest.transport.call import CallOptions
+from foundry_rest.transport.call_options import CallOptions
 
 #: What clients of OpenAI's take for a key where the service wants none; they refuse an empty one.
 NO_KEY = "none"

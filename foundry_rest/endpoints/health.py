@@ -29,7 +29,8 @@ from foundry_rest.services.context import Context
 from foundry_rest.services.listeners import pids_at
 from foundry_rest.services.target import Target
 from foundry_rest.timeouts import Timeouts
-from foundry_rest.transport.call import CallOptions, Options, OtherCallOptions, Reply
+from foundry_rest.transport.call import Options, Reply
+from foundry_rest.transport.call_options import CallOptions, OtherCallOptions
 from foundry_rest.transport.cancellation import sleep
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from foundry_rest.models.names import DEVICES
 from foundry_rest.schema import ModelInfo
 from foundry_rest.schema.request import check_model_name
 from foundry_rest.services.context import Context
-from foundry_rest.transport.call import CallOptions
+from foundry_rest.transport.call_options import CallOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

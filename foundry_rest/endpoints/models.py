@@ -18,7 +18,8 @@ from foundry_rest.errors import NotFound, UnsupportedByService
 from foundry_rest.errors.process import late_import
 from foundry_rest.schema import ModelInfo
 from foundry_rest.schema.request import check_model_name
-from foundry_rest.transport.call import CallOptions, Options
+from foundry_rest.transport.call import Options
+from foundry_rest.transport.call_options import CallOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

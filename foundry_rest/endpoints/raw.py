@@ -13,11 +13,13 @@ from foundry_rest.errors import ConfigError
 from foundry_rest.schema.json_values import check_json
 from foundry_rest.services.context import Context
 from foundry_rest.services.target import Target
-from foundry_rest.transport.call import Call, CallOptions, Options, Replay, Reply
+from foundry_rest.transport.call import Call, Options, Replay, Reply
 from foundry_rest.transport.json_codec import encode_json
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from foundry_rest.transport.call_options import CallOptions
 
 T = TypeVar("T")
 

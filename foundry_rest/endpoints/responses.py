@@ -30,7 +30,8 @@ from foundry_rest.schema.responses import (
 )
 from foundry_rest.services.context import Context
 from foundry_rest.stream.responses import ResponseStream
-from foundry_rest.transport.call import CallOptions, Options
+from foundry_rest.transport.call import Options
+from foundry_rest.transport.call_options import CallOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -24,7 +24,7 @@ from foundry_rest.transport.call import Options, Reply
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from foundry_rest.transport.call import CallOptions
+    from foundry_rest.transport.call_options import CallOptions
 
 T = TypeVar("T")
 

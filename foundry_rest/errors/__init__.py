@@ -1,42 +1,49 @@
 """Every error that a caller can get: ``tree`` defines them, ``parsing`` builds them from error answers."""
 
+from typing import TYPE_CHECKING
+
 from foundry_rest.errors.attempt import Attempt
 from foundry_rest.errors.base import FoundryError
-from foundry_rest.errors.process import ExecutorBroken, WorkerLost
 from foundry_rest.errors.tree import (
-    AudioFileNotFound,
     AuthenticationError,
     BadRequest,
     Cancelled,
-    CatalogUnavailable,
     CircuitOpen,
     ConfigError,
     ContextLengthExceeded,
     DeadlineExceeded,
-    InferenceFailed,
-    InvalidMember,
     InvalidReply,
-    LoadFailed,
-    ModelInUse,
-    ModelNotCached,
-    ModelNotFound,
-    ModelNotLoaded,
-    NotFound,
-    ResponseNotFound,
     ServerError,
     ServiceError,
     ServiceNotFound,
     ServiceTimeout,
     ServiceUnreachable,
     StreamInterrupted,
-    ToolCallFailed,
-    ToolLoopExceeded,
     TooManyRequests,
     TransportError,
     UnknownArgument,
     UnsupportedByService,
-    UnsupportedParameter,
 )
+
+if TYPE_CHECKING:
+    from foundry_rest.errors.cases import (
+        AudioFileNotFound,
+        CatalogUnavailable,
+        ExecutorBroken,
+        InferenceFailed,
+        InvalidMember,
+        LoadFailed,
+        ModelInUse,
+        ModelNotCached,
+        ModelNotFound,
+        ModelNotLoaded,
+        NotFound,
+        ResponseNotFound,
+        ToolCallFailed,
+        ToolLoopExceeded,
+        UnsupportedParameter,
+        WorkerLost,
+    )
 
 __all__ = [
     "Attempt",
@@ -76,3 +83,16 @@ __all__ = [
     "UnsupportedParameter",
     "WorkerLost",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from foundry_rest.errors import cases
+
+        value = globals()[name] = getattr(cases, name)
+        return value
+
+    def __dir__() -> list[str]:
+        return __all__

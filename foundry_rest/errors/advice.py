@@ -101,40 +101,10 @@ SHORTEN: str = Advice(
         "Give a smaller --max-tokens or a shorter prompt.",
     )
 )
-LOAD: str = Advice(
-    Words(
-        "Load it with client.models.load(name), or leave auto_load on.",
-        "Load it with: foundry-rest load NAME.",
-        runs="load",
-    )
-)
-DOWNLOAD: str = Advice(
-    Words(
-        "Download it first: client.models.download(name), or foundry model download NAME.",
-        "Download it first: foundry-rest download NAME (2.x: with --embedded), then load it.",
-        runs="download",
-    )
-)
 GIVE_KEY: str = Advice(Words("Give api_key= (FOUNDRY_API_KEY) or auth=.", "Set FOUNDRY_API_KEY."))
 KEY_WAS_KEPT: str = Advice(
     "FOUNDRY_API_KEY was not sent: it cannot be seen whose service this is.",
     Words("Name it: base_url= (FOUNDRY_ENDPOINT).", "Name it: --url (FOUNDRY_ENDPOINT)."),
-)
-CHECK_PATH: str = Advice(
-    "Check the path.", Words("The service's generation is told by: foundry-rest health.", runs="health")
-)
-LIST_NAMES: str = Advice(
-    Words(
-        "List the names it knows with client.models.list() or foundry-rest models.",
-        "List its names with: foundry-rest models; chat and batch take one by --model (FOUNDRY_MODEL).",
-        runs="models",
-    )
-)
-WAIT_FOR_ANSWERS: str = Advice(
-    Words(
-        "Wait until the answers that use it have ended; client.responses.delete(id) frees a stored one.",
-        "Wait until the answers that use it have ended.",
-    )
 )
 SLOW_DOWN: str = Advice(
     Words(
@@ -146,4 +116,3 @@ SEE_LOG: str = Advice(
     "The service's own log tells more.",
     Words("Whether it still answers is told by: foundry-rest health.", runs="health"),
 )
-GO_ON: str = Advice(Words("Give a larger max_turns, or go on from error.messages.", ""))

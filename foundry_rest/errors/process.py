@@ -1,4 +1,4 @@
-"""The errors of this process's side: of an executor's workers, which the tree draws, and of its limits."""
+"""The errors of this process's limits: of files, connections and memory."""
 
 from __future__ import annotations
 
@@ -7,24 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeGuard
 
-from foundry_rest.errors.advice import Advice
 from foundry_rest.errors.tree import TransportError
-
-
-class WorkerLost(TransportError):
-    """A call whose worker ended, each time that it was tried; the call may have been made."""
-
-    advice = Advice(
-        "Look into the worker's own log: it may have run out of memory, or the request ends the service."
-    )
-
-
-class ExecutorBroken(TransportError):
-    """An executor that runs no more tasks, or none of ours; a call that was under way has no result."""
-
-    sent = False
-    advice = Advice("Make a new executor and run the batch again: what has a result is not sent again.")
-
 
 #: Errors of a system that gives this process no more, which says nothing of the service.
 _SCARCE = frozenset(

@@ -40,7 +40,8 @@
 
 The classes are grouped by what a caller can do. The bases from requests keep ``except
 requests.ConnectionError`` working in code that was written before. Facts are attributes; ``str(error)`` is
-one sentence of them, with what to do next. Prompts, answers and keys are never part of it.
+one sentence of them, with what to do next. Prompts, answers and keys are never part of it. The kinds and what
+every call may need are here; ``cases`` has the others.
 """
 
 from __future__ import annotations
@@ -157,10 +158,6 @@ class BadRequest(ServiceError):
     """A 4xx answer: the request itself is wrong, and fails again when repeated."""
 
 
-class AudioFileNotFound(BadRequest):
-    """An audio file that does not exist on the service's machine."""
-
-
 class ContextLengthExceeded(BadRequest):
     """A prompt that exceeds the model's context of ``limit`` tokens together with ``max_tokens``."""
 
@@ -169,45 +166,10 @@ class ContextLengthExceeded(BadRequest):
     advice = _advice.SHORTEN
 
 
-class ModelNotLoaded(BadRequest):
-    """A model that is on disk but not in memory."""
-
-    advice = _advice.LOAD
-
-
-class ModelNotCached(BadRequest):
-    """A model that is in the catalog but not on disk."""
-
-    advice = _advice.DOWNLOAD
-
-
-class UnsupportedParameter(BadRequest):
-    """A parameter that this service refuses."""
-
-    advice = "Leave the named parameter out."
-
-
 class AuthenticationError(ServiceError):
     """A 401 or 403 answer: a gateway in front of the service requires another key."""
 
     advice = _advice.GIVE_KEY
-
-
-class NotFound(ServiceError):
-    """A 404 answer: the service has no such route or object."""
-
-    advice = _advice.CHECK_PATH
-
-
-class ModelNotFound(NotFound):
-    """A model name that the service does not know; ``suggestions`` are similar names."""
-
-    suggestions: tuple[str, ...] = ()
-    advice = _advice.LIST_NAMES
-
-
-class ResponseNotFound(NotFound):
-    """A stored response that the service does not have, or no longer has."""
 
 
 class TooManyRequests(ServiceError):
@@ -220,34 +182,6 @@ class ServerError(ServiceError):
     """A 5xx answer."""
 
     advice = _advice.SEE_LOG
-
-
-class CatalogUnavailable(ServerError):
-    """A service that cannot list its models because it cannot reach Microsoft's catalog."""
-
-    advice = (
-        "The service cannot reach Microsoft's catalog: check network, proxy and SSL_CERT_FILE where it runs."
-    )
-
-
-class InferenceFailed(ServerError):
-    """A failure of the generation itself inside the service."""
-
-
-class ToolCallFailed(InferenceFailed):
-    """An invalid tool call by the model: the service is healthy, and another try may succeed."""
-
-
-class LoadFailed(ServerError):
-    """A model that could not be loaded or unloaded."""
-
-    advice = "Check free memory and the model's files; a running answer keeps its model loaded."
-
-
-class ModelInUse(LoadFailed):
-    """A model that cannot be unloaded because an answer or a stored response uses it."""
-
-    advice = _advice.WAIT_FOR_ANSWERS
 
 
 class InvalidReply(FoundryError):
@@ -263,26 +197,3 @@ class InvalidReply(FoundryError):
     body: bytes = b""
     text: str = ""
     advice = "Check that the address is a Foundry Local service and not a proxy or another server."
-
-    def within(self, member: str) -> InvalidMember:
-        """Return the error of an answer in which the unreadable one is a member."""
-        where = f"$.{member}{self.where[1:]}"
-        what = self.message.removeprefix("unreadable answer: ").removeprefix(f"{self.where} is ")
-        return InvalidMember(f"unreadable answer: {where} is wrong: {what}", where=where, body=self.body)
-
-
-class InvalidMember(InvalidReply):
-    """An answer of the right form in which one member cannot be read, ``where`` names it."""
-
-    advice = "Another version of the server, or another server for the model, may write it as OpenAI does."
-
-
-class ToolLoopExceeded(FoundryError):
-    """A model that still asks for tools after ``turns`` answers, the bound.
-
-    ``messages`` is the conversation up to the last results: ``run_tools(error.messages, ...)`` continues it.
-    """
-
-    turns: int = 0
-    messages: tuple[object, ...] = ()
-    advice = _advice.GO_ON

@@ -14,7 +14,7 @@ from foundry_rest.errors import ConfigError, DeadlineExceeded, FoundryError
 from foundry_rest.ops.plugin_format import Measure, Range, State, line_of, worst
 from foundry_rest.schema import HealthReport, ModelInfo
 from foundry_rest.schema.service_state import ServiceState
-from foundry_rest.transport.call import OtherCallOptions
+from foundry_rest.transport.call_options import OtherCallOptions
 from foundry_rest.transport.cancellation import CancelToken
 
 #: Seconds for the whole check, as other plugins have by default.

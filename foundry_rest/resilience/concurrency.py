@@ -230,11 +230,11 @@ class Slots:
         self._begun: dict[int, float] = {}
         self._begun_batch: dict[int, float] = {}
         self._free: list[Token] = []
-        self._free += [Token(self, self._free) for _ in range(self._size)]
+        self._free += [Token(self, self._free)] * self._size
 
 
 class Token(msgspec.Struct, eq=False):
-    """What stands for one slot, in one place at a time.
+    """What stands for each slot, which is in one list at a time.
 
     Attributes:
         slots: The semaphore that it belongs to.

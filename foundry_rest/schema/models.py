@@ -1,4 +1,4 @@
-"""Models, downloads, and the state of the service."""
+"""Models, downloads, and the health of the service."""
 
 from __future__ import annotations
 
@@ -71,22 +71,6 @@ class DownloadStep(Value, msgspec.Struct, frozen=True, kw_only=True):
     def percent(self) -> float:
         """Return the fraction as a number from 0 to 100."""
         return self.fraction * 100
-
-
-class ServiceStatus(Value, msgspec.Struct, frozen=True, kw_only=True):
-    """The service's report about itself.
-
-    Attributes:
-        pid: Id of its process, or ``None``.
-        cache_path: Its model directory, or ``""``.
-        raw: The decoded body.
-        headers: HTTP headers of the response.
-    """
-
-    pid: int | None = None
-    cache_path: str = ""
-    raw: object = None
-    headers: Mapping[str, str] = {}
 
 
 class HealthReport(Value, msgspec.Struct, frozen=True, kw_only=True):

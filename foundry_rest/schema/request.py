@@ -1,8 +1,8 @@
 """Check a chat request before it is sent."""
 
-# Annotations are evaluated here: as texts, those of its TypedDict would be compiled one by one at import.
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypedDict
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -16,7 +16,6 @@ __all__ = [
     "CHAT_MISTAKES",
     "CHAT_NAMES",
     "PARAM_RULES",
-    "ChatParams",
     "ChatRequest",
     "Message",
     "Rules",
@@ -30,53 +29,6 @@ __all__ = [
 Rules = Mapping[str, tuple[str, Callable[[object], bool]]]
 #: Most characters of a model name; ids in the catalog stay below 80.
 _MAX_NAME = 200
-
-
-class ChatParams(TypedDict, total=False):
-    """The parameters of a chat request; any other field of the body goes through ``extra``."""
-
-    #: Most tokens of the answer, 1 or more; that of the ``Config`` when not given.
-    max_tokens: int
-    #: The same limit under OpenAI's newer name.
-    max_completion_tokens: int
-    #: 0 for the likeliest word each time; more for more variety.
-    temperature: float
-    #: The share of the likeliest words that are chosen from, 0 to 1.
-    top_p: float
-    #: One to four texts, before any of which the answer ends.
-    stop: str | Sequence[str]
-    #: For the same answer again, where the service heeds it.
-    seed: int
-    #: Tool descriptions, or plain functions, which ``foundry_rest.schema.tools.Tool`` describes.
-    tools: Sequence[Mapping[str, object] | Callable[..., object]]
-    #: ``"auto"``, ``"none"``, ``"required"``, or the tool to call.
-    tool_choice: str | Mapping[str, object]
-    #: OpenAI's form of the answer; ``response_model=`` makes it from a type.
-    response_format: Mapping[str, object]
-    #: -2 to 2: how much a word that was used is avoided.
-    presence_penalty: float
-    #: -2 to 2: the same, for each use.
-    frequency_penalty: float
-    #: Names and texts that go along.
-    metadata: Mapping[str, str]
-    #: How much a reasoning model thinks, such as ``"low"``.
-    reasoning_effort: str
-    #: Arguments of the model's chat template.
-    chat_template_kwargs: Mapping[str, object]
-    #: Who asks, for the service's own records.
-    user: str
-    #: Whether the answer tells the likelihood of each token.
-    logprobs: bool
-    #: For how many of the likeliest tokens it does.
-    top_logprobs: int
-    #: Token id -> what is added to its likelihood.
-    logit_bias: Mapping[str, float]
-    #: Whether one turn may call several tools.
-    parallel_tool_calls: bool
-    #: How many of the likeliest words are chosen from.
-    top_k: int
-    #: Further fields of the request body, by name.
-    extra: Mapping[str, object]
 
 
 class ChatRequest(msgspec.Struct, frozen=True):
@@ -265,7 +217,21 @@ _OPENAIS = {
     "functions": "write tools=[...]",
     "function_call": "write tool_choice=...",
 }
-#: Names of the keyword arguments that are no options of a call.
-CHAT_NAMES = frozenset(ChatParams.__annotations__)
+#: Names of the keyword arguments that are no options of a call: those of ``ChatParams``.
+CHAT_NAMES = frozenset(
+    (
+        *PARAM_RULES,
+        "tool_choice",
+        "reasoning_effort",
+        "chat_template_kwargs",
+        "user",
+        "logprobs",
+        "top_logprobs",
+        "logit_bias",
+        "parallel_tool_calls",
+        "top_k",
+        "extra",
+    )
+)
 #: Names that are refused in words of their own.
 CHAT_MISTAKES = frozenset((*_RESERVED, *_OPENAIS))

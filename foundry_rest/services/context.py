@@ -19,17 +19,18 @@ from foundry_rest.errors.advice import Advice, Words
 from foundry_rest.events import ERROR, CallFinished, Event
 from foundry_rest.resilience.model_locks import ModelLocks
 from foundry_rest.resilience.sender import new_call_id
-from foundry_rest.schema import DownloadStep
 from foundry_rest.services.pool import TargetPool
 from foundry_rest.services.target import LearnedNames, Target
 from foundry_rest.stream.answer import AnswerStream
-from foundry_rest.transport.call import LANES, Call, CallOptions, Options, Reply
+from foundry_rest.transport.call import LANES, Call, Options, Reply, declared_options
 from foundry_rest.transport.cancellation import CancelToken
 from foundry_rest.transport.single_flight import SingleFlight
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from foundry_rest.schema import DownloadStep
+    from foundry_rest.transport.call_options import CallOptions
     from foundry_rest.transport.interfaces import Sender
 
 A = TypeVar("A")
@@ -39,12 +40,10 @@ S = TypeVar("S", bound=AnswerStream[Any])
 #: Builds an operation for a target; pure, and called again when the target or its dialect or ids change.
 Build = Callable[[Target], Operation[A, T]]
 #: Downloads a model by name, with a callback for progress, within the limits of the options.
-Fetch = Callable[[str, Callable[[DownloadStep], object], Options], None]
+Fetch = Callable[[str, "Callable[[DownloadStep], object]", Options], None]
 #: Has the embedded runtime forget a model whose folder was deleted, by its exact id.
 Forget = Callable[[str, Options], None]
 
-#: All declared options; read at each call, because another one may be declared later.
-_DECLARED = CallOptions.__annotations__
 _EXTRA_ADVICE = Advice(Words("Another field of the request body goes through extra={...}.", ""))
 #: The options with a field of their own in ``Options``.
 _OPTION_FIELDS = frozenset(("timeout", "deadline", "headers", "cancel", "retries", "lane"))
@@ -188,8 +187,8 @@ class Context(msgspec.Struct):
         """
         if not given:
             return Options(self.config.timeouts, self._until(None))
-        if not given.keys() <= _DECLARED.keys():
-            only_known(given, _DECLARED)
+        if not given.keys() <= (declared := declared_options()).keys():
+            only_known(given, declared)
         timeout, retries, cancel = given.get("timeout"), given.get("retries"), given.get("cancel")
         cache_mark(given.get("cache"), has_cache=self.has_cache)
         return Options(
@@ -215,16 +214,14 @@ class Context(msgspec.Struct):
         Raises:
             ConfigError: There is no such argument, or an option has a bad value.
         """
-        params = {name: value for name, value in given.items() if name not in _DECLARED}
+        if given.keys() <= known:
+            return self.options(), dict(given)
+        declared = declared_options()
+        params = {name: value for name, value in given.items() if name not in declared}
         if not params.keys() <= known:
-            only_known(
-                params.keys() - explained,
-                {*known, *_DECLARED},
-                advice=_EXTRA_ADVICE if "extra" in known else "",
-            )
-        if len(params) == len(given):
-            return self.options(), params
-        return self.options(**{name: value for name, value in given.items() if name in _DECLARED}), params
+            advice = _EXTRA_ADVICE if "extra" in known else ""
+            only_known(params.keys() - explained, {*known, *declared}, advice=advice)
+        return self.options(**{name: value for name, value in given.items() if name in declared}), params
 
     def target(self, options: Options) -> Target:
         """Return the target that a request would be sent to now."""

@@ -10,10 +10,11 @@ from msgspec.structs import replace
 
 from foundry_rest.dialects.operation import UNKNOWN, Dialect
 from foundry_rest.resilience.breaker.breaker import Breaker
-from foundry_rest.schema import ModelInfo, ServiceStatus
+from foundry_rest.schema import ServiceStatus
 from foundry_rest.transport.call import NATIVE_HEADER_LIMIT
 
 if TYPE_CHECKING:
+    from foundry_rest.schema import ModelInfo
     from foundry_rest.services.interfaces import ModelRequest
 
 

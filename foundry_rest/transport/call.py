@@ -1,12 +1,15 @@
 """The values that travel between client and service: requests and replies, and who sends them. No I/O."""
 
-# Annotations are evaluated here: as texts, those of its TypedDicts would be compiled one by one at import.
+from __future__ import annotations
+
 import enum
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal, TypedDict, TypeVar
+from functools import cache
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
+from foundry_rest.errors.process import late_import
 from foundry_rest.raw_json import read_raw
 from foundry_rest.timeouts import Timeouts
 from foundry_rest.transport.cancellation import CancelToken
@@ -39,32 +42,13 @@ class Replay(enum.Enum):
 MAX_ANSWER = 64 * 1024 * 1024
 
 
-class OtherCallOptions(TypedDict, total=False):
-    """The options of one call, except ``timeout``."""
+@cache
+def declared_options() -> Mapping[str, object]:
+    """Return the options that a call may have, by name; another one may be declared later."""
+    with late_import():
+        from foundry_rest.transport.call_options import CallOptions
 
-    #: Seconds for the whole call, retries and waits included; infinity for no bound.
-    deadline: float | None
-    #: Tries after the first, in place of the client's number.
-    retries: int | None
-    #: Added to the client's own headers; these win.
-    headers: Mapping[str, str] | None
-    #: Ends the call from another thread.
-    cancel: CancelToken | None
-    #: Where it waits for a slot: ``"batch"`` behind all others; ``"interactive"`` when not given.
-    lane: Literal["interactive", "batch"] | None
-    #: For the client's cache: ``False`` for not at all, ``True`` for any call, or the most seconds of age.
-    cache: bool | float | None
-
-
-class CallOptions(OtherCallOptions, total=False):
-    """The options of one call, the same for every method that sends a request.
-
-    This is their one declaration: a further option needs one more line here or above, and the code that reads
-    it from ``call.options``.
-    """
-
-    #: Seconds of silence allowed in one attempt, or a whole set of bounds; the client's when not given.
-    timeout: float | Timeouts | None
+    return CallOptions.__annotations__
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -98,7 +82,7 @@ class Options(msgspec.Struct, frozen=True):
         """Return the tokens that end the call's waits: ``closing``, the client's, and its own."""
         return (closing,) if self.cancel is None else (closing, self.cancel)
 
-    def loading(self, timeout: float | Timeouts | None) -> "Options":
+    def loading(self, timeout: float | Timeouts | None) -> Options:
         """Return options in which a numeric ``timeout`` also bounds the silence of a load."""
         if timeout is None or isinstance(timeout, Timeouts):
             return self
@@ -106,11 +90,11 @@ class Options(msgspec.Struct, frozen=True):
             self, timeouts=msgspec.structs.replace(self.timeouts, load=self.timeouts.idle)
         )
 
-    def part(self) -> "Options":
+    def part(self) -> Options:
         """Return the options of a request that prepares this one: a single try where others may answer."""
         return self if self.whole is None else msgspec.structs.replace(self, whole=None, retries=0)
 
-    def patient(self) -> "Options":
+    def patient(self) -> Options:
         """Return options that allow the silence of a slow disk or a large file (``Timeouts.load``)."""
         timeouts = self.timeouts.with_silence(self.timeouts.load)
         return msgspec.structs.replace(self, timeouts=timeouts)
@@ -162,7 +146,7 @@ class Call(msgspec.Struct, frozen=True):
         """Return the name by which the call asks for the model."""
         return self.model
 
-    def call_for(self, target: Any) -> "Call":  # noqa: ANN401, ARG002 (the same for any target)
+    def call_for(self, target: Any) -> Call:  # noqa: ANN401, ARG002 (the same for any target)
         """Return the call itself, which is the same for every target."""
         return self
 

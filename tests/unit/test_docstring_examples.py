@@ -24,7 +24,7 @@ from foundry_rest.endpoints.health import Health
 from foundry_rest.endpoints.models import Models
 from foundry_rest.endpoints.responses import Responses
 from foundry_rest.models import removal
-from foundry_rest.schema.request import ChatParams
+from foundry_rest.schema.chat_params import ChatParams
 from foundry_rest.schema.responses import ResponseParams
 from foundry_rest.testing import (
     FaultServer,
@@ -36,7 +36,7 @@ from foundry_rest.testing import (
     json_answer,
     sse,
 )
-from foundry_rest.transport.call import CallOptions
+from foundry_rest.transport.call_options import CallOptions
 
 #: The one model of the service, and those that it has for what an endpoint does.
 MODELS = {"phi-4-mini": "phi-4-mini-instruct-generic-cpu:5"}

@@ -19,7 +19,7 @@ from foundry_rest.testing import FaultServer, model_not_found
 
 CLASSES = [
     cls
-    for name, cls in vars(errors).items()
+    for name, cls in inspect.getmembers(errors)
     if inspect.isclass(cls) and issubclass(cls, FoundryError) and not name.startswith("_")
 ]
 #: Class -> its base outside the tree: what callers of requests and of Python catch already.

@@ -25,7 +25,7 @@ from foundry_rest.errors import (
     UnsupportedByService,
 )
 from foundry_rest.testing import DEMO_MODEL, FaultServer, LegacyService, event, json_answer, sse
-from foundry_rest.transport.call import CallOptions
+from foundry_rest.transport.call_options import CallOptions
 from foundry_rest.transport.session.transport import SessionTransport
 
 LEGACY_MODEL = "qwen2.5-0.5b-instruct-generic-cpu:3"

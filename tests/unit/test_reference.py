@@ -14,9 +14,9 @@ from foundry_rest.cli.help import FILES, OTHERS, SETTINGS
 from foundry_rest.client.arguments import ClientArguments
 from foundry_rest.config import VARIABLES
 from foundry_rest.endpoints.audio import TranscriptionArguments
-from foundry_rest.schema.request import ChatParams
+from foundry_rest.schema.chat_params import ChatParams
 from foundry_rest.schema.responses import ResponseParams
-from foundry_rest.transport.call import CallOptions, OtherCallOptions
+from foundry_rest.transport.call_options import CallOptions, OtherCallOptions
 
 DOCS = Path(__file__).parents[2] / "docs"
 REFERENCE = DOCS / "reference"

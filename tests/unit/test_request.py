@@ -14,7 +14,9 @@ from support.values import nested
 
 from foundry_rest.errors import ConfigError
 from foundry_rest.schema import build_chat_request
-from foundry_rest.schema.request import check_json, check_model_name
+from foundry_rest.schema.chat_params import ChatParams
+from foundry_rest.schema.request import CHAT_NAMES, check_json, check_model_name
+from foundry_rest.transport.call_options import CallOptions
 from foundry_rest.transport.json_codec import encode_json
 
 SECRET = "SENTINEL-PROMPT"
@@ -283,3 +285,9 @@ def test_subclasses_of_json_types_are_sent():
 
     assert json.loads(encode_json(request.messages)) == [{"role": "user", "content": "Hi"}]
     assert json.loads(encode_json(request.params))["temperature"] == 0.5
+
+
+def test_the_names_of_the_parameters():
+    """What is taken for a parameter of a chat is what ``ChatParams`` declares, and no option of a call."""
+    assert set(ChatParams.__annotations__) == CHAT_NAMES
+    assert not CHAT_NAMES & set(CallOptions.__annotations__)

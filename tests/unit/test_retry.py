@@ -113,7 +113,7 @@ def test_every_error_is_in_the_table():
     """A new class of error cannot be forgotten here."""
     classes = {
         cls
-        for name, cls in vars(errors).items()
+        for name, cls in inspect.getmembers(errors)
         if inspect.isclass(cls) and issubclass(cls, FoundryError) and not name.startswith("_")
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
@@ -20,7 +21,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text("ut
 ENTRIES = dict(re.findall(r"^### (.+)\n\n((?:(?!^##).*\n?)*)", PAGE, re.MULTILINE))
 CLASSES = {
     name: cls
-    for name, cls in vars(errors).items()
+    for name, cls in inspect.getmembers(errors)
     if isinstance(cls, type) and issubclass(cls, FoundryError) and not name.startswith("_")
 }
 #: Never raised as themselves; what is below them is.
