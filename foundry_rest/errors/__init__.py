@@ -1,4 +1,7 @@
-"""Every error that a caller can get: ``tree`` defines them, ``parsing`` builds them from error answers."""
+"""Every error that a caller can get: ``tree`` and ``cases`` define them, ``bodies`` builds them from answers.
+
+Those of ``cases`` are imported by their names.
+"""
 
 from typing import TYPE_CHECKING
 

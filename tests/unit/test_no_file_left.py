@@ -47,6 +47,7 @@ ASKS = {
     ),
     "endpoints": (
         lambda client: client.health_check().status,
+        lambda client: client.complete("Hi", timeout=5).content,
         lambda client: client.models.list(),
         lambda client: client.embeddings.create("Hi"),
         lambda client: client.audio.transcribe("/nowhere.wav"),
